@@ -1,0 +1,10 @@
+//! The Seawall node.
+//!
+//! ```text
+//! worker/   what one core owns: connections and shards behind one synchronous step()     no I/O, clock, threads
+//! shard/    one log + one state: admits, applies, releases                                no I/O, clock, threads
+//! driver/   rings, sockets, files, clock, mailboxes: executes effects, reports events    all of the unsafe
+//! service/  what is off the hot path: the admin port
+//! cli/      the `seawall` binary, one file a verb
+//! ```
+pub mod worker;

@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    seawall_node::cli::main()
+}

@@ -1,0 +1,33 @@
+//! Everything that a worker can ask for. A driver executes each effect once and reports one event.
+
+use seawall::map::ShardId;
+use seawall_wal::{Io, recover::Report};
+
+use super::event::{ConnId, WorkerId};
+use super::route::Letter;
+use super::status::WorkerStatus;
+
+#[derive(Debug)]
+pub enum Effect {
+    /// Receive into `buf[from..]`, at least one byte. Ends with `Event::Received`.
+    Receive { conn: ConnId, buf: Vec<u8>, from: usize },
+    /// Send `buf[from..]`. Ends with `Event::Sent`. At most one per connection is under way.
+    Send { conn: ConnId, buf: Vec<u8>, from: usize },
+    /// Shut the connection down, let its other operations end, then report `Event::Closed`. `conn` is dead after.
+    Close { conn: ConnId },
+    /// One operation on the log of `shard`. Ends with `Event::Disk`.
+    Disk { shard: ShardId, io: Io },
+    /// Put `letter` into the mailbox of another worker. There is always room: the sender counts.
+    Mail { to: WorkerId, letter: Letter },
+    /// The answer to `Event::StatusAsked`.
+    Status { ticket: u64, status: WorkerStatus },
+    /// Recovery of `shard` ended, well or halted: show it and store it. No event follows.
+    Recovered { shard: ShardId, report: Report },
+    /// The log of `shard` failed and stays failed (R4): say so, loudly. No event follows.
+    LogFailed { shard: ShardId, why: String },
+    /// After `Event::Stop`: nothing is under way any more.
+    Stopped,
+}
+
+/// The effects of a step, in the order in which they are to be executed.
+pub type Effects = Vec<Effect>;

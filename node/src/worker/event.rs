@@ -1,0 +1,70 @@
+//! Everything that can happen to a worker. A driver, or the simulated world, reports; it never decides.
+
+use std::sync::Arc;
+
+use seawall::map::{Map, ShardId};
+use seawall_wal::{Buffer, Done, SlotId};
+
+use super::route::Letter;
+
+/// One worker of this node, counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WorkerId(pub u16);
+
+/// A connection of one worker. The driver gives the number; `serial` differs each time that `slot` is given again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConnId {
+    pub slot: u32,
+    pub serial: u32,
+}
+
+/// The time of a step. The driver samples it after it has reaped the completions it reports (R17).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// CLOCK_BOOTTIME in microseconds: never goes backwards, meaningless across machines and starts.
+    pub mono_us: u64,
+    /// The wall clock in microseconds since 1970, UTC: may jump.
+    pub wall_us: i64,
+}
+
+/// The operating system's error number for a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SocketError(pub i32);
+
+/// What stands in the directory of one shard's log when the process starts.
+#[derive(Debug)]
+pub struct LogFound {
+    /// Slots whose file has its final name, with the size of the file, in any order.
+    pub slots: Vec<(SlotId, u64)>,
+    /// The pool that the log writes and reads with; see [`seawall_wal::LogLimits::buffers`].
+    pub buffers: Vec<Buffer>,
+}
+
+#[derive(Debug)]
+pub enum Event {
+    /// First for each shard of this worker: its log was found on disk. Recovery starts here.
+    Boot { shard: ShardId, found: LogFound },
+    /// The partition map, at the start and whenever it changes.
+    MapChanged(Arc<Map>),
+    /// A client connected.
+    Accepted { conn: ConnId },
+    /// Ends one `Effect::Receive`: `buf` is back; `Ok(0)` means that the peer sends nothing more.
+    Received { conn: ConnId, buf: Vec<u8>, result: Result<usize, SocketError> },
+    /// Ends one `Effect::Send`: `buf` is back; fewer bytes than offered is no error.
+    Sent { conn: ConnId, buf: Vec<u8>, result: Result<usize, SocketError> },
+    /// Ends one `Effect::Close`, after every other operation of the connection ended.
+    Closed { conn: ConnId },
+    /// Ends one `Effect::Disk`.
+    Disk { shard: ShardId, done: Done },
+    /// From another worker of this node.
+    Mail { from: WorkerId, letter: Letter },
+    /// Somebody asks how this worker is; answered by `Effect::Status` with the same ticket.
+    StatusAsked { ticket: u64 },
+    /// Time passes; about ten times a second.
+    Tick,
+    /// Take no new work, finish what is under way, then emit `Effect::Stopped`.
+    Stop,
+    /// The driver has nothing more to report right now: open batches are sealed and replies go out here, so that
+    /// one write carries everything that arrived together.
+    EndOfTurn,
+}

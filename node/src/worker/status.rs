@@ -1,0 +1,29 @@
+//! What a worker says of itself when it is asked.
+
+use seawall::map::ShardId;
+
+use super::event::WorkerId;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerStatus {
+    pub worker: WorkerId,
+    pub connections: usize,
+    pub shards: Vec<ShardStatus>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardStatus {
+    pub shard: ShardId,
+    /// `recovering`, `serving`, `failed` or `halted`.
+    pub state: &'static str,
+    /// Why, when `state` is `failed` or `halted`.
+    pub reason: Option<String>,
+    pub epoch: u64,
+    /// The highest index that is durable here; with one replica also the committed one.
+    pub durable: u64,
+    /// The highest index given out.
+    pub appended: u64,
+    pub rows: usize,
+    pub log_writes: u64,
+    pub log_bytes: u64,
+}

@@ -1,0 +1,23 @@
+//! The write-ahead log as bytes.
+//!
+//! `wal` knows bytes, not rows: a record is metadata plus entries `(space, key) -> bytes | tombstone`, and nothing
+//! here looks into a key or a value. It makes no syscall, starts no thread and reads no clock: it asks for I/O by
+//! handing out an [`Io`] and learns the result from a [`Done`].
+//!
+//! The way of the data: [`record`] -> [`batch`] -> [`Log`] -> [`Io::Write`]; and back at a start:
+//! [`Io::Read`] -> [`Recovery`] -> records and a [`recover::Report`] -> [`Log`].
+#![forbid(unsafe_code)]
+
+pub mod buffer;
+pub mod io;
+
+pub use buffer::{BLOCK, Buffer};
+pub use io::{Done, FileId, Io, IoError, IoId, SlotId};
+
+/// The contiguous number of a record in a shard's log; the first record is 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Index(pub u64);
+
+/// The fencing number of a shard's leader; the first epoch is 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(pub u64);
