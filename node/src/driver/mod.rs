@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! node.rs       one process: the data directory, the probe, the threads, the signals, the end
-//! directory.rs  the data directory: lock, superblock, shards        superblock.rs  its one block of identity
+//! directory.rs  the data directory and its shards    superblock.rs  its block of identity    lock.rs  one process
 //! probe/        what the machine offers: io_uring, direct I/O, the durable primitive, the disk's CPU
 //! reactor.rs    one worker's turn: reap -> clock -> step -> submit -> sleep
 //! table.rs      the operations that the kernel is busy with, and the memory it may touch meanwhile
@@ -23,6 +23,7 @@
 pub mod clock;
 pub mod directory;
 pub mod listener;
+mod lock;
 pub mod mailbox;
 pub mod node;
 pub mod probe;

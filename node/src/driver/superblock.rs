@@ -1,7 +1,7 @@
 //! One block that says whose a data directory is, and what can never be changed in it.
 
 use bytemuck::{Pod, Zeroable};
-use seawall::Lineage;
+use seawall::position::Lineage;
 use seawall_wal::BLOCK;
 
 const MAGIC: [u8; 8] = *b"SEAWALL\0";

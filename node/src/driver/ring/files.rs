@@ -99,7 +99,7 @@ impl Ring {
         let mut files = ShardFiles { directory, first_place, open, first_buffer };
         let names = std::iter::once(FileId::Meta).chain(slots.iter().map(|(slot, _)| FileId::Slot(*slot)));
         for name in names {
-            let file = files.directory.open(name, self.config.direct)?;
+            let file = files.directory.open_file(name, self.config.direct)?;
             files.register(&self.queue, name, file.as_raw_fd()).map_err(|e| {
                 let path = files.directory.path(name);
                 io::Error::new(e.kind(), format!("{} cannot be registered with io_uring: {e}", path.display()))
