@@ -49,7 +49,8 @@ pub const ADMIN_ASK_MS: u64 = 1_000;
 
 const _: () = assert!(ZERO_FILL_BYTES.is_multiple_of(seawall_wal::BLOCK));
 const _: () = assert!(MAILBOX_LETTERS >= 2 * REQUESTS_AWAY, "a reply must always find a place");
-const _: () = assert!(SUBMISSION_ENTRIES.is_power_of_two() && SUBMISSION_ENTRIES >= 2, "a linked pair must fit");
+const _: () =
+    assert!(SUBMISSION_ENTRIES.is_power_of_two() && SUBMISSION_ENTRIES >= 2, "a linked pair must fit");
 
 /// Places in the completion queue of a worker: the sum of everything that can be under way, so that it cannot
 /// overflow but by a burst of accepts, which the kernel keeps aside (NODROP).

@@ -149,7 +149,11 @@ fn look(path: &Path) -> Result<Found, DirectoryError> {
             _ if name.starts_with("shard-") || name.ends_with(".tmp") => {}
             _ => {
                 let foreign = format!("it holds {name:?}, which is not Seawall's");
-                return Err(DirectoryError::new(path, foreign, "name an empty or a new directory with --data"));
+                return Err(DirectoryError::new(
+                    path,
+                    foreign,
+                    "name an empty or a new directory with --data",
+                ));
             }
         }
     }

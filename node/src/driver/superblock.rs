@@ -34,7 +34,7 @@ struct Image {
     keys: [u8; 16],
     rows: [u8; 16],
     log: [u8; 16],
-    reserved: [u8; 132],
+    reserved: [u8; 148],
     /// CRC32C of everything before it.
     crc: u32,
 }
@@ -65,7 +65,8 @@ impl Superblock {
 
     /// `Err` says what is wrong with it.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let image = bytes.get(..size_of::<Image>()).ok_or_else(|| format!("it has only {} bytes", bytes.len()))?;
+        let image =
+            bytes.get(..size_of::<Image>()).ok_or_else(|| format!("it has only {} bytes", bytes.len()))?;
         let image: Image = bytemuck::pod_read_unaligned(image);
         if image.magic != MAGIC {
             return Err("it is not a Seawall superblock".into());
@@ -80,7 +81,11 @@ impl Superblock {
         let names = [("hash", image.hash, HASH), ("keys", image.keys, KEYS), ("rows", image.rows, ROWS)];
         for (what, found, known) in names.into_iter().chain([("log", image.log, LOG)]) {
             if found != known {
-                return Err(format!("its {what} are {:?}, this program has {:?}", text(&found), text(&known)));
+                return Err(format!(
+                    "its {what} are {:?}, this program has {:?}",
+                    text(&found),
+                    text(&known)
+                ));
             }
         }
         if image.shards == 0 {
@@ -109,7 +114,10 @@ mod tests {
         assert_eq!(&bytes[..16], b"SEAWALL\0\x01\0\0\0\x03\0\0\0");
         assert_eq!(&bytes[16..32], b"0123456789abcdef");
         assert_eq!(bytes[32..40], 1_700_000_000_000_000i64.to_le_bytes());
-        assert_eq!(&bytes[40..104], b"xxh3-64 seed 0\0\0tuple keys 1\0\0\0\0named fields 1\0\0blocks 4096 1\0\0\0");
+        assert_eq!(
+            &bytes[40..104],
+            b"xxh3-64 seed 0\0\0tuple keys 1\0\0\0\0named fields 1\0\0blocks 4096 1\0\0\0"
+        );
         assert_eq!(Superblock::decode(&bytes), Ok(example()));
     }
 

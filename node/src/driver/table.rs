@@ -10,11 +10,25 @@ use crate::worker::ConnId;
 #[derive(Debug)]
 pub(super) enum Operation {
     Write(Write),
-    Read { shard: ShardId, id: IoId, buf: Buffer },
+    Read {
+        shard: ShardId,
+        id: IoId,
+        buf: Buffer,
+    },
     Prepare(Prepare),
-    Receive { conn: ConnId, buf: Vec<u8>, from: usize },
-    Send { conn: ConnId, buf: Vec<u8>, from: usize },
-    Accept { multishot: bool },
+    Receive {
+        conn: ConnId,
+        buf: Vec<u8>,
+        from: usize,
+    },
+    Send {
+        conn: ConnId,
+        buf: Vec<u8>,
+        from: usize,
+    },
+    Accept {
+        multishot: bool,
+    },
     /// A read of the wake-up eventfd into its counter.
     Bell(#[expect(dead_code, reason = "the kernel writes it")] Box<u64>),
     /// The kernel copies the time while it takes the submission; it stays here all the same.
@@ -152,7 +166,10 @@ mod tests {
     fn only_a_whole_flushed_write_is_durable() {
         assert_eq!(write(8192, 0), Ok(8192));
         assert_eq!(write(8192, -libc::EIO), Err(IoError { step: IoStep::Flush, errno: libc::EIO }));
-        assert_eq!(write(8192, -libc::ECANCELED), Err(IoError { step: IoStep::Flush, errno: libc::ECANCELED }));
+        assert_eq!(
+            write(8192, -libc::ECANCELED),
+            Err(IoError { step: IoStep::Flush, errno: libc::ECANCELED })
+        );
     }
 
     #[test]

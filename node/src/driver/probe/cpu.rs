@@ -60,13 +60,15 @@ fn busiest(interrupts: &str, names: &[String]) -> Option<usize> {
         lines.next()?.split_whitespace().filter_map(|cpu| cpu.strip_prefix("CPU")?.parse().ok()).collect();
     let mut counts = vec![0u64; cpus.len()];
     for line in lines {
-        let ours = line.split_whitespace().next_back().is_some_and(|last| names.iter().any(|n| last.starts_with(n)));
+        let ours =
+            line.split_whitespace().next_back().is_some_and(|last| names.iter().any(|n| last.starts_with(n)));
         if ours {
             let taken = line.split_whitespace().skip(1).map(|count| count.parse().unwrap_or(0));
             counts.iter_mut().zip(taken).for_each(|(sum, count): (&mut u64, u64)| *sum += count);
         }
     }
-    let (count, cpu) = counts.into_iter().zip(cpus).max_by_key(|&(count, cpu)| (count, std::cmp::Reverse(cpu)))?;
+    let (count, cpu) =
+        counts.into_iter().zip(cpus).max_by_key(|&(count, cpu)| (count, std::cmp::Reverse(cpu)))?;
     (count > 0).then_some(cpu)
 }
 

@@ -1,6 +1,7 @@
 //! The file system and the device under the data directory.
 
 use std::ffi::CString;
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::mem::MaybeUninit;
@@ -8,7 +9,6 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::fmt;
 
 use seawall_wal::{BLOCK, Buffer};
 
@@ -30,7 +30,9 @@ impl fmt::Display for Direct {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.works, self.alignment) {
             (true, (0, 0)) => write!(f, "yes, 4096-byte blocks (the file system names no alignment)"),
-            (true, (memory, disk)) => write!(f, "yes, 4096-byte blocks ({memory} in memory, {disk} on disk needed)"),
+            (true, (memory, disk)) => {
+                write!(f, "yes, 4096-byte blocks ({memory} in memory, {disk} on disk needed)")
+            }
             (false, _) => write!(f, "no ({}): writes go through the page cache and are slower", self.why_not),
         }
     }
@@ -46,10 +48,19 @@ pub(super) fn direct(directory: &Path) -> io::Result<Direct> {
         }
         Ok((_, (memory, disk))) => {
             let why_not = format!("it asks for {memory} bytes of alignment in memory and {disk} on disk");
-            try_block(&path, false).map(|dsync| Direct { works: false, alignment: (memory, disk), why_not, dsync })
+            try_block(&path, false).map(|dsync| Direct {
+                works: false,
+                alignment: (memory, disk),
+                why_not,
+                dsync,
+            })
         }
-        Err(e) => try_block(&path, false)
-            .map(|dsync| Direct { works: false, alignment: (0, 0), why_not: e.to_string(), dsync }),
+        Err(e) => try_block(&path, false).map(|dsync| Direct {
+            works: false,
+            alignment: (0, 0),
+            why_not: e.to_string(),
+            dsync,
+        }),
     };
     match fs::remove_file(&path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
@@ -87,9 +98,8 @@ fn alignment(path: &Path) -> io::Result<(u32, u32)> {
     let name = CString::new(path.as_os_str().as_bytes())?;
     let mut about = MaybeUninit::<libc::statx>::zeroed();
     // SAFETY: `name` ends in a zero byte and `about` is valid for writes.
-    let result = unsafe {
-        libc::statx(libc::AT_FDCWD, name.as_ptr(), 0, libc::STATX_DIOALIGN, about.as_mut_ptr())
-    };
+    let result =
+        unsafe { libc::statx(libc::AT_FDCWD, name.as_ptr(), 0, libc::STATX_DIOALIGN, about.as_mut_ptr()) };
     if result != 0 {
         return Ok((0, 0));
     }

@@ -44,9 +44,14 @@ pub struct Probe {
     pub disk_cpu: Option<usize>,
 }
 
+/// Whether this machine can run the driver at all; asked before anything is touched. `Err` has what is wrong and
+/// what changes it.
+pub fn driver() -> Result<(), (String, String)> {
+    uring::check()
+}
+
 /// Probes for a data directory at `path`, which exists and is ours. `durable` overrides the rule.
 pub fn probe(path: &Path, durable: Option<Durable>) -> Result<Probe, DirectoryError> {
-    uring::check().map_err(|(what, way_out)| DirectoryError::new(path, what, way_out))?;
     let direct = disk::direct(path).map_err(|e| {
         let what = format!("a block cannot be written and read back: {e}");
         DirectoryError::new(path, what, "check that the file system is writable and has room")

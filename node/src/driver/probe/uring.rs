@@ -3,21 +3,28 @@
 use std::fs;
 use std::io;
 
-use io_uring::IoUring;
+use io_uring::{IoUring, cqueue, squeue};
 
 /// `Err` has what is wrong and what changes it.
 pub(super) fn check() -> Result<(), (String, String)> {
-    let built = IoUring::builder().setup_single_issuer().setup_defer_taskrun().setup_submit_all().build(8);
+    let built = IoUring::<squeue::Entry, cqueue::Entry>::builder()
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        .setup_submit_all()
+        .build(8);
     built.map(drop).map_err(|e| explain(&e))
 }
 
 fn explain(e: &io::Error) -> (String, String) {
     match e.raw_os_error() {
         // Kernels without it, seccomp filters of container runtimes, and the sysctl answer with any of the three.
-        Some(libc::ENOSYS | libc::EPERM | libc::EACCES) => (format!("io_uring is blocked here ({e})"), unblock()),
-        Some(libc::EINVAL) => {
-            ("this kernel's io_uring is too old (DEFER_TASKRUN is missing)".into(), "run Linux 6.1 or newer".into())
+        Some(libc::ENOSYS | libc::EPERM | libc::EACCES) => {
+            (format!("io_uring is blocked here ({e})"), unblock())
         }
+        Some(libc::EINVAL) => (
+            "this kernel's io_uring is too old (DEFER_TASKRUN is missing)".into(),
+            "run Linux 6.1 or newer".into(),
+        ),
         Some(libc::ENOMEM) => (
             "io_uring may not lock memory here".into(),
             "raise the limit: `ulimit -l`, or LimitMEMLOCK= in the unit".into(),

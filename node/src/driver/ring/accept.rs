@@ -60,7 +60,9 @@ impl Ring {
         let mut multishot = true;
         if !more {
             self.accepting.armed = None;
-            let Operation::Accept { multishot: was } = self.table.remove(key) else { unreachable!("looked at") };
+            let Operation::Accept { multishot: was } = self.table.remove(key) else {
+                unreachable!("looked at")
+            };
             multishot = was;
         }
         if result >= 0 {

@@ -96,7 +96,9 @@ impl Ring {
     }
 
     pub(super) fn read_completed(&mut self, key: Key, result: i32, events: &mut Vec<Event>) {
-        let Operation::Read { shard, id, buf } = self.table.remove(key) else { unreachable!("it was looked at") };
+        let Operation::Read { shard, id, buf } = self.table.remove(key) else {
+            unreachable!("it was looked at")
+        };
         let result = usize::try_from(result).map_err(|_| IoError { step: IoStep::Read, errno: -result });
         events.push(Event::Disk { shard, done: Done { id, result, buf: Some(buf) } });
     }

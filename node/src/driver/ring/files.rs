@@ -77,7 +77,10 @@ impl ShardFiles {
 
 impl Ring {
     /// Opens and registers what stands in the directories, and registers the pools. Once, before anything else.
-    pub fn open_logs(&mut self, logs: Vec<(ShardDirectory, Vec<Buffer>)>) -> io::Result<Vec<(ShardId, LogFound)>> {
+    pub fn open_logs(
+        &mut self,
+        logs: Vec<(ShardDirectory, Vec<Buffer>)>,
+    ) -> io::Result<Vec<(ShardId, LogFound)>> {
         assert!(self.files.shards.is_empty(), "the logs of a ring are opened once");
         let mut found = Vec::new();
         let mut ranges = Vec::new();
@@ -102,7 +105,10 @@ impl Ring {
             let file = files.directory.open_file(name, self.config.direct)?;
             files.register(&self.queue, name, file.as_raw_fd()).map_err(|e| {
                 let path = files.directory.path(name);
-                io::Error::new(e.kind(), format!("{} cannot be registered with io_uring: {e}", path.display()))
+                io::Error::new(
+                    e.kind(),
+                    format!("{} cannot be registered with io_uring: {e}", path.display()),
+                )
             })?;
         }
         self.files.shards.push(files);
@@ -123,7 +129,9 @@ impl Ring {
         // SAFETY: the ranges are buffers that live in `found`; an operation names one only while the table owns it.
         match unsafe { self.queue.register_buffers(&iovecs) } {
             Ok(()) => self.files.buffers = ranges,
-            Err(e) => eprintln!("log buffers are not registered ({e}): raise RLIMIT_MEMLOCK to save some CPU"),
+            Err(e) => {
+                eprintln!("log buffers are not registered ({e}): raise RLIMIT_MEMLOCK to save some CPU")
+            }
         }
     }
 }

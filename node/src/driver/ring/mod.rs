@@ -155,7 +155,8 @@ impl Ring {
         let mut counter = Box::new(0u64);
         let target = (&raw mut *counter).cast::<u8>();
         let key = self.table.insert(Operation::Bell(counter));
-        let entry = opcode::Read::new(types::Fd(bell), target, 8).build().user_data(key.user_data(Part::Main));
+        let entry =
+            opcode::Read::new(types::Fd(bell), target, 8).build().user_data(key.user_data(Part::Main));
         // SAFETY: `target` is the boxed counter that the table owns until this read's completion.
         unsafe { self.queue.push(entry) };
         self.bell = Some((bell, key));

@@ -32,7 +32,9 @@ impl Ring {
 
     /// Submits the one operation that the stage asks for.
     fn continue_prepare(&mut self, key: Key) {
-        let Operation::Prepare(prepare) = self.table.get_mut(key) else { unreachable!("it was inserted as one") };
+        let Operation::Prepare(prepare) = self.table.get_mut(key) else {
+            unreachable!("it was inserted as one")
+        };
         let file = types::Fd(prepare.file.as_raw_fd());
         let entry: squeue::Entry = match prepare.stage {
             Stage::Zeros(offset) => {

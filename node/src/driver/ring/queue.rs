@@ -92,7 +92,10 @@ impl Queue {
         match taken {
             // A chain of which the kernel took only the first half has lost its flush, and nothing would tell.
             Ok(taken) if pushed > 0 => {
-                assert_eq!(taken, pushed, "the kernel took a part of a submission: a flush may be cut off its write");
+                assert_eq!(
+                    taken, pushed,
+                    "the kernel took a part of a submission: a flush may be cut off its write"
+                );
             }
             Ok(_) => {}
             Err(e) if matches!(e.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY)) => {}
