@@ -11,4 +11,5 @@ pub mod cli;
 pub mod driver;
 pub mod params;
 pub mod service;
+pub mod shard;
 pub mod worker;

@@ -1,4 +1,37 @@
-//! The numbers of a node, each with the effect of moving it. Relations among them are asserted here.
+//! The named numbers of a node. Each says what moving it does.
+
+/// Requests of one connection that may wait for their replies; beyond it the node stops reading from it.
+/// More lets a deeper pipeline fill a batch, at the price of memory per connection.
+pub const CONNECTION_REQUESTS: usize = 4096;
+
+/// Bytes of replies that may wait for a connection whose client does not read; beyond it the node stops reading
+/// from it, so a client that never reads costs this much and no more.
+pub const CONNECTION_OUTPUT: usize = 1 << 20;
+
+/// Bytes of a connection's receive buffer once it said HELLO. A larger frame grows it for as long as it lasts.
+pub const CONNECTION_INPUT: usize = 32 << 10;
+
+/// Time to say HELLO, and to take the last replies when the node stops.
+pub const HANDSHAKE_US: u64 = 10_000_000;
+pub const STOP_US: u64 = 5_000_000;
+
+/// Commits that may wait for room in the log, in number and in bytes; beyond it they are THROTTLED. They wait only
+/// while every buffer of the log is being written.
+pub const PARKED_COMMITS: usize = 1024;
+pub const PARKED_BYTES: usize = 8 << 20;
+
+/// Requests that a worker may have under way at one other worker.
+pub const MAILBOX: usize = 1024;
+
+/// What a refused client is told to wait: for a queue, for recovery, for disk space.
+pub const RETRY_QUEUE_MS: u32 = 10;
+pub const RETRY_RECOVERY_MS: u32 = 100;
+pub const RETRY_SPACE_MS: u32 = 1000;
+
+/// Time between two attempts to prepare a segment after one failed.
+pub const PREPARE_RETRY_US: u64 = 1_000_000;
+
+// The driver and the services.
 
 /// Time between two `Tick` events of a worker. Smaller: timeouts are noticed sooner, an idle node wakes more often.
 pub const TICK_MS: u64 = 100;
@@ -20,11 +53,8 @@ pub const SLOTS_PER_SHARD: u32 = 4096;
 /// Bytes of one write while a slot is filled with zeros. Larger: fewer, longer interruptions of the log's own writes.
 pub const ZERO_FILL_BYTES: usize = 1 << 20;
 
-/// Requests that one worker may have under way at one other worker.
-pub const REQUESTS_AWAY: usize = 1024;
-
 /// Places in the mailbox of one ordered pair of workers: its requests one way, and its replies to the other's.
-pub const MAILBOX_LETTERS: usize = 2 * REQUESTS_AWAY;
+pub const MAILBOX_LETTERS: usize = 2 * MAILBOX;
 
 /// Questions and orders from the service plane that may wait for one worker.
 pub const CONTROL_PLACES: usize = 64;
@@ -47,8 +77,11 @@ pub const ADMIN_HEADER_MS: u64 = 5_000;
 /// How long the admin port waits for a worker's answer before it calls it unresponsive.
 pub const ADMIN_ASK_MS: u64 = 1_000;
 
+// A parked commit must be able to be as large as any commit.
+const _: () = assert!(PARKED_BYTES >= 2 * seawall::limits::COMMIT_MAX);
+const _: () = assert!(CONNECTION_OUTPUT >= 2 * seawall::limits::ROW_MAX);
 const _: () = assert!(ZERO_FILL_BYTES.is_multiple_of(seawall_wal::BLOCK));
-const _: () = assert!(MAILBOX_LETTERS >= 2 * REQUESTS_AWAY, "a reply must always find a place");
+const _: () = assert!(MAILBOX_LETTERS >= 2 * MAILBOX, "a reply must always find a place");
 const _: () =
     assert!(SUBMISSION_ENTRIES.is_power_of_two() && SUBMISSION_ENTRIES >= 2, "a linked pair must fit");
 

@@ -60,6 +60,7 @@ impl Dev {
                 Durable::Link => Some(probe::Durable::Link),
                 Durable::Dsync => Some(probe::Durable::Dsync),
             },
+            dev: true,
         };
         let node = match Node::prepare(&config) {
             Ok(node) => node,

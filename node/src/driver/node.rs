@@ -18,8 +18,7 @@ use super::ring::RingConfig;
 use super::{listener, signals};
 use crate::params::{CONNECTIONS_PER_WORKER, SLOTS_PER_SHARD};
 use crate::service::{Facts, Service};
-use crate::worker::status::WorkerStatus;
-use crate::worker::{WorkerConfig, WorkerId};
+use crate::worker::{Capabilities, WorkerConfig, WorkerId, WorkerStatus};
 
 #[derive(Clone, Debug)]
 pub struct NodeConfig {
@@ -30,6 +29,8 @@ pub struct NodeConfig {
     pub workers: Option<u16>,
     /// `None` follows what the probe finds.
     pub durable: Option<Durable>,
+    /// Started for development: clients are told.
+    pub dev: bool,
 }
 
 /// Why a node did not start, or did not end well.
@@ -72,6 +73,7 @@ pub struct Node {
     admin: TcpListener,
     listen: SocketAddr,
     admin_address: SocketAddr,
+    dev: bool,
 }
 
 /// What a node says when every shard has recovered or given up.
@@ -103,6 +105,7 @@ impl Node {
             placement,
             listeners,
             admin: admin_listener,
+            dev: config.dev,
         })
     }
 
@@ -144,7 +147,7 @@ impl Node {
             let mut ring = RingConfig::new(1, self.probe.durable, self.probe.direct.works);
             ring.slots_per_shard = slots;
             let seat = Seat {
-                worker: self.worker_config(WorkerId(worker), vec![shard]),
+                worker: self.worker_config(WorkerId(worker)),
                 ring,
                 logs: vec![self.directory.shard(shard)?],
                 map: map.clone(),
@@ -159,13 +162,18 @@ impl Node {
         Ok(threads)
     }
 
-    fn worker_config(&self, id: WorkerId, shards: Vec<ShardId>) -> WorkerConfig {
+    fn worker_config(&self, id: WorkerId) -> WorkerConfig {
         WorkerConfig {
             id,
             workers: self.workers(),
-            shards,
             lineage: self.directory.lineage(),
             limits: LogLimits::default(),
+            capabilities: Capabilities {
+                driver: self.probe.driver.into(),
+                durable_primitive: self.probe.durable.name().into(),
+                direct_io: self.probe.direct.works,
+                dev: self.dev,
+            },
         }
     }
 

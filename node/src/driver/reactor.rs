@@ -20,8 +20,7 @@ use super::clock;
 use super::directory::ShardDirectory;
 use super::mailbox::{Control, Inbox, Post};
 use super::ring::{Ring, RingConfig};
-use crate::worker::status::WorkerStatus;
-use crate::worker::{Effect, Effects, Event, Worker, WorkerConfig, WorkerId};
+use crate::worker::{Effect, Effects, Event, Worker, WorkerConfig, WorkerId, WorkerStatus};
 
 /// What a worker tells the thread that started it.
 #[derive(Debug)]

@@ -24,7 +24,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::driver::mailbox::Post;
-use crate::worker::status::WorkerStatus;
+use crate::worker::WorkerStatus;
 
 use ask::Workers;
 pub use status::Facts;
