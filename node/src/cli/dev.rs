@@ -85,5 +85,5 @@ fn announce(serving: &Serving<'_>) {
     }
     println!("admin on http://{}/v1/status", serving.admin);
     println!("listening on {}", serving.listen);
-    println!("try: seawall put cabin/sailing-42/C14 state=held --addr {}", serving.listen);
+    println!("try: seawall put cabin/sailing-42/C14 state=held --connect {}", serving.listen);
 }
