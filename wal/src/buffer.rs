@@ -22,7 +22,7 @@ impl Buffer {
     /// `id` is the place of this buffer in its owner's pool; a driver registers buffers under it.
     pub fn new(id: u16, bytes: usize) -> Self {
         assert!(bytes > 0 && bytes.is_multiple_of(BLOCK), "a buffer is whole blocks, not {bytes} bytes");
-        Self { blocks: bytemuck::zeroed_slice_box(bytes / BLOCK), id }
+        Self { blocks: bytemuck::allocation::zeroed_slice_box(bytes / BLOCK), id }
     }
 
     pub fn id(&self) -> u16 {

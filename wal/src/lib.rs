@@ -4,15 +4,28 @@
 //! here looks into a key or a value. It makes no syscall, starts no thread and reads no clock: it asks for I/O by
 //! handing out an [`Io`] and learns the result from a [`Done`].
 //!
-//! The way of the data: [`record`] -> [`batch`] -> [`Log`] -> [`Io::Write`]; and back at a start:
+//! The way of the data: [`mod@record`] -> [`batch`] -> [`Log`] -> [`Io::Write`]; and back at a start:
 //! [`Io::Read`] -> [`Recovery`] -> records and a [`recover::Report`] -> [`Log`].
 #![forbid(unsafe_code)]
 
+pub mod batch;
 pub mod buffer;
+pub mod format;
 pub mod io;
+mod limits;
+mod log;
+pub mod meta;
+pub mod record;
+pub mod recover;
+mod segments;
 
 pub use buffer::{BLOCK, Buffer};
-pub use io::{Done, FileId, Io, IoError, IoId, SlotId};
+pub use format::LogId;
+pub use io::{Done, FileId, Io, IoError, IoId, IoStep, SlotId};
+pub use limits::LogLimits;
+pub use log::{Cause, Failure, Log, LogStats, NoRoom};
+pub use record::{Entry, Kind, Record, Space};
+pub use recover::{Progress, Recovery, Replayed};
 
 /// The contiguous number of a record in a shard's log; the first record is 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

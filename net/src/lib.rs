@@ -1,0 +1,38 @@
+//! Seawall on the wire, and the thin client.
+//!
+//! The way of a request: bytes -> [`frame`] (whole and undamaged) -> [`message`] (checked, borrowed) -> the node. The
+//! way back: [`reply`] or [`refusal`] -> frame -> bytes. [`session`] joins the two for each end of a connection.
+//!
+//! What rows are made of: [`value`] in [`row`]s, named by [`key`]s, found by an [`address`] whose hash the [`map`]
+//! gives to a shard. Where things stand in history: [`position`] and [`token`].
+//!
+//! Nothing here does I/O, reads a clock or starts a thread, and bytes from outside never cause a panic.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod address;
+pub mod frame;
+pub mod key;
+pub mod limits;
+pub mod map;
+pub mod message;
+mod percent;
+pub mod position;
+pub mod refusal;
+pub mod reply;
+pub mod row;
+pub mod session;
+pub mod tags;
+mod time;
+pub mod token;
+pub mod value;
+mod wire;
+
+pub use address::{RowRef, row};
+pub use key::Key;
+pub use message::Commit;
+pub use refusal::{Code, Refusal};
+pub use row::Row;
+pub use token::Token;
+pub use value::Value;
+pub use wire::{Malformed, check_name};

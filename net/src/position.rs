@@ -1,0 +1,51 @@
+//! Where something stands in history.
+
+use std::fmt;
+
+/// The fencing number of a shard's leader; the first is 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(pub u64);
+
+/// The contiguous number of a record in a shard's log; the first is 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Index(pub u64);
+
+/// A place in a shard's history, and the version of a row that was last written there. Ordered by epoch first,
+/// so an index that is used again after a loss is never mistaken for the old one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// The leader's fencing number.
+    pub epoch: Epoch,
+    /// The record's number.
+    pub index: Index,
+}
+
+impl Position {
+    /// The position of a record.
+    pub const fn new(epoch: u64, index: u64) -> Position {
+        Position { epoch: Epoch(epoch), index: Index(index) }
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.epoch.0, self.index.0)
+    }
+}
+
+/// The random name of one history of data. A restore into the past begins a new one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lineage(pub [u8; 16]);
+
+impl Lineage {
+    /// What tokens and event ids carry instead of all sixteen bytes.
+    pub fn tag(&self) -> u32 {
+        crc32c::crc32c(&self.0)
+    }
+}
+
+impl fmt::Display for Lineage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}

@@ -1,0 +1,100 @@
+//! The commit token: where a commit or a read stood, as a text that a caller can keep, log and send back.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::map::ShardId;
+use crate::position::{Epoch, Index, Position};
+use crate::wire::{Malformed, Reader, put_varint};
+
+/// The first byte of the bytes behind the text; another layout takes another number.
+const LAYOUT: u8 = 1;
+
+/// Crockford's alphabet: no I, L, O or U, so a token survives being read aloud.
+const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/// Opaque to callers: hand it back, compare it for equality, and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token {
+    /// Which history; see [`Lineage::tag`](crate::position::Lineage::tag).
+    pub lineage_tag: u32,
+    /// Whose log.
+    pub shard: ShardId,
+    /// Where in that log.
+    pub position: Position,
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut bytes = vec![LAYOUT];
+        bytes.extend_from_slice(&self.lineage_tag.to_le_bytes());
+        put_varint(&mut bytes, u64::from(self.shard.0));
+        put_varint(&mut bytes, self.position.epoch.0);
+        put_varint(&mut bytes, self.position.index.0);
+        let sum = checksum(&bytes);
+        bytes.extend_from_slice(&sum);
+        f.pad(&to_base32(&bytes))
+    }
+}
+
+/// The text is no token, or was mistyped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoToken;
+
+impl fmt::Display for NoToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not a commit token: copy it again, whole, from the answer that gave it")
+    }
+}
+
+impl std::error::Error for NoToken {}
+
+impl From<Malformed> for NoToken {
+    fn from(_: Malformed) -> NoToken {
+        NoToken
+    }
+}
+
+impl FromStr for Token {
+    type Err = NoToken;
+
+    fn from_str(text: &str) -> Result<Token, NoToken> {
+        let bytes = from_base32(text).ok_or(NoToken)?;
+        let (body, sum) = bytes.split_last_chunk::<2>().ok_or(NoToken)?;
+        let mut reader = Reader::new(body);
+        if *sum != checksum(body) || reader.u8()? != LAYOUT {
+            return Err(NoToken);
+        }
+        let lineage_tag = reader.u32()?;
+        let shard = ShardId(u32::try_from(reader.varint()?).map_err(|_| NoToken)?);
+        let position = Position { epoch: Epoch(reader.varint()?), index: Index(reader.varint()?) };
+        reader.end()?;
+        Ok(Token { lineage_tag, shard, position })
+    }
+}
+
+fn checksum(bytes: &[u8]) -> [u8; 2] {
+    let [a, b, ..] = crc32c::crc32c(bytes).to_le_bytes();
+    [a, b]
+}
+
+fn to_base32(bytes: &[u8]) -> String {
+    let bit = |i: usize| bytes.get(i / 8).map_or(0, |byte| byte >> (7 - i % 8) & 1);
+    let digit = |first: usize| (first..first + 5).fold(0, |digit, i| digit << 1 | bit(i));
+    (0..bytes.len() * 8).step_by(5).map(|first| char::from(ALPHABET[usize::from(digit(first))])).collect()
+}
+
+fn from_base32(text: &str) -> Option<Vec<u8>> {
+    let (mut bytes, mut window, mut bits) = (Vec::new(), 0u32, 0);
+    for typed in text.bytes() {
+        let digit = ALPHABET.iter().position(|known| *known == typed.to_ascii_uppercase())?;
+        window = window << 5 | digit as u32;
+        bits += 5;
+        if bits >= 8 {
+            bits -= 8;
+            bytes.push((window >> bits) as u8);
+            window &= (1 << bits) - 1;
+        }
+    }
+    (bits < 5 && window == 0 && text.len() <= 64).then_some(bytes)
+}

@@ -1,0 +1,211 @@
+//! What recovery found, replayed, cut and why: for people as text, for programs as JSON. The same bytes on disk
+//! give the same report.
+
+use std::fmt;
+
+use crate::format::{Incarnation, NotValid};
+use crate::recover::verdict::{Break, Tail};
+use crate::{Epoch, Index, SlotId};
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    pub shard: u32,
+    pub segments: usize,
+    pub batches: u64,
+    pub records: u64,
+    pub bytes: u64,
+    /// Last index of the log as recovered; 0 for an empty log.
+    pub last: Index,
+    /// Highest epoch found, and the one that this start takes.
+    pub found_epoch: Epoch,
+    pub epoch: Epoch,
+    /// Where the log ends; `None` for an empty log.
+    pub end: Option<End>,
+    /// Bytes of the last in-flight window, written again and flushed before anything was reported.
+    pub rewritten: u64,
+    pub halt: Option<Halt>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    pub slot: SlotId,
+    pub incarnation: Incarnation,
+    pub offset: u64,
+    pub tail: Tail,
+    /// First byte behind the end that nothing explains; it stays in its slot, outside the log.
+    pub leftover: Option<u64>,
+    /// A cut that an earlier recovery decided, finished by this one.
+    pub finished_cut: bool,
+}
+
+/// Why the log cannot be served. Nothing was changed on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Halt {
+    /// The rule of RELIABILITY that forbids to go on, `R2` say.
+    pub rule: &'static str,
+    pub file: String,
+    pub offset: u64,
+    pub expected: String,
+    pub observed: String,
+}
+
+impl Halt {
+    fn at(rule: &'static str, slot: SlotId, offset: u64, expected: String, observed: String) -> Self {
+        Self { rule, file: format!("slot-{:06}.seg", slot.0), offset, expected, observed }
+    }
+
+    pub(super) fn metadata(copies: [NotValid; 2]) -> Self {
+        let [a, b] = copies;
+        Self {
+            rule: "R6",
+            file: "meta".into(),
+            offset: 0,
+            expected: "at least one valid copy of the metadata".into(),
+            observed: format!("first copy: {a}; second copy: {b}"),
+        }
+    }
+
+    pub(super) fn unreadable(file: String, offset: u64, observed: String) -> Self {
+        let expected =
+            "every sector of the log to be readable: an unreadable one is never a torn tail".into();
+        Self { rule: "R2", file, offset, expected, observed }
+    }
+
+    pub(super) fn unwritable(file: String, offset: u64, observed: String) -> Self {
+        let expected =
+            "the metadata and the last window to be written and flushed before the log is served".into();
+        Self { rule: "R4", file, offset, expected, observed }
+    }
+
+    pub(super) fn slot_size(slot: SlotId, header: u64, file: u64) -> Self {
+        Self::at(
+            "R5",
+            slot,
+            0,
+            format!("a file of {header} bytes, as its header says"),
+            format!("{file} bytes"),
+        )
+    }
+
+    pub(super) fn foreign(slot: SlotId, why: NotValid) -> Self {
+        Self::at("R1", slot, 0, "a segment of this log".into(), format!("a whole segment header, but {why}"))
+    }
+
+    pub(super) fn broken_chain(slot: SlotId, named: Incarnation, found: Incarnation) -> Self {
+        let expected = format!("segment {} before this one, as its header says", named.0);
+        Self::at("R1", slot, 0, expected, format!("the one before it is segment {}", found.0))
+    }
+
+    pub(super) fn broken_end(slot: SlotId, end: u64, bytes: u64) -> Self {
+        let expected = format!("an end inside the predecessor's {bytes} bytes");
+        Self::at("R1", slot, 0, expected, format!("end {end}"))
+    }
+
+    pub(super) fn missing_start(slot: SlotId, named: Incarnation) -> Self {
+        let expected = format!("segment {} before this one, as its header says", named.0);
+        Self::at("R1", slot, 0, expected, "no older segment".into())
+    }
+
+    pub(super) fn headless(slot: SlotId, header: NotValid, offset: u64) -> Self {
+        let expected = "a segment header over the batches of this slot".into();
+        Self::at("R2", slot, 0, expected, format!("{header}, yet a valid batch stands at offset {offset}"))
+    }
+
+    pub(super) fn inside(at: &Break) -> Self {
+        let expected =
+            format!("the batch that begins with index {}; the next segment proves it was durable", at.next.0);
+        Self::at("R2", at.slot, at.offset, expected, at.why.to_string())
+    }
+
+    pub(super) fn flushed_but_gone(at: &Break, through: u64, place: u64) -> Self {
+        let expected = format!(
+            "the batch that begins with index {}; the one at offset {place} proves that {through} was durable",
+            at.next.0
+        );
+        Self::at("R2", at.slot, at.offset, expected, at.why.to_string())
+    }
+
+    pub(super) fn seam(slot: SlotId, end: u64, expected: String, observed: String) -> Self {
+        Self::at("R1", slot, end, expected, observed)
+    }
+}
+
+impl Report {
+    /// One JSON object, on one line.
+    pub fn json(&self) -> String {
+        let end = self.end.map_or("null".into(), |e| {
+            format!(
+                r#"{{"slot":{},"incarnation":{},"offset":{},"tail":"{}","leftover_at":{},"finished_cut":{}}}"#,
+                e.slot.0,
+                e.incarnation.0,
+                e.offset,
+                e.tail,
+                e.leftover.map_or("null".into(), |at| at.to_string()),
+                e.finished_cut
+            )
+        });
+        let halt = self.halt.as_ref().map_or("null".into(), |h| {
+            format!(
+                r#"{{"rule":"{}","file":"{}","offset":{},"expected":"{}","observed":"{}"}}"#,
+                h.rule, h.file, h.offset, h.expected, h.observed
+            )
+        });
+        format!(
+            r#"{{"shard":{},"segments":{},"batches":{},"records":{},"bytes":{},"last_index":{},"found_epoch":{},"epoch":{},"end":{end},"rewritten_bytes":{},"halt":{halt}}}"#,
+            self.shard,
+            self.segments,
+            self.batches,
+            self.records,
+            self.bytes,
+            self.last.0,
+            self.found_epoch.0,
+            self.epoch.0,
+            self.rewritten,
+        )
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "shard {}: ", self.shard)?;
+        if let Some(halt) = &self.halt {
+            return write!(f, "HALTED. {halt}");
+        }
+        let Some(end) = &self.end else {
+            return write!(f, "a new log; this start takes epoch {}", self.epoch.0);
+        };
+        write!(
+            f,
+            "recovered {} records in {} segments, last index {}",
+            self.records, self.segments, self.last.0
+        )?;
+        write!(f, "; the log ends at slot-{:06}.seg offset {}, tail: {}", end.slot.0, end.offset, end.tail)?;
+        if let Some(at) = end.leftover {
+            write!(f, " (bytes from offset {at} on are no part of the log and stay where they are)")?;
+        }
+        if end.finished_cut {
+            write!(f, "; finished the cut of an earlier recovery")?;
+        }
+        write!(f, "; {} bytes rewritten and flushed; this start takes epoch {}", self.rewritten, self.epoch.0)
+    }
+}
+
+impl fmt::Display for Halt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rule, file, offset, expected, observed } = self;
+        write!(f, "{file} at offset {offset} breaks {rule}: expected {expected}; observed {observed}. ")?;
+        write!(
+            f,
+            "Nothing was changed. Copy the shard's directory aside before anything else, then restore it from a copy"
+        )
+    }
+}
+
+impl fmt::Display for Tail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Tail::Certain => "certain",
+            Tail::Uncertain => "uncertain",
+        })
+    }
+}

@@ -1,0 +1,43 @@
+//! The verdict table R2, for a log whose epochs were all issued here.
+//!
+//! | evidence behind the first invalid batch (its first index is `n`)                    | verdict          |
+//! |-------------------------------------------------------------------------------------|------------------|
+//! | a read error                                                                        | halt (`Recovery`) |
+//! | the segment has a successor: its header was issued when all before it was durable   | halt             |
+//! | a self-valid batch of the same incarnation with `flushed_through >= n`              | halt             |
+//! | a slot without a header holds a self-valid batch that the chain lacks               | halt (`Recovery`) |
+//! | only zeros, or batches of earlier incarnations                                      | cut, certain     |
+//! | anything else                                                                       | cut, uncertain   |
+
+use crate::recover::evidence::Evidence;
+use crate::recover::report::Halt;
+use crate::{Index, SlotId, format::NotValid};
+
+/// How the log ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tail {
+    /// Nothing was ever written behind the end.
+    Certain,
+    /// Torn, reordered or rotten: it cannot be told apart.
+    Uncertain,
+}
+
+/// The first place at which the log does not continue.
+#[derive(Clone, Copy, Debug)]
+pub struct Break {
+    pub slot: SlotId,
+    pub offset: u64,
+    /// The index that was expected there.
+    pub next: Index,
+    pub why: NotValid,
+}
+
+/// `evidence` was collected from the break to the end of the segment; there is no successor.
+pub fn verdict(at: &Break, evidence: &Evidence) -> Result<Tail, Halt> {
+    if let Some((through, place)) = evidence.flushed
+        && through >= at.next.0
+    {
+        return Err(Halt::flushed_but_gone(at, through, place));
+    }
+    Ok(if evidence.unexplained.is_none() { Tail::Certain } else { Tail::Uncertain })
+}

@@ -1,0 +1,136 @@
+//! The walk along the chain of segments: batch after batch, never past a recorded end.
+
+use std::collections::VecDeque;
+
+use crate::batch::{Batch, BatchError, Expected};
+use crate::format::{FIRST_BATCH, LogId, NotValid};
+use crate::record::Record;
+use crate::recover::chain::Segment;
+use crate::recover::report::{Halt, Report};
+use crate::recover::verdict::Break;
+use crate::{Epoch, Index};
+
+/// A record of the recovered log, in order.
+#[derive(Clone, Copy, Debug)]
+pub struct Replayed<'a> {
+    pub epoch: Epoch,
+    pub index: Index,
+    pub record: Record<'a>,
+}
+
+/// One segment on the walk.
+#[derive(Debug)]
+pub struct Walk {
+    pub segment: Segment,
+    pub expected: Expected,
+    /// Not a byte behind this belongs to the log.
+    pub end: u64,
+    /// The successor's header, if there is one: it must continue where this segment ends.
+    successor: Option<Segment>,
+    /// Batches that no later one proves durable: offset and last index.
+    unproven: VecDeque<(u64, Index)>,
+    proven: Index,
+}
+
+pub enum Step {
+    /// The walk needs the bytes from `expected.offset` on.
+    Read,
+    /// The recorded end was reached.
+    End,
+    /// No batch continues the log here.
+    Broken(Break),
+}
+
+impl Walk {
+    pub fn new(segment: Segment, successor: Option<Segment>, end: u64) -> Self {
+        let expected = Expected::first(&segment.header);
+        Self { segment, expected, end, successor, unproven: VecDeque::new(), proven: Index(0) }
+    }
+
+    /// Takes as many batches as `bytes`, which stand at `expected.offset`, hold whole.
+    pub fn take(
+        &mut self,
+        bytes: &[u8],
+        log: &LogId,
+        report: &mut Report,
+        sink: &mut dyn FnMut(Replayed<'_>),
+    ) -> Step {
+        let mut rest = bytes;
+        loop {
+            let left = self.end - self.expected.offset;
+            if left == 0 {
+                return Step::End;
+            }
+            if rest.is_empty() {
+                return Step::Read;
+            }
+            let max = usize::try_from(left).unwrap_or(usize::MAX);
+            match Batch::read(rest, log, &self.expected, max) {
+                Ok(batch) => {
+                    self.accept(&batch, report, sink);
+                    rest = rest.get(batch.header.blocks()..).unwrap_or_default();
+                }
+                // The next read begins at this batch; only what no buffer can hold is invalid.
+                Err(BatchError::Incomplete(_)) if rest.len() < bytes.len() => return Step::Read,
+                Err(BatchError::Incomplete(_)) => {
+                    return Step::Broken(self.broken(NotValid::Field("length")));
+                }
+                Err(BatchError::Invalid(why)) => return Step::Broken(self.broken(why)),
+            }
+        }
+    }
+
+    fn accept(&mut self, batch: &Batch<'_>, report: &mut Report, sink: &mut dyn FnMut(Replayed<'_>)) {
+        for (index, record) in batch.records() {
+            sink(Replayed { epoch: self.expected.epoch, index, record });
+        }
+        let header = &batch.header;
+        report.batches += 1;
+        report.records += u64::from(header.records);
+        report.bytes += header.blocks() as u64;
+        report.last = header.last_index();
+        self.proven = self.proven.max(Index(header.flushed_through));
+        self.unproven.push_back((header.offset, header.last_index()));
+        while self.unproven.front().is_some_and(|(_, last)| *last <= self.proven) {
+            self.unproven.pop_front();
+        }
+        self.expected = batch.next();
+    }
+
+    fn broken(&self, why: NotValid) -> Break {
+        Break { slot: self.segment.slot, offset: self.expected.offset, next: self.expected.next, why }
+    }
+
+    /// Where the window begins that may be readable without being durable. A segment without a batch has only its
+    /// header, which may be so too.
+    pub fn window_start(&self) -> u64 {
+        match self.unproven.front() {
+            Some((offset, _)) => *offset,
+            None if self.expected.offset == FIRST_BATCH => 0,
+            None => self.expected.offset,
+        }
+    }
+
+    /// Does the successor continue exactly here?
+    pub fn seam(&self) -> Result<(), Halt> {
+        let Some(next) = &self.successor else { return Ok(()) };
+        let (slot, end, header) = (self.segment.slot, self.end, &next.header);
+        let halt = |what: &str, a: u64, b: u64| {
+            Err(Halt::seam(slot, end, format!("{what} {a}"), format!("{what} {b}")))
+        };
+        if header.pred_chain != self.expected.chain {
+            return halt("chain", header.pred_chain.into(), self.expected.chain.into());
+        }
+        if header.first_index() != self.expected.next {
+            return halt("next index", header.first_index, self.expected.next.0);
+        }
+        if header.epoch() < self.expected.epoch {
+            return halt("an epoch no lower than", self.expected.epoch.0, header.epoch);
+        }
+        Ok(())
+    }
+
+    pub fn is_last(&self) -> bool {
+        self.successor.is_none()
+    }
+}

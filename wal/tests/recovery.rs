@@ -1,0 +1,251 @@
+//! One test for each line of the verdict table, each written from the execution that the line prevents.
+
+mod support;
+
+use seawall_wal::format::SEGMENT_HEADER;
+use seawall_wal::recover::Tail;
+use seawall_wal::{BLOCK, Epoch, FileId, Index, SlotId};
+use support::{Disk, append, batches};
+
+/// Five records in five batches, all durable.
+fn five() -> Disk {
+    let mut disk = Disk::new();
+    let mut log = disk.open();
+    for n in 1..=5 {
+        assert_eq!(disk.commit(&mut log, &[n]), Index(n.into()));
+    }
+    disk
+}
+
+#[test]
+fn a_new_log_is_empty_and_takes_epoch_one() {
+    let (seen, log, report) = Disk::new().recover();
+    assert!(seen.is_empty() && report.end.is_none());
+    assert_eq!(log.unwrap().epoch(), Epoch(1));
+}
+
+#[test]
+fn what_was_acknowledged_is_there_and_each_start_takes_a_new_epoch_and_segment() {
+    let mut disk = five();
+    for start in 2..6 {
+        let (seen, log, report) = disk.recover();
+        let mut log = log.unwrap();
+        assert_eq!(seen.len() as u64, 5 + (start - 2));
+        assert_eq!((log.epoch(), report.epoch), (Epoch(start), Epoch(start)));
+        assert_eq!(disk.commit(&mut log, b"one more").0, seen.len() as u64 + 1);
+        let (seen, _, report) = disk.recover();
+        assert_eq!(seen.last().unwrap().epoch, Epoch(start));
+        assert_eq!(report.segments as u64, start, "an epoch never shares a segment");
+        disk.files.get_mut(&FileId::Meta).unwrap(); // the epoch promised by the look above was never used:
+        assert_eq!(report.epoch, Epoch(start + 1));
+        forget_last_promise(&mut disk);
+    }
+}
+
+/// Takes back the metadata that only looking wrote, so that epochs stay countable.
+fn forget_last_promise(disk: &mut Disk) {
+    let meta = disk.files.get_mut(&FileId::Meta).unwrap();
+    let newer = seawall_wal::meta::read(meta, &support::LOG).unwrap();
+    let at = usize::try_from(newer.offset()).unwrap();
+    meta[at..at + BLOCK].fill(0);
+}
+
+#[test]
+fn segments_roll_and_the_log_goes_on() {
+    let mut disk = Disk::new();
+    let mut log = disk.open();
+    let values: Vec<Vec<u8>> = (0..60u8).map(|n| vec![n; 3000]).collect();
+    for value in &values {
+        disk.commit(&mut log, value);
+    }
+    let (seen, log, report) = disk.recover();
+    assert!(log.is_some() && report.segments > 3, "{report}");
+    assert_eq!(seen.iter().map(|s| s.value.clone()).collect::<Vec<_>>(), values);
+}
+
+/// R2 line 1. A drive that cannot read a sector of the last batch must not shorten the log.
+#[test]
+fn a_read_error_halts_and_is_never_a_torn_tail() {
+    let mut disk = five();
+    let (last, ..) = *batches(disk.slot(0)).last().unwrap();
+    disk.bad_sector = Some((FileId::Slot(SlotId(0)), last as u64 + 100));
+    let (_, log, report) = disk.recover();
+    assert!(log.is_none());
+    assert_eq!(report.halt.unwrap().rule, "R2");
+}
+
+/// R2 line 2. Rot in an acknowledged batch: the next batch was issued when this one was durable, so to cut here
+/// would lose acknowledged commits in silence.
+#[test]
+fn damage_that_a_later_batch_proves_was_durable_halts() {
+    let mut disk = five();
+    let before = disk.files.clone();
+    for (offset, ..) in batches(&before[&FileId::Slot(SlotId(0))]).into_iter().take(4) {
+        for at in [offset, offset + 60, offset + 130] {
+            disk.files = before.clone();
+            disk.slot(0)[at] ^= 0x10;
+            let damaged = disk.files.clone();
+            let (_, log, report) = disk.recover();
+            assert!(log.is_none(), "a flip at {at} was accepted: {report}");
+            assert_eq!(report.halt.unwrap().offset, offset as u64);
+            assert!(disk.files == damaged, "a halt changes nothing");
+        }
+    }
+}
+
+/// R2 line 4. The header of the only segment is lost over live batches: an empty log would be a lie.
+#[test]
+fn a_lost_segment_header_over_batches_halts() {
+    for damage in [0u8, 0xff] {
+        let mut disk = five();
+        disk.slot(0)[..SEGMENT_HEADER].fill(damage);
+        let (_, log, report) = disk.recover();
+        assert!(log.is_none(), "{report}");
+        assert_eq!(report.halt.unwrap().rule, "R2");
+    }
+}
+
+/// R2 line 5. Nothing was ever written behind the end.
+#[test]
+fn zeros_behind_the_end_make_a_certain_tail() {
+    let (seen, _, report) = five().recover();
+    let end = report.end.unwrap();
+    assert_eq!((seen.len(), end.tail, end.leftover), (5, Tail::Certain, None));
+}
+
+/// R2 line 6. The last batch is damaged and nothing behind it proves that it was durable: torn or rotten, it
+/// cannot be told apart, and the report says so. On one replica the log goes on without it.
+#[test]
+fn a_damaged_last_batch_is_cut_as_uncertain() {
+    let mut disk = five();
+    let (last, ..) = *batches(disk.slot(0)).last().unwrap();
+    disk.slot(0)[last + 140] ^= 1;
+    let (seen, log, report) = disk.recover();
+    let end = report.end.unwrap();
+    assert_eq!((seen.len(), end.tail, end.leftover), (4, Tail::Uncertain, Some(last as u64)));
+    assert_eq!(log.unwrap().durable(), Index(4));
+}
+
+/// Two writes were in flight; the second arrived whole, the first is torn. The second proves nothing about the
+/// first (its `flushed_through` lies before it), so both go: neither was acknowledged.
+#[test]
+fn a_batch_behind_a_torn_one_is_cut_with_it() {
+    let mut disk = five();
+    let mut log = disk.open();
+    let mut ios = Vec::new();
+    append(&mut log, &[6; 3000]).unwrap();
+    disk.settle(&mut log);
+    for n in 7..12 {
+        append(&mut log, &[n; 3000]).unwrap();
+        log.pump(0, &mut ios);
+        if ios.len() == 2 {
+            break;
+        }
+    }
+    assert_eq!(ios.len(), 2, "the second write flies when the open batch is full");
+    let second = ios.pop().unwrap();
+    disk.execute(second);
+    let (seen, recovered, report) = disk.recover();
+    assert_eq!(seen.last().unwrap().index, Index(6), "{report}");
+    assert_eq!(report.end.unwrap().tail, Tail::Uncertain);
+    assert_eq!(recovered.unwrap().durable(), Index(6));
+}
+
+/// R3. A cut was decided, the process died at once, and at the next start the torn batch reads whole again (a
+/// drive's cache, a marginal sector): it must not come back under other records with the same indices.
+#[test]
+fn a_cut_is_recorded_first_and_what_it_removed_stays_removed() {
+    let mut disk = five();
+    let whole = disk.slot(0).clone();
+    let (last, ..) = *batches(&whole).last().unwrap();
+    disk.slot(0)[last + 140] ^= 1;
+    let (_, log, _) = disk.recover();
+    drop(log); // dies before it wrote a segment of the new epoch
+    *disk.slot(0) = whole;
+    let (seen, _, report) = disk.recover();
+    assert_eq!(seen.len(), 4, "{report}");
+    assert!(report.end.unwrap().finished_cut);
+}
+
+/// Readable is not durable: the last batch may stand in a volatile cache only, so it is written again before any
+/// position is reported. Batches that a later one proves durable are left alone.
+#[test]
+fn the_last_window_is_rewritten_before_the_log_is_reported() {
+    let mut disk = five();
+    let (last, ..) = *batches(disk.slot(0)).last().unwrap();
+    let before = disk.files[&FileId::Slot(SlotId(0))].clone();
+    disk.writes.clear();
+    let (_, _, report) = disk.recover();
+    assert_eq!(disk.writes.last(), Some(&(FileId::Slot(SlotId(0)), last as u64, BLOCK)));
+    assert_eq!(disk.writes.len(), 2, "the metadata first, then the window: {:?}", disk.writes);
+    assert_eq!(report.rewritten, BLOCK as u64);
+    assert!(*disk.slot(0) == before, "byte for byte");
+}
+
+#[test]
+fn a_log_whose_window_cannot_be_rewritten_stays_halted() {
+    let mut disk = five();
+    disk.dead = true;
+    let (_, log, report) = disk.recover();
+    assert!(log.is_none());
+    assert_eq!(report.halt.unwrap().rule, "R4");
+}
+
+/// F-RC2.
+#[test]
+fn metadata_with_both_copies_bad_refuses_and_one_is_enough() {
+    let mut disk = five();
+    let meta = disk.files[&FileId::Meta].clone();
+    for copy in [0, BLOCK] {
+        disk.files.insert(FileId::Meta, meta.clone());
+        disk.files.get_mut(&FileId::Meta).unwrap()[copy + 8] ^= 1;
+        assert!(disk.clone().recover().1.is_some());
+    }
+    disk.files.get_mut(&FileId::Meta).unwrap()[8] ^= 1;
+    let (_, log, report) = disk.recover();
+    assert!(log.is_none());
+    assert_eq!(report.halt.unwrap().rule, "R6");
+}
+
+#[test]
+fn bytes_of_another_log_or_version_are_named_and_never_an_empty_slot() {
+    use seawall_wal::format::SegmentHeader;
+    let stranger = |change: fn(&mut SegmentHeader)| {
+        let mut disk = five();
+        let mut header: SegmentHeader = bytemuck::pod_read_unaligned(&disk.slot(0)[..SEGMENT_HEADER]);
+        change(&mut header);
+        let mut sealed = header.seal();
+        if header.version != 1 {
+            sealed.version = header.version;
+            let crc = crc32c::crc32c(&bytemuck::bytes_of(&sealed)[..SEGMENT_HEADER - 4]);
+            sealed.header_crc = crc;
+        }
+        disk.slot(0)[..SEGMENT_HEADER].copy_from_slice(bytemuck::bytes_of(&sealed));
+        let (_, log, report) = disk.recover();
+        assert!(log.is_none());
+        report.halt.unwrap().observed
+    };
+    assert!(stranger(|h| h.lineage[0] ^= 1).contains("another lineage"));
+    assert!(stranger(|h| h.version = 9).contains("format version 9"));
+}
+
+/// A missing segment file in the middle of the chain.
+#[test]
+fn a_gap_in_the_chain_halts() {
+    let mut disk = Disk::new();
+    let mut log = disk.open();
+    for n in 0..40u8 {
+        disk.commit(&mut log, &[n; 3000]);
+    }
+    disk.files.remove(&FileId::Slot(SlotId(1)));
+    let (_, log, report) = disk.recover();
+    assert!(log.is_none());
+    assert_eq!(report.halt.unwrap().rule, "R1");
+}
+
+#[test]
+fn the_same_bytes_give_the_same_report() {
+    let disk = five();
+    let (a, b) = (disk.clone().recover().2, disk.clone().recover().2);
+    assert_eq!((a.json(), a.to_string()), (b.json(), b.to_string()));
+}

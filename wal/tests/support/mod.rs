@@ -1,0 +1,146 @@
+//! A disk in memory that executes one operation at a time, and helpers to run a log on it.
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::collections::BTreeMap;
+
+use seawall_wal::recover::Report;
+use seawall_wal::{
+    BLOCK, Done, Entry, Epoch, FileId, Index, Io, IoError, IoStep, Kind, Log, LogId, LogLimits, Progress,
+    Recovery, SlotId, Space, meta,
+};
+
+pub const LOG: LogId = LogId { lineage: *b"a lineage for it", shard: 1 };
+
+#[derive(Clone)]
+pub struct Disk {
+    pub files: BTreeMap<FileId, Vec<u8>>,
+    /// A read that touches this place fails.
+    pub bad_sector: Option<(FileId, u64)>,
+    /// Every write and flush fails from now on.
+    pub dead: bool,
+    pub writes: Vec<(FileId, u64, usize)>,
+}
+
+/// A record as a test sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub epoch: Epoch,
+    pub index: Index,
+    pub value: Vec<u8>,
+}
+
+impl Disk {
+    pub fn new() -> Self {
+        let files = BTreeMap::from([(FileId::Meta, meta::format(&LOG))]);
+        Self { files, bad_sector: None, dead: false, writes: Vec::new() }
+    }
+
+    pub fn slots(&self) -> Vec<(SlotId, u64)> {
+        let slot = |(file, bytes): (&FileId, &Vec<u8>)| match file {
+            FileId::Slot(slot) => Some((*slot, bytes.len() as u64)),
+            FileId::Meta => None,
+        };
+        self.files.iter().filter_map(slot).collect()
+    }
+
+    pub fn slot(&mut self, n: u32) -> &mut Vec<u8> {
+        self.files.get_mut(&FileId::Slot(SlotId(n))).expect("a slot of the test")
+    }
+
+    pub fn execute(&mut self, io: Io) -> Done {
+        let eio = |step| Err(IoError { step, errno: 5 });
+        match io {
+            Io::Write { id, buf, .. } if self.dead => Done { id, result: eio(IoStep::Write), buf: Some(buf) },
+            Io::Write { id, file, offset, buf, at, len } => {
+                let start = usize::try_from(offset).unwrap();
+                let target = self.files.get_mut(&file).expect("the file exists before it is written");
+                target[start..start + len].copy_from_slice(&buf.bytes()[at..at + len]);
+                self.writes.push((file, offset, len));
+                Done { id, result: Ok(len), buf: Some(buf) }
+            }
+            Io::Read { id, file, offset, mut buf, len } => {
+                let start = usize::try_from(offset).unwrap();
+                if self
+                    .bad_sector
+                    .is_some_and(|(f, at)| f == file && (offset..offset + len as u64).contains(&at))
+                {
+                    return Done { id, result: eio(IoStep::Read), buf: Some(buf) };
+                }
+                buf.bytes_mut()[..len].copy_from_slice(&self.files[&file][start..start + len]);
+                Done { id, result: Ok(len), buf: Some(buf) }
+            }
+            Io::Prepare { id, .. } if self.dead => Done { id, result: eio(IoStep::Prepare), buf: None },
+            Io::Prepare { id, slot, bytes } => {
+                let zeros = vec![0; usize::try_from(bytes).unwrap()];
+                self.files.insert(FileId::Slot(slot), zeros);
+                Done { id, result: Ok(0), buf: None }
+            }
+        }
+    }
+
+    /// Runs recovery to its end; what it replayed, and the log unless it halted.
+    pub fn recover(&mut self) -> (Vec<Seen>, Option<Log>, Report) {
+        let limits = LogLimits::test_min();
+        let mut recovery = Recovery::new(LOG, limits, self.slots(), limits.buffers());
+        let (mut ios, mut seen) = (Vec::new(), Vec::new());
+        recovery.start(&mut ios);
+        loop {
+            let io = ios.pop().expect("recovery works until it ends");
+            let done = self.execute(io);
+            let progress = recovery.done(done, &mut ios, &mut |r| {
+                let value = r.record.entries().next().and_then(|e| e.value).unwrap_or_default().to_vec();
+                seen.push(Seen { epoch: r.epoch, index: r.index, value });
+            });
+            match progress {
+                Progress::Working => assert_eq!(ios.len(), 1, "one operation is under way at a time"),
+                Progress::Halted(report) => return (seen, None, report),
+                Progress::Recovered(log, report) => return (seen, Some(*log), report),
+            }
+        }
+    }
+
+    pub fn open(&mut self) -> Log {
+        let (_, log, report) = self.recover();
+        let mut log = log.unwrap_or_else(|| panic!("{report}"));
+        self.settle(&mut log);
+        log
+    }
+
+    /// Executes whatever the log asks for until it asks for nothing.
+    pub fn settle(&mut self, log: &mut Log) {
+        let mut ios = Vec::new();
+        loop {
+            log.pump(0, &mut ios);
+            if ios.is_empty() {
+                return;
+            }
+            for io in std::mem::take(&mut ios) {
+                let _ = log.done(self.execute(io));
+            }
+        }
+    }
+
+    /// One record, in a batch of its own, durable.
+    pub fn commit(&mut self, log: &mut Log, value: &[u8]) -> Index {
+        let index = append(log, value).expect("room");
+        self.settle(log);
+        assert_eq!(log.durable(), index);
+        index
+    }
+}
+
+pub fn append(log: &mut Log, value: &[u8]) -> Result<Index, seawall_wal::NoRoom> {
+    let entry = Entry { space: Space(1), key: b"key", value: Some(value) };
+    log.append(Kind::Data, 7, std::iter::once(entry))
+}
+
+/// The first block of each batch in a slot: `(offset, flushed_through, first index)`.
+pub fn batches(bytes: &[u8]) -> Vec<(usize, u64, u64)> {
+    let at = |n: usize| n * BLOCK;
+    let header =
+        |n| seawall_wal::format::BatchHeader::read(&bytes[at(n)..], &LOG, at(n) as u64).ok().map(|h| (n, h));
+    (1..bytes.len() / BLOCK)
+        .filter_map(header)
+        .map(|(n, h)| (at(n), h.flushed_through, h.first_index))
+        .collect()
+}
