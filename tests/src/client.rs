@@ -114,6 +114,19 @@ impl Client {
         }
     }
 
+    /// What it waits for.
+    pub fn describe(&self) -> String {
+        let pending: Vec<_> = self.pending.values().map(|(number, _)| number).collect();
+        format!(
+            "client {} on {:?} (ready: {}) has operations {pending:?} under way, {} to begin and {} last ones",
+            self.number,
+            self.link,
+            self.ready,
+            self.left,
+            self.last.len()
+        )
+    }
+
     pub fn done(&self) -> bool {
         self.left == 0 && self.last.is_empty() && self.pending.is_empty()
     }
@@ -140,7 +153,14 @@ impl Client {
 
     /// Begins one operation if there is one to begin; the bytes to send, if any. The last operations begin only
     /// when the world has `healed`.
-    pub fn think(&mut self, moment: u64, healed: bool, of: &Workload, at: &Places, history: &mut History) -> Vec<u8> {
+    pub fn think(
+        &mut self,
+        moment: u64,
+        healed: bool,
+        of: &Workload,
+        at: &Places,
+        history: &mut History,
+    ) -> Vec<u8> {
         let mut out = Vec::new();
         if !self.ready || self.half_closed || self.pending.len() as u64 >= of.window {
             return out;
@@ -150,7 +170,8 @@ impl Client {
             if self.random.chance(of.commits) {
                 self.commit(None, moment, of, at, history, &mut out);
             } else {
-                let place = at.all().nth(self.random.index(of.partitions * of.rows)).expect("below their number");
+                let place =
+                    at.all().nth(self.random.index(of.partitions * of.rows)).expect("below their number");
                 self.get(None, moment, place, history, &mut out);
             }
         } else if healed {
@@ -222,7 +243,15 @@ impl Client {
         Ok(())
     }
 
-    fn commit(&mut self, last: Option<Last>, moment: u64, of: &Workload, at: &Places, history: &mut History, out: &mut Vec<u8>) {
+    fn commit(
+        &mut self,
+        last: Option<Last>,
+        moment: u64,
+        of: &Workload,
+        at: &Places,
+        history: &mut History,
+        out: &mut Vec<u8>,
+    ) {
         let number = history.operations.len();
         let mut rows: Vec<&Place> = self.random.pick(&at.0).iter().collect();
         self.random.shuffle(&mut rows);
@@ -250,7 +279,14 @@ impl Client {
         self.begin(moment, rows[0].shard, Ask::Commit(changes), history);
     }
 
-    fn get(&mut self, last: Option<Last>, moment: u64, place: &Place, history: &mut History, out: &mut Vec<u8>) {
+    fn get(
+        &mut self,
+        last: Option<Last>,
+        moment: u64,
+        place: &Place,
+        history: &mut History,
+        out: &mut Vec<u8>,
+    ) {
         let correlation = self.session.get(out, &place.partition, &place.row, 0).expect("within the limits");
         self.pending.insert(correlation, (history.operations.len(), last));
         self.begin(moment, place.shard, Ask::Get { key: place.stored.clone() }, history);
@@ -270,7 +306,10 @@ impl Client {
     }
 
     fn strange<T>(&self, what: String) -> Result<T, Violation> {
-        violation("a reply is one that the protocol allows", format!("client {} got a reply {what}", self.number))
+        violation(
+            "a reply is one that the protocol allows",
+            format!("client {} got a reply {what}", self.number),
+        )
     }
 }
 

@@ -41,7 +41,10 @@ pub enum Answer {
     Refused,
     Committed(At),
     /// What a read saw, as of a position: the row's version and bytes, or its absence.
-    Read { as_of: At, row: Option<(At, Vec<u8>)> },
+    Read {
+        as_of: At,
+        row: Option<(At, Vec<u8>)>,
+    },
 }
 
 #[derive(Clone, Debug)]

@@ -111,7 +111,9 @@ impl Net {
         self.next += 1;
         let id = LinkId(self.next);
         self.serial += 1;
-        let taken = |slot: &u32| self.links.values().any(|l| l.worker == worker && l.conn.slot == *slot && !l.node_gone);
+        let taken = |slot: &u32| {
+            self.links.values().any(|l| l.worker == worker && l.conn.slot == *slot && !l.node_gone)
+        };
         let slot = (0..).find(|slot| !taken(slot)).expect("there are fewer connections than numbers");
         let conn = ConnId { slot, serial: self.serial };
         let room = self.random.between(self.shape.room.0, self.shape.room.1);

@@ -37,7 +37,8 @@ impl Random {
     /// One of `0..n`.
     pub fn below(&mut self, n: u64) -> u64 {
         assert!(n > 0, "nothing to choose from");
-        u64::try_from((u128::from(self.draw()) * u128::from(n)) >> 64).expect("the product was shifted by its width")
+        u64::try_from((u128::from(self.draw()) * u128::from(n)) >> 64)
+            .expect("the product was shifted by its width")
     }
 
     /// One of `0..n`, as a place in something.

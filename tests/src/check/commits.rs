@@ -7,12 +7,15 @@ use crate::history::{Answer, Ask, Change, History};
 
 pub fn stand_where_acknowledged(history: &History, logs: &Logs) -> Result<(), Violation> {
     for (number, operation) in history.operations.iter().enumerate() {
-        let (Answer::Committed(at), Ask::Commit(changes)) = (&operation.answer, &operation.ask) else { continue };
+        let (Answer::Committed(at), Ask::Commit(changes)) = (&operation.answer, &operation.ask) else {
+            continue;
+        };
         let shard = operation.shard;
         let Some(found) = record(logs, shard, *at) else {
             let last = logs.get(&shard).and_then(|log| log.last()).map(|last| last.at.to_string());
             let last = last.unwrap_or_else(|| "nothing".to_owned());
-            let text = format!("operation {number} was acknowledged at {at} of {shard:?}; the log ends with {last}");
+            let text =
+                format!("operation {number} was acknowledged at {at} of {shard:?}; the log ends with {last}");
             return violation("I1, an acknowledged commit is in the log", text);
         };
         if found.kind != RecordKind::Data || !same(&found.changes, changes) {
@@ -49,7 +52,8 @@ pub fn log_holds_what_was_asked_once(history: &History, logs: &Logs) -> Result<(
                 match deletions.get_mut(&(*shard, sorted(changes))) {
                     Some(left) if *left > 0 => *left -= 1,
                     _ => {
-                        let text = format!("{} at {at} of {shard:?} is one more than were asked for", show(changes));
+                        let text =
+                            format!("{} at {at} of {shard:?} is one more than were asked for", show(changes));
                         return violation("the log holds what was asked, once", text);
                     }
                 }
@@ -65,12 +69,18 @@ pub fn log_holds_what_was_asked_once(history: &History, logs: &Logs) -> Result<(
                 return violation("I3, a commit takes effect once", text);
             }
             if operation.answer == Answer::Refused {
-                let text = format!("operation {number} was refused with outcome none and stands at {at} of {shard:?}");
+                let text = format!(
+                    "operation {number} was refused with outcome none and stands at {at} of {shard:?}"
+                );
                 return violation("a refusal with outcome none leaves nothing", text);
             }
             let Ask::Commit(asked) = &operation.ask else { unreachable!("only commits have values") };
             if !same(changes, asked) {
-                let text = format!("operation {number} asked {}; {at} of {shard:?} has {}", show(asked), show(changes));
+                let text = format!(
+                    "operation {number} asked {}; {at} of {shard:?} has {}",
+                    show(asked),
+                    show(changes)
+                );
                 return violation("I4, a record is whole", text);
             }
         }
@@ -82,15 +92,20 @@ pub fn log_holds_what_was_asked_once(history: &History, logs: &Logs) -> Result<(
 /// and no error of that log was reported before.
 pub fn acknowledged_after_durable(history: &History) -> Result<(), Violation> {
     for (number, operation) in history.operations.iter().enumerate() {
-        let (Answer::Committed(at), Ask::Commit(changes)) = (&operation.answer, &operation.ask) else { continue };
+        let (Answer::Committed(at), Ask::Commit(changes)) = (&operation.answer, &operation.ask) else {
+            continue;
+        };
         let (shard, life) = (operation.shard, operation.life);
         if changes.iter().all(|change| change.value.is_none()) {
             continue;
         }
         let answered = operation.answered.expect("an answer has a moment");
-        let durable = history.durable.get(&(number as u64)).filter(|(when, who)| *when < answered && *who == life);
+        let durable =
+            history.durable.get(&(number as u64)).filter(|(when, who)| *when < answered && *who == life);
         let Some((durable, _)) = durable else {
-            let text = format!("operation {number} was acknowledged at {at} of {shard:?}, and no write with it was done");
+            let text = format!(
+                "operation {number} was acknowledged at {at} of {shard:?}, and no write with it was done"
+            );
             return violation("nothing is acknowledged before it is durable", text);
         };
         if history.failed.get(&(shard, life)).is_some_and(|failed| failed < durable) {

@@ -52,9 +52,9 @@ pub fn violation<T>(rule: &'static str, text: String) -> Result<T, Violation> {
 /// Everything that must hold between a history and the logs that it left.
 pub fn check(history: &History, logs: &Logs) -> Result<(), Violation> {
     order::log_is_well_formed(logs)?;
+    commits::stand_where_acknowledged(history, logs)?;
     order::an_epoch_has_one_process(history)?;
     order::real_time_is_kept(history)?;
-    commits::stand_where_acknowledged(history, logs)?;
     commits::log_holds_what_was_asked_once(history, logs)?;
     commits::acknowledged_after_durable(history)?;
     reads::see_the_log_at_their_position(history, logs)?;

@@ -8,7 +8,9 @@ use crate::history::{Answer, Ask, At, History};
 pub fn see_the_log_at_their_position(history: &History, logs: &Logs) -> Result<(), Violation> {
     let mut reads: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (number, operation) in history.operations.iter().enumerate() {
-        let (Answer::Read { as_of, row }, Ask::Get { key }) = (&operation.answer, &operation.ask) else { continue };
+        let (Answer::Read { as_of, row }, Ask::Get { key }) = (&operation.answer, &operation.ask) else {
+            continue;
+        };
         if record(logs, operation.shard, *as_of).is_none() {
             let text = format!(
                 "operation {number} read {:?} as of {as_of}, which the final log does not have",

@@ -45,7 +45,10 @@ impl File {
     /// The device accepts whole sectors. A write past the end would change the file's metadata, which nothing on
     /// the commit path may do (R5).
     pub fn accept(&mut self, sequence: u64, offset: usize, bytes: &[u8]) {
-        assert!(offset.is_multiple_of(SECTOR) && bytes.len().is_multiple_of(SECTOR), "a device writes sectors");
+        assert!(
+            offset.is_multiple_of(SECTOR) && bytes.len().is_multiple_of(SECTOR),
+            "a device writes sectors"
+        );
         assert!(offset + bytes.len() <= self.image.len(), "a write past the end of a prepared file");
         lay(&mut self.image, offset, bytes);
         self.cache.push(Accepted { sequence, offset, bytes: bytes.to_vec(), forgotten: false });

@@ -156,7 +156,9 @@ impl Disk {
             Step::Accept(piece) => self.accept(ticket, piece),
             Step::FlushBegins => {
                 let sequence = self.sequence;
-                if let Some(Operation { task: Task::Write { flushing, .. }, .. }) = self.operations.get_mut(&ticket) {
+                if let Some(Operation { task: Task::Write { flushing, .. }, .. }) =
+                    self.operations.get_mut(&ticket)
+                {
                     *flushing = Some(sequence);
                 }
             }
@@ -213,7 +215,8 @@ impl Disk {
 
     fn draw_pieces(&mut self, len: usize, fate: Fate) -> Vec<Piece> {
         let end = if let Fate::Short(end) = fate { end } else { len };
-        let mut cuts: Vec<usize> = (0..self.random.below(4)).map(|_| self.random.index(len / SECTOR) * SECTOR).collect();
+        let mut cuts: Vec<usize> =
+            (0..self.random.below(4)).map(|_| self.random.index(len / SECTOR) * SECTOR).collect();
         cuts.extend([0, end]);
         cuts.retain(|cut| *cut <= end);
         cuts.sort_unstable();
@@ -322,18 +325,26 @@ impl Disk {
                     for from in (piece.from..piece.to).step_by(SECTOR) {
                         if self.random.chance(500) {
                             self.sequence += 1;
-                            file.accept(self.sequence, offset + from, &buf.bytes()[at + from..at + from + SECTOR]);
+                            file.accept(
+                                self.sequence,
+                                offset + from,
+                                &buf.bytes()[at + from..at + from + SECTOR],
+                            );
                             self.fired.add(Fault::LateWrite);
                         }
                     }
                 }
             }
             // A slot that stood there before keeps its place until the new one has its name.
-            Task::Prepare { slot, .. } if self.files.contains_key(&(operation.shard, FileId::Slot(slot))) => {}
+            Task::Prepare { slot, .. } if self.files.contains_key(&(operation.shard, FileId::Slot(slot))) => {
+            }
             Task::Prepare { slot, bytes, .. } => {
                 let (fault, left) = match self.random.below(3) {
                     0 => (Fault::PrepareAbsent, None),
-                    1 => (Fault::PrepareHalf, Some(BLOCK * self.random.between(2, (bytes / BLOCK - 1) as u64) as usize)),
+                    1 => (
+                        Fault::PrepareHalf,
+                        Some(BLOCK * self.random.between(2, (bytes / BLOCK - 1) as u64) as usize),
+                    ),
                     _ => (Fault::PrepareUnreported, Some(bytes)),
                 };
                 self.fired.add(fault);
@@ -349,3 +360,6 @@ impl Disk {
 fn place(offset: u64) -> usize {
     usize::try_from(offset).expect("simulated files are small")
 }
+
+#[cfg(test)]
+mod tests;

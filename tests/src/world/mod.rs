@@ -55,9 +55,20 @@ pub struct Counts {
 enum What {
     Disk(disk::Ticket, disk::Step),
     Net(net::Step),
-    Turn { life: u32, worker: WorkerId },
-    Tick { life: u32, worker: WorkerId },
-    Mail { life: u32, to: WorkerId, from: WorkerId, letter: Letter },
+    Turn {
+        life: u32,
+        worker: WorkerId,
+    },
+    Tick {
+        life: u32,
+        worker: WorkerId,
+    },
+    Mail {
+        life: u32,
+        to: WorkerId,
+        from: WorkerId,
+        letter: Letter,
+    },
     Think(usize),
     Break,
     HalfClose,
@@ -68,8 +79,12 @@ enum What {
     /// The process starts, unless another one is there.
     Start,
     /// Somebody restarts a process whose log failed.
-    Operator { life: u32 },
-    StopDue { life: u32 },
+    Operator {
+        life: u32,
+    },
+    StopDue {
+        life: u32,
+    },
     Heal,
     GiveUp,
 }
@@ -122,7 +137,8 @@ impl World {
             disk.install(range.shard, FileId::Meta, seawall_wal::meta::format(&id));
         }
         let places = Places::new(&shape.workload, &map);
-        let clients = (0..shape.workload.clients).map(|n| Client::new(n, &shape.workload, random.fork())).collect();
+        let clients =
+            (0..shape.workload.clients).map(|n| Client::new(n, &shape.workload, random.fork())).collect();
         let mut world = Self {
             net: Net::new(shape.net.clone(), random.fork()),
             trace: Trace::new(sink),
@@ -217,7 +233,8 @@ impl World {
         let up = self.process.as_ref().filter(|process| !process.stopping);
         let Some(link) = self.clients[client].link else {
             if up.is_some() && self.random.chance(500) {
-                let worker = WorkerId(u16::try_from(self.random.below(u64::from(self.shape.workers))).expect("small"));
+                let worker =
+                    WorkerId(u16::try_from(self.random.below(u64::from(self.shape.workers))).expect("small"));
                 let link = self.net.connect(self.now, worker);
                 self.trace.note(self.now, format_args!("client {client} connects to {worker:?} as {link:?}"));
                 self.links.insert(link, (self.life, client));
@@ -230,7 +247,8 @@ impl World {
         let out = self.clients[client].think(self.moment, self.healed, &shape.workload, places, history);
         if !out.is_empty() {
             let number = self.history.operations.len() - 1;
-            self.trace.note(self.now, format_args!("client {client} asks operation {number} {}", Bytes(&out)));
+            self.trace
+                .note(self.now, format_args!("client {client} asks operation {number} {}", Bytes(&out)));
             self.net.client_sends(self.now, link, out);
         }
     }
@@ -303,7 +321,8 @@ impl World {
     }
 
     fn stuck(&mut self) -> Result<(), Violation> {
-        let waiting: Vec<_> = self.clients.iter().filter(|client| !client.done()).map(Client::describe).collect();
+        let waiting: Vec<_> =
+            self.clients.iter().filter(|client| !client.done()).map(Client::describe).collect();
         let text = format!("{PATIENCE_US} us after the faults ended: {}", waiting.join("; "));
         violation("a healed world makes progress", text)
     }
