@@ -34,6 +34,9 @@ pub struct Workload {
     pub padding: u64,
 }
 
+/// A client waits as long as a refusal says, but no longer than this.
+const PATIENCE_MS: u64 = 20;
+
 /// A row that the clients of a world use.
 #[derive(Clone, Debug)]
 pub struct Place {
@@ -82,6 +85,8 @@ pub struct Client {
     pub half_closed: bool,
     /// By correlation id: the number in the history, and which of the last operations it is.
     pending: BTreeMap<u64, (usize, Option<Last>)>,
+    /// A refusal asked for patience until this moment of virtual time, on the client's clock.
+    pub patient_until: u64,
     /// Operations of the first phase that were not begun.
     left: u64,
     /// The last operations: a commit, then every row.
@@ -109,6 +114,7 @@ impl Client {
             ready: false,
             half_closed: false,
             pending: BTreeMap::new(),
+            patient_until: 0,
             left: workload.operations,
             last,
         }
@@ -187,8 +193,14 @@ impl Client {
         out
     }
 
-    /// Bytes arrived; `moment` counts up with each reply in them.
-    pub fn read(&mut self, bytes: &[u8], moment: &mut u64, history: &mut History) -> Result<(), Violation> {
+    /// Bytes arrived at `now`; `moment` counts up with each reply in them.
+    pub fn read(
+        &mut self,
+        now: u64,
+        bytes: &[u8],
+        moment: &mut u64,
+        history: &mut History,
+    ) -> Result<(), Violation> {
         self.arrived.extend_from_slice(bytes);
         let arrived = std::mem::take(&mut self.arrived);
         let mut rest = arrived.as_slice();
@@ -200,6 +212,10 @@ impl Client {
             };
             *moment += 1;
             self.answered(&reply, *moment, history)?;
+            if let Body::Refused(refusal) = &reply.body {
+                let wait = u64::from(refusal.retry_after_ms).clamp(1, PATIENCE_MS) * 1_000;
+                self.patient_until = now + self.random.between(wait / 2, wait);
+            }
             rest = &rest[used..];
         }
         self.arrived = rest.to_vec();

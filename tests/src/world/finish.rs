@@ -1,6 +1,7 @@
 //! The end of a run: the log is read back as a next process would read it, and every answer is held against it.
 
 use seawall::map::ShardId;
+use seawall_node::shard::spaces::ROWS;
 use seawall_wal::{Kind, LogId, LogLimits, Progress, Recovery, Replayed};
 
 use super::{LINEAGE, World};
@@ -67,8 +68,9 @@ fn log_record(replayed: &Replayed<'_>) -> LogRecord {
         key: entry.key.to_vec(),
         value: entry.value.map(<[u8]>::to_vec),
     };
+    let rows = replayed.record.entries().filter(|entry| entry.space == ROWS);
     let changes = match kind {
-        RecordKind::Data => replayed.record.entries().map(change).collect(),
+        RecordKind::Data => rows.map(change).collect(),
         RecordKind::EpochStart | RecordKind::Fence => Vec::new(),
     };
     LogRecord { at: At { epoch: replayed.epoch.0, index: replayed.index.0 }, kind, changes }

@@ -10,7 +10,7 @@ mod node;
 use std::collections::{BTreeMap, BTreeSet};
 
 use seawall::map::{Generation, Map, ShardId};
-use seawall_node::worker::{WorkerId, route::Letter};
+use seawall_node::worker::{Letter, WorkerId};
 use seawall_wal::{FileId, LogId};
 
 use crate::check::{Violation, violation};
@@ -229,7 +229,11 @@ impl World {
     fn think(&mut self, client: usize) {
         let (low, high) = self.shape.workload.think_us;
         let next = if self.healed { 200 } else { self.random.between(low, high) };
-        self.at(self.now + next.max(1), What::Think(client));
+        let next = (self.now + next.max(1)).max(self.clients[client].patient_until);
+        self.at(next, What::Think(client));
+        if self.now < self.clients[client].patient_until {
+            return;
+        }
         let up = self.process.as_ref().filter(|process| !process.stopping);
         let Some(link) = self.clients[client].link else {
             if up.is_some() && self.random.chance(500) {
@@ -294,7 +298,7 @@ impl World {
                 News::Bytes(link, bytes) => {
                     let (_, client) = self.links[&link];
                     if self.clients[client].link == Some(link) {
-                        self.clients[client].read(&bytes, &mut self.moment, &mut self.history)?;
+                        self.clients[client].read(self.now, &bytes, &mut self.moment, &mut self.history)?;
                     }
                 }
                 News::Ended(link) => {

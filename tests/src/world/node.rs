@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use seawall::map::ShardId;
 use seawall::position::Lineage;
-use seawall_node::worker::{Effect, Event, LogFound, Worker, WorkerConfig, WorkerId, route::Letter};
+use seawall_node::worker::{Capabilities, Effect, Event, Letter, LogFound, Worker, WorkerConfig, WorkerId};
 use seawall_wal::{Io, IoId};
 
 use super::{LINEAGE, What, World, describe};
@@ -73,9 +73,9 @@ impl World {
         let worker = Worker::new(WorkerConfig {
             id,
             workers: self.shape.workers,
-            shards: vec![ShardId(u32::from(id.0) + 1)],
             lineage: Lineage(LINEAGE),
             limits: self.shape.limits,
+            capabilities: Capabilities::default(),
         });
         Seat { worker, inbox: VecDeque::new(), turn_is_due: false, stopped: false }
     }
