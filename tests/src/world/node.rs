@@ -157,6 +157,12 @@ impl World {
     }
 
     fn execute(&mut self, worker: WorkerId, effect: Effect) -> Result<(), Violation> {
+        // Another worker may still be finishing: it is answered, until all have stopped.
+        let answers = matches!(effect, Effect::Mail { .. } | Effect::Status { .. });
+        if !answers && self.process.as_ref().is_some_and(|p| p.seats[usize::from(worker.0)].stopped) {
+            let text = format!("worker {} asks for: {}", worker.0, describe::Asked(&effect));
+            return violation("a worker that stopped asks for nothing", text);
+        }
         match effect {
             Effect::Receive { conn, buf, from } => self.net.receive(worker, conn, buf, from),
             Effect::Send { conn, buf, from } => self.net.send(self.now, worker, conn, buf, from),
