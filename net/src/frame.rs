@@ -183,17 +183,22 @@ impl Decoder {
         self.header.as_ref()
     }
 
-    /// The frame at the front of `bytes`, or how many bytes it needs.
-    pub fn next<'a>(&mut self, bytes: &'a [u8]) -> Result<Step<'a>, Refusal> {
-        let Some((head, rest)) = bytes.split_first_chunk::<HEADER_LEN>() else {
-            return Ok(Step::Need(HEADER_LEN));
+    /// How many bytes the frame at the front of `bytes` takes; until its header is there, those of a header.
+    pub fn need(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
+        let Some(head) = bytes.first_chunk::<HEADER_LEN>() else {
+            return Ok(HEADER_LEN);
         };
         let header = match self.header {
             Some(header) => header,
             None => *self.header.insert(FrameHeader::verify(head, self.body_limit)?),
         };
-        let used = HEADER_LEN + header.body_len as usize;
-        let Some(body) = rest.get(..header.body_len as usize) else {
+        Ok(HEADER_LEN + header.body_len as usize)
+    }
+
+    /// The frame at the front of `bytes`, or how many bytes it needs.
+    pub fn next<'a>(&mut self, bytes: &'a [u8]) -> Result<Step<'a>, Refusal> {
+        let used = self.need(bytes)?;
+        let (Some(header), Some(body)) = (self.header, bytes.get(HEADER_LEN..used)) else {
             return Ok(Step::Need(used));
         };
         let crc = crc32c::crc32c(body);

@@ -6,11 +6,13 @@
 //! What rows are made of: [`value`] in [`row`]s, named by [`key`]s, found by an [`address`] whose hash the [`map`]
 //! gives to a shard. Where things stand in history: [`position`] and [`token`].
 //!
-//! Nothing here does I/O, reads a clock or starts a thread, and bytes from outside never cause a panic.
+//! [`Client`] is for applications. But for it, nothing here does I/O, reads a clock or starts a thread; and bytes from
+//! outside never cause a panic.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod address;
+pub mod client;
 pub mod frame;
 pub mod key;
 pub mod limits;
@@ -29,6 +31,7 @@ pub mod value;
 mod wire;
 
 pub use address::{RowRef, row};
+pub use client::{Client, Error, Outcome, Result};
 pub use key::Key;
 pub use message::Commit;
 pub use refusal::{Code, Refusal};

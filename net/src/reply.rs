@@ -288,7 +288,11 @@ fn read_refusal(
 ) -> Result<Refusal, Malformed> {
     let unknown = |what, got| Malformed::Unknown { what, got };
     let code = Code::from_u16(code).ok_or(unknown("code", u64::from(code)))?;
-    let outcome = Outcome::from_u8(head.outcome).ok_or(unknown("outcome", u64::from(head.outcome)))?;
+    let allowed = |outcome: &Outcome| {
+        *outcome == code.outcome() || (code == Code::LogFailed && *outcome == Outcome::None)
+    };
+    let outcome = Outcome::from_u8(head.outcome).filter(allowed);
+    let outcome = outcome.ok_or(unknown("outcome of this code", u64::from(head.outcome)))?;
     Retry::from_u8(head.retry)
         .filter(|retry| *retry == code.retry())
         .ok_or(unknown("retry", head.retry.into()))?;

@@ -5,7 +5,7 @@ use crate::frame::{self, Decoder, FrameMeta, Kind, Step};
 use crate::key::Key;
 use crate::limits::{FRAME_BODY_MAX, HANDSHAKE_BODY_MAX};
 use crate::map::{Generation, ShardId};
-use crate::message::{Commit, GetRequest, HelloRequest, Opcode, Request, RequestMeta};
+use crate::message::{Commit, GetRequest, HelloReply, HelloRequest, Opcode, Request, RequestMeta};
 use crate::refusal::Refusal;
 use crate::reply::{Body, Reply};
 
@@ -104,6 +104,7 @@ pub struct ClientSession {
     decoder: Decoder,
     correlation: u64,
     generation: Generation,
+    node: Option<HelloReply>,
 }
 
 /// What a client's end made of the bytes at hand.
@@ -124,12 +125,18 @@ impl Default for ClientSession {
 impl ClientSession {
     /// A connection that was just made. Send HELLO first, and wait for its answer.
     pub fn new() -> ClientSession {
-        ClientSession { decoder: Decoder::new(FRAME_BODY_MAX), correlation: 0, generation: Generation::ANY }
+        let decoder = Decoder::new(FRAME_BODY_MAX);
+        ClientSession { decoder, correlation: 0, generation: Generation::ANY, node: None }
     }
 
     /// The generation that the last HELLO told, and that requests name.
     pub fn generation(&self) -> Generation {
         self.generation
+    }
+
+    /// What the node said in the last HELLO.
+    pub fn node(&self) -> Option<&HelloReply> {
+        self.node.as_ref()
     }
 
     /// Appends a HELLO and returns its correlation id.
@@ -178,14 +185,20 @@ impl ClientSession {
         self.correlation
     }
 
+    /// How many bytes the reply at the front of `bytes` takes; see [`Decoder::need`].
+    pub fn need(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
+        self.decoder.need(bytes)
+    }
+
     /// The reply at the front of `bytes`. A refusal is the client's own: it cannot follow the node any further.
     pub fn next<'a>(&mut self, bytes: &'a [u8]) -> Result<Answer<'a>, Refusal> {
         match self.decoder.next(bytes)? {
             Step::Need(bytes) => Ok(Answer::Need(bytes)),
             Step::Frame(frame, used) => {
                 let reply = Reply::decode(&frame)?;
-                if matches!(reply.body, Body::Hello(_)) {
+                if let Body::Hello(node) = &reply.body {
                     self.generation = reply.meta.generation;
+                    self.node = Some(node.clone());
                 }
                 Ok(Answer::Reply(reply, used))
             }

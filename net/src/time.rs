@@ -8,9 +8,12 @@ const DAYS_TO_1970: i64 = 719_468;
 /// Days of 400 years.
 const ERA: i64 = 146_097;
 
-/// Writes `us` as RFC 3339 in UTC.
+/// Writes `us` as RFC 3339 in UTC; outside of the years 0 to 9999, which it cannot express, as the bare number.
 pub(crate) fn write(f: &mut fmt::Formatter<'_>, us: i64) -> fmt::Result {
     let (year, month, day) = date_of(us.div_euclid(DAY_US));
+    if !(0..=9999).contains(&year) {
+        return write!(f, "{us}");
+    }
     let of_day = us.rem_euclid(DAY_US);
     let (seconds, fraction) = (of_day / 1_000_000, of_day % 1_000_000);
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);

@@ -31,8 +31,8 @@ impl fmt::Display for Token {
         put_varint(&mut bytes, u64::from(self.shard.0));
         put_varint(&mut bytes, self.position.epoch.0);
         put_varint(&mut bytes, self.position.index.0);
-        let sum = checksum(&bytes);
-        bytes.extend_from_slice(&sum);
+        let sum = crc32c::crc32c(&bytes); // all of it: one wrong letter or two swapped are always found
+        bytes.extend_from_slice(&sum.to_le_bytes());
         f.pad(&to_base32(&bytes))
     }
 }
@@ -60,9 +60,9 @@ impl FromStr for Token {
 
     fn from_str(text: &str) -> Result<Token, NoToken> {
         let bytes = from_base32(text).ok_or(NoToken)?;
-        let (body, sum) = bytes.split_last_chunk::<2>().ok_or(NoToken)?;
+        let (body, sum) = bytes.split_last_chunk::<4>().ok_or(NoToken)?;
         let mut reader = Reader::new(body);
-        if *sum != checksum(body) || reader.u8()? != LAYOUT {
+        if u32::from_le_bytes(*sum) != crc32c::crc32c(body) || reader.u8()? != LAYOUT {
             return Err(NoToken);
         }
         let lineage_tag = reader.u32()?;
@@ -71,11 +71,6 @@ impl FromStr for Token {
         reader.end()?;
         Ok(Token { lineage_tag, shard, position })
     }
-}
-
-fn checksum(bytes: &[u8]) -> [u8; 2] {
-    let [a, b, ..] = crc32c::crc32c(bytes).to_le_bytes();
-    [a, b]
 }
 
 fn to_base32(bytes: &[u8]) -> String {

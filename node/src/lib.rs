@@ -7,4 +7,6 @@
 //! service/  what is off the hot path: the admin port
 //! cli/      the `seawall` binary, one file a verb
 //! ```
+pub mod params;
+pub mod shard;
 pub mod worker;

@@ -44,6 +44,7 @@ pub struct Log {
     prepare_io: Option<IoId>,
     prepare_error: Option<IoError>,
     next_index: Index,
+    sealed: Index,
     durable: Index,
     /// Checksum of the last header that was sealed.
     chain: u32,
@@ -116,6 +117,7 @@ impl Log {
             prepare_io: None,
             prepare_error: None,
             next_index: Index(resume.last.0 + 1),
+            sealed: resume.last,
             durable: resume.last,
             chain: 0,
             next_io: resume.next_io,
@@ -136,6 +138,11 @@ impl Log {
     /// The last index given out, durable or not.
     pub fn appended(&self) -> Index {
         Index(self.next_index.0 - 1)
+    }
+
+    /// The last index that is in a batch of its own by now: being written, or durable.
+    pub fn sealed(&self) -> Index {
+        self.sealed
     }
 
     pub fn failure(&self) -> Option<&Failure> {
@@ -247,6 +254,7 @@ impl Log {
             now_us,
         });
         self.full = false;
+        self.sealed = header.last_index();
         self.chain = header.header_crc;
         self.stats.batches += 1;
         self.stats.batch_bytes += len as u64;

@@ -97,11 +97,10 @@ impl Refusal {
         Refusal::new(Code::NotLeader, "route.leader", "the shard's leader", "another role", hint)
     }
 
-    /// DISK_FULL: the log has no room.
-    pub fn disk_full(free: u64, needed: u64, retry_after_ms: u32) -> Refusal {
+    /// DISK_FULL: the log has no room, and `why` it could not make any.
+    pub fn disk_full(why: impl Into<Text>, retry_after_ms: u32) -> Refusal {
         let hint = "free space on the data volume; reads go on, and writes resume by themselves";
-        let (needed, free) = (format!("{needed} bytes free"), format!("{free} bytes free"));
-        Refusal::new(Code::DiskFull, "log.space", needed, free, hint).after(retry_after_ms)
+        Refusal::new(Code::DiskFull, "log.space", "a prepared segment", why, hint).after(retry_after_ms)
     }
 
     /// LOG_FAILED for a request of which nothing was appended: a read, or a commit that came after the failure.

@@ -1,7 +1,282 @@
-//! What one core owns: its connections and its shards, behind one synchronous function.
+//! What one core owns, its connections and its shards, behind one synchronous function.
+//!
+//! ```text
+//! Received -> connection.session -> route -> shard.request -> ... EndOfTurn: log.pump -> Disk
+//! Disk     -> shard.disk -> release ------------------------> EndOfTurn: deliver -> Send
+//! ```
+//! [`Worker::step`] takes one event at a time. The start is `Boot` for each shard, then `MapChanged`, then
+//! connections. After the events that were at hand together comes `EndOfTurn`: there batches are sealed and
+//! replies leave. No I/O, no clock, no thread: the same events give the same effects.
 
+mod connection;
 mod effect;
 mod event;
+mod route;
+mod status;
 
+use std::sync::Arc;
+
+use seawall::map::{Generation, Map, ShardId};
+use seawall::message::{HelloReply, Limits, Request, RequestMeta};
+use seawall::position::Lineage;
+use seawall::refusal::Refusal;
+use seawall::reply::{self, ReplyMeta};
+use seawall::session::{Fatal, Next};
+use seawall_wal::LogLimits;
+
+use crate::params::STOP_US;
+use crate::shard::{ReplyTo, Shard, release::Answer, release::Released};
+use connection::Connections;
 pub use effect::{Effect, Effects};
 pub use event::{ConnId, Event, LogFound, Now, SocketError, WorkerId};
+pub use route::Letter;
+use route::Peers;
+pub use status::{ShardStatus, WorkerStatus};
+
+/// What a worker is told before its first event.
+#[derive(Clone, Debug)]
+pub struct WorkerConfig {
+    pub id: WorkerId,
+    /// Workers of this node.
+    pub workers: u16,
+    pub lineage: Lineage,
+    pub limits: LogLimits,
+    pub capabilities: Capabilities,
+}
+
+/// What HELLO says of the machinery below.
+#[derive(Clone, Debug, Default)]
+pub struct Capabilities {
+    /// `ring` or `syscall`.
+    pub driver: String,
+    /// How writes become durable, in words.
+    pub durable_primitive: String,
+    pub direct_io: bool,
+    /// Started for development.
+    pub dev: bool,
+}
+
+#[derive(Debug)]
+pub struct Worker {
+    config: WorkerConfig,
+    map: Option<Arc<Map>>,
+    connections: Connections,
+    shards: Vec<Shard>,
+    peers: Peers,
+    stop: Option<Stop>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Stop {
+    by_us: u64,
+    said: bool,
+}
+
+impl Worker {
+    pub fn new(config: WorkerConfig) -> Self {
+        let peers = Peers::new(config.workers);
+        Self { config, map: None, connections: Connections::default(), shards: Vec::new(), peers, stop: None }
+    }
+
+    pub fn step(&mut self, now: Now, event: Event, effects: &mut Effects) {
+        match event {
+            Event::Boot { shard, found } => {
+                let Self { config, shards, .. } = self;
+                shards.push(Shard::boot(shard, config.lineage, config.limits, found, effects));
+            }
+            Event::MapChanged(map) => self.map = Some(map),
+            Event::Accepted { conn } => self.connections.accepted(now, conn, effects),
+            Event::Received { conn, buf, result } => {
+                self.connections.received(conn, buf, result);
+                self.take_requests(now, conn);
+            }
+            Event::Sent { conn, buf, result } => self.connections.sent(conn, buf, result, effects),
+            Event::Closed { conn } => self.connections.closed(conn),
+            Event::Disk { shard, done } => self.shard(shard).disk(now, done, effects),
+            Event::Mail { from, letter } => self.mail(now, from, letter),
+            Event::StatusAsked { ticket } => effects.push(Effect::Status { ticket, status: self.status() }),
+            Event::Tick => self.tick(now),
+            Event::Stop => self.stop = Some(Stop { by_us: now.mono_us + STOP_US, said: false }),
+            Event::EndOfTurn => self.end_of_turn(now, effects),
+        }
+    }
+
+    /// Takes the requests that a connection's bytes hold, as far as it may have more under way.
+    fn take_requests(&mut self, now: Now, conn: ConnId) {
+        let Some((mut session, mut lent)) = self.connections.lend(conn) else { return };
+        let mut need = 0;
+        while self.connections.may_ask(conn) {
+            let used = match session.next(lent.rest()) {
+                Ok(Next::Need(bytes)) => {
+                    need = bytes;
+                    break;
+                }
+                Ok(Next::Request { meta, request: Request::Hello(hello), used }) => {
+                    let accepted = session.accept(&hello);
+                    self.hello(now, conn, &meta, accepted);
+                    used
+                }
+                Ok(Next::Request { meta, request, used }) => {
+                    let frame = lent.rest().get(..used).unwrap_or_default();
+                    self.route(now, conn, meta, request, frame);
+                    used
+                }
+                Ok(Next::Refused { meta, refusal, used }) => {
+                    self.refuse(conn, &meta, &refusal);
+                    used
+                }
+                Err(Fatal { meta, refusal }) => {
+                    self.refuse(conn, &meta, &refusal);
+                    self.connections.close_after_output(conn);
+                    break;
+                }
+            };
+            lent.used(used);
+        }
+        self.connections.give_back(conn, session, lent, need);
+    }
+
+    fn hello(&mut self, now: Now, conn: ConnId, meta: &RequestMeta, accepted: Result<u8, Refusal>) {
+        let version = match accepted {
+            Ok(version) => version,
+            Err(refusal) => {
+                self.refuse(conn, meta, &refusal);
+                return self.connections.close_after_output(conn);
+            }
+        };
+        let Capabilities { driver, durable_primitive, direct_io, dev } = self.config.capabilities.clone();
+        let hello = HelloReply {
+            version,
+            features: 0, // none is defined yet
+            lineage: self.config.lineage,
+            cluster: self.config.lineage,
+            server_time_us: now.wall_us,
+            limits: Limits::default(),
+            driver,
+            durable_primitive,
+            direct_io,
+            dev,
+        };
+        let meta = ReplyMeta { generation: self.generation(), ..ReplyMeta::to(meta) };
+        if let Some(out) = self.connections.output(conn) {
+            reply::encode_hello(out, &meta, &hello);
+        }
+    }
+
+    /// A refusal that looked at no shard.
+    fn refuse(&mut self, conn: ConnId, request: &RequestMeta, refusal: &Refusal) {
+        let meta = ReplyMeta { generation: self.generation(), ..ReplyMeta::to(request) };
+        if let Some(out) = self.connections.output(conn) {
+            reply::encode_refusal(out, &meta, refusal);
+        }
+    }
+
+    fn end_of_turn(&mut self, now: Now, effects: &mut Effects) {
+        self.deliver(effects);
+        for conn in self.connections.resumable() {
+            self.take_requests(now, conn);
+        }
+        for shard in &mut self.shards {
+            shard.end_of_turn(now, effects);
+        }
+        self.deliver(effects);
+        self.peers.post(effects);
+        if self.stop.is_some() {
+            self.connections.close_all_after_output();
+        }
+        self.connections.flush(effects);
+        self.say_stopped(effects);
+    }
+
+    /// Brings the answers that may leave to their connections, here or at another worker.
+    fn deliver(&mut self, effects: &mut Effects) {
+        let generation = self.generation();
+        let Self { config, shards, connections, peers, .. } = self;
+        for shard in shards {
+            let (id, state) = (shard.id(), shard.reply_state());
+            for Released { to, answer } in shard.take_ready() {
+                let meta = ReplyMeta {
+                    shard: id,
+                    generation,
+                    role: reply::Role::Leader,
+                    state,
+                    ..ReplyMeta::to(&to.request)
+                };
+                if to.worker == config.id {
+                    if let Some(out) = connections.reply(to.conn) {
+                        encode(out, meta, &answer, &config.lineage);
+                    }
+                } else {
+                    let mut frame = Vec::new();
+                    encode(&mut frame, meta, &answer, &config.lineage);
+                    peers.reply(to.worker, Letter::Reply { conn: to.conn, frame });
+                }
+            }
+        }
+        peers.post(effects);
+    }
+
+    fn tick(&mut self, now: Now) {
+        self.shards.iter_mut().for_each(|shard| shard.tick(now));
+        self.connections.tick(now);
+        if self.stop.is_some_and(|stop| now.mono_us >= stop.by_us) {
+            self.connections.close_all_now();
+        }
+    }
+
+    fn say_stopped(&mut self, effects: &mut Effects) {
+        let quiet =
+            self.connections.is_empty() && self.peers.is_quiet() && self.shards.iter().all(Shard::is_quiet);
+        if let Some(stop) = &mut self.stop
+            && quiet
+            && !stop.said
+        {
+            stop.said = true;
+            effects.push(Effect::Stopped);
+        }
+    }
+
+    fn status(&self) -> WorkerStatus {
+        WorkerStatus {
+            worker: self.config.id,
+            connections: self.connections.len(),
+            shards: self.shards.iter().map(Shard::status).collect(),
+        }
+    }
+
+    fn shard(&mut self, id: ShardId) -> &mut Shard {
+        self.shards
+            .iter_mut()
+            .find(|shard| shard.id() == id)
+            .expect("an event names a shard that was booted here")
+    }
+
+    fn generation(&self) -> Generation {
+        self.map.as_ref().map_or(Generation::ANY, |map| map.generation())
+    }
+}
+
+/// The bytes of an answer. The head says what the shard is when the answer leaves.
+fn encode(out: &mut Vec<u8>, meta: ReplyMeta, answer: &Answer, lineage: &Lineage) {
+    let tag = lineage.tag();
+    match answer {
+        Answer::Committed { position } => {
+            let meta = ReplyMeta { position: Some(*position), ..meta };
+            reply::encode_committed(out, &meta, tag);
+        }
+        Answer::Row { position, row } => {
+            // One replica: nobody else can have committed anything since, so the answer is current.
+            let meta = ReplyMeta { position: Some(*position), staleness_ms: Some(0), ..meta };
+            let found =
+                row.as_ref().map(|(version, row)| seawall::message::read::Found { version: *version, row });
+            reply::encode_row(out, &meta, tag, found);
+        }
+        Answer::Refused(refusal) => reply::encode_refusal(out, &meta, refusal),
+    }
+}
+
+impl ReplyTo {
+    fn here(worker: WorkerId, conn: ConnId, request: RequestMeta) -> Self {
+        Self { worker, conn, request }
+    }
+}

@@ -1,6 +1,16 @@
-//! Which worker a request belongs to, and what workers say to each other.
+//! Which shard and which worker a request belongs to, and what workers say to each other.
+//!
+//! The order of refusals: generation, then the shard named by the client. Then the request goes to its shard, or as
+//! a letter to the worker that has it.
 
-use super::event::ConnId;
+use seawall::address::{DEFAULT_NAMESPACE, partition_hash};
+use seawall::map::{Generation, ShardId};
+use seawall::message::{Request, RequestMeta};
+use seawall::refusal::Refusal;
+
+use super::{ConnId, Effect, Effects, Now, ReplyTo, Worker, WorkerId};
+use crate::params::{MAILBOX, RETRY_QUEUE_MS, RETRY_RECOVERY_MS};
+use crate::shard::{self, Asked};
 
 /// One message between two workers of a node. A worker never has more requests under way at another than the
 /// mailbox back has room for, so a reply always finds its place.
@@ -10,4 +20,127 @@ pub enum Letter {
     Request { conn: ConnId, frame: Vec<u8> },
     /// A whole reply frame for the receiver's connection.
     Reply { conn: ConnId, frame: Vec<u8> },
+}
+
+/// Shard `n` of a node lives on worker `n - 1`: one shard per worker, for as long as the map is fixed.
+pub fn home_of(shard: ShardId, workers: u16) -> WorkerId {
+    let n = (shard.0 - 1) % u32::from(workers);
+    WorkerId(u16::try_from(n).expect("smaller than the number of workers"))
+}
+
+impl Worker {
+    pub(super) fn route(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        meta: RequestMeta,
+        request: Request<'_>,
+        frame: &[u8],
+    ) {
+        let shard = match self.owner(&meta, &request) {
+            Ok(shard) => shard,
+            Err(refusal) => return self.refuse(conn, &meta, &refusal),
+        };
+        let (here, home) = (self.config.id, home_of(shard, self.config.workers));
+        if home == here {
+            let to = ReplyTo::here(here, conn, meta);
+            self.connections.asked(conn);
+            return self.ask(now, shard, to, request, frame);
+        }
+        match self.peers.request(home, Letter::Request { conn, frame: frame.to_vec() }) {
+            Ok(()) => self.connections.asked(conn),
+            Err(refusal) => self.refuse(conn, &meta, &refusal),
+        }
+    }
+
+    fn owner(&self, meta: &RequestMeta, request: &Request<'_>) -> Result<ShardId, Refusal> {
+        if self.stop.is_some() {
+            return Err(Refusal::not_ready("stopping", RETRY_RECOVERY_MS));
+        }
+        let map = self.map.as_ref().ok_or_else(|| Refusal::not_ready("without a map", RETRY_RECOVERY_MS))?;
+        let (ours, theirs) = (map.generation(), meta.generation);
+        if theirs != Generation::ANY && theirs < ours {
+            return Err(Refusal::stale_generation(ours, theirs));
+        }
+        if theirs > ours {
+            return Err(Refusal::generation_ahead(ours, theirs, RETRY_RECOVERY_MS));
+        }
+        let shard = map.shard_of(partition_hash(DEFAULT_NAMESPACE, partition_of(request)));
+        if meta.shard != ShardId::ANY && meta.shard != shard {
+            let expected = format!("shard {}, which owns the partition", shard.0);
+            return Err(Refusal::bad_frame("route.shard", expected, format!("shard {}", meta.shard.0)));
+        }
+        Ok(shard)
+    }
+
+    fn ask(&mut self, now: Now, shard: ShardId, to: ReplyTo, request: Request<'_>, frame: &[u8]) {
+        let asked = Asked { to, namespace: DEFAULT_NAMESPACE, request, frame };
+        self.shard(shard).request(now, asked);
+    }
+
+    /// Another worker forwards a request of its connection, or answers one of ours.
+    pub(super) fn mail(&mut self, now: Now, from: WorkerId, letter: Letter) {
+        match letter {
+            Letter::Request { conn, frame } => {
+                let (meta, request) = shard::decode(&frame);
+                let to = ReplyTo { worker: from, conn, request: meta };
+                let map = self.map.as_ref().expect("the sender routed by the same map");
+                let shard = map.shard_of(partition_hash(DEFAULT_NAMESPACE, partition_of(&request)));
+                self.ask(now, shard, to, request, &frame);
+            }
+            Letter::Reply { conn, frame } => {
+                self.peers.answered(from);
+                if let Some(out) = self.connections.reply(conn) {
+                    out.extend_from_slice(&frame);
+                }
+            }
+        }
+    }
+}
+
+fn partition_of<'a>(request: &Request<'a>) -> &'a [u8] {
+    match request {
+        Request::Commit(commit) => commit.partition,
+        Request::Get(get) => get.partition,
+        Request::Hello(_) => unreachable!("HELLO concerns the connection and is answered there"),
+    }
+}
+
+/// The other workers: what is under way at each, and letters that leave at the end of the turn.
+#[derive(Debug)]
+pub(super) struct Peers {
+    under_way: Vec<usize>,
+    letters: Vec<(WorkerId, Letter)>,
+}
+
+impl Peers {
+    pub(super) fn new(workers: u16) -> Self {
+        Self { under_way: vec![0; usize::from(workers)], letters: Vec::new() }
+    }
+
+    fn request(&mut self, to: WorkerId, letter: Letter) -> Result<(), Refusal> {
+        let under_way = &mut self.under_way[usize::from(to.0)];
+        if *under_way >= MAILBOX {
+            return Err(Refusal::throttled("the mailbox of the shard's worker", MAILBOX, RETRY_QUEUE_MS));
+        }
+        *under_way += 1;
+        self.letters.push((to, letter));
+        Ok(())
+    }
+
+    fn answered(&mut self, by: WorkerId) {
+        self.under_way[usize::from(by.0)] -= 1;
+    }
+
+    pub(super) fn reply(&mut self, to: WorkerId, letter: Letter) {
+        self.letters.push((to, letter));
+    }
+
+    pub(super) fn post(&mut self, effects: &mut Effects) {
+        effects.extend(self.letters.drain(..).map(|(to, letter)| Effect::Mail { to, letter }));
+    }
+
+    pub(super) fn is_quiet(&self) -> bool {
+        self.under_way.iter().all(|n| *n == 0)
+    }
 }

@@ -1,0 +1,118 @@
+//! The one place where answers leave a shard (R20).
+//!
+//! Every answer, a read's and a refusal's too, names the record that it waits for: the last one that changed
+//! anything it looked at. It leaves when that record is committed, and not before. There is no other way out.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use seawall::position::Position;
+use seawall::refusal::Refusal;
+use seawall_wal::Index;
+
+use super::ReplyTo;
+
+/// What is said, once it may be said.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// The record at `position` holds the commit.
+    Committed {
+        position: Position,
+    },
+    /// What a read found, and the position that its answer rests on.
+    Row {
+        position: Position,
+        row: Option<(Position, Arc<[u8]>)>,
+    },
+    Refused(Refusal),
+}
+
+/// An answer that may leave.
+#[derive(Debug)]
+pub struct Released {
+    pub to: ReplyTo,
+    pub answer: Answer,
+}
+
+/// Answers wait in groups, one per batch, because batches become durable as a whole.
+#[derive(Debug, Default)]
+pub struct Release {
+    committed: Index,
+    /// Sealed batches that are under way, oldest first.
+    groups: VecDeque<Group>,
+    /// Answers that wait for the open batch.
+    open: Vec<Held>,
+    ready: Vec<Released>,
+}
+
+#[derive(Debug)]
+struct Group {
+    through: Index,
+    held: Vec<Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    until: Index,
+    released: Released,
+}
+
+impl Release {
+    pub fn committed(&self) -> Index {
+        self.committed
+    }
+
+    /// Hands in an answer that rests on the record `until`.
+    pub fn answer(&mut self, to: ReplyTo, until: Index, answer: Answer) {
+        let released = Released { to, answer };
+        if until <= self.committed {
+            self.ready.push(released);
+            return;
+        }
+        let held = Held { until, released };
+        match self.groups.iter_mut().find(|group| group.through >= until) {
+            Some(group) => group.held.push(held),
+            None => self.open.push(held),
+        }
+    }
+
+    /// The open batch was sealed; its last record is `through`.
+    pub fn sealed(&mut self, through: Index) {
+        if self.groups.back().is_some_and(|group| group.through >= through) || through <= self.committed {
+            return;
+        }
+        assert!(
+            self.open.iter().all(|h| h.until <= through),
+            "nobody waits for a record that does not exist"
+        );
+        self.groups.push_back(Group { through, held: std::mem::take(&mut self.open) });
+    }
+
+    /// The contiguous committed prefix grew.
+    pub fn advance(&mut self, committed: Index) {
+        assert!(committed >= self.committed, "what was committed stays committed");
+        self.committed = committed;
+        while self.groups.front().is_some_and(|group| group.through <= committed) {
+            let Some(group) = self.groups.pop_front() else { return };
+            self.ready.extend(group.held.into_iter().map(|held| held.released));
+        }
+    }
+
+    /// The log failed (R4). Whether an appended commit survives, only recovery knows; everything else that waits
+    /// saw state that may be lost, and is refused.
+    pub fn fail(&mut self, why: &str) {
+        let groups = std::mem::take(&mut self.groups).into_iter().flat_map(|group| group.held);
+        for held in groups.chain(std::mem::take(&mut self.open)) {
+            let refusal = match held.released.answer {
+                Answer::Committed { .. } => Refusal::log_failed_after_append(why.to_owned()),
+                Answer::Row { .. } | Answer::Refused(_) => Refusal::log_failed(why.to_owned()),
+            };
+            self.ready.push(Released { to: held.released.to, answer: Answer::Refused(refusal) });
+        }
+    }
+
+    /// Answers that leave now.
+    pub fn take_ready(&mut self) -> impl Iterator<Item = Released> + '_ {
+        self.ready.drain(..)
+    }
+}

@@ -1,0 +1,246 @@
+//! A worker with a disk that the test holds in its hand: operations are executed one by one, when the test says so.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use seawall::map::{Generation, Map, ShardId};
+use seawall::message::{Commit, HelloRequest};
+use seawall::position::Lineage;
+use seawall::refusal::Refusal;
+use seawall::reply::{Body, Reply};
+use seawall::session::{Answer, ClientSession};
+use seawall::{Key, Row, RowRef};
+use seawall_node::worker::{
+    ConnId, Effect, Effects, Event, Letter, LogFound, Now, Worker, WorkerConfig, WorkerId, WorkerStatus,
+};
+use seawall_wal::{Done, FileId, Io, IoError, IoStep, LogId, LogLimits, SlotId, meta};
+
+pub const LINEAGE: Lineage = Lineage(*b"the test lineage");
+
+/// One worker, its disk, and one client connection that said HELLO.
+pub struct Bench {
+    pub worker: Worker,
+    files: BTreeMap<FileId, Vec<u8>>,
+    /// Operations that were asked for and not executed yet.
+    pub disk: Vec<Io>,
+    pub mail: Vec<(WorkerId, Letter)>,
+    pub received: Vec<u8>,
+    pub status: Vec<WorkerStatus>,
+    pub closed: bool,
+    pub stopped: bool,
+    pub log_failed: Option<String>,
+    session: ClientSession,
+    receiving: Option<(Vec<u8>, usize)>,
+    shard: ShardId,
+    mono_us: u64,
+}
+
+pub const CONN: ConnId = ConnId { slot: 0, serial: 1 };
+
+/// A reply as a test wants to look at it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Got {
+    Committed(u64, u64),
+    /// Position of the answer, version and row.
+    Row((u64, u64), Option<((u64, u64), Row)>),
+    Refused(Refusal),
+}
+
+impl Bench {
+    /// Booted, recovered and serving, with a client that said HELLO.
+    pub fn serving() -> Self {
+        Self::start(0, 1)
+    }
+
+    pub fn start(id: u16, workers: u16) -> Self {
+        Self::boot(id, workers, fresh(id))
+    }
+
+    /// Connected, while its log is still being read.
+    pub fn booting(id: u16, workers: u16) -> Self {
+        Self::begin(id, workers, fresh(id))
+    }
+
+    fn boot(id: u16, workers: u16, files: BTreeMap<FileId, Vec<u8>>) -> Self {
+        let mut bench = Self::begin(id, workers, files);
+        bench.settle();
+        assert_eq!(bench.replies().len(), 0, "HELLO was answered and is not listed");
+        bench
+    }
+
+    fn begin(id: u16, workers: u16, files: BTreeMap<FileId, Vec<u8>>) -> Self {
+        let limits = LogLimits::test_min();
+        let config = WorkerConfig {
+            id: WorkerId(id),
+            workers,
+            lineage: LINEAGE,
+            limits,
+            capabilities: Default::default(),
+        };
+        let shard = ShardId(u32::from(id) + 1);
+        let slots = files.iter().filter_map(|(file, bytes)| match file {
+            FileId::Slot(slot) => Some((*slot, bytes.len() as u64)),
+            FileId::Meta => None,
+        });
+        let found = LogFound { slots: slots.collect(), buffers: limits.buffers() };
+        let mut bench = Self {
+            worker: Worker::new(config),
+            files,
+            disk: Vec::new(),
+            mail: Vec::new(),
+            received: Vec::new(),
+            status: Vec::new(),
+            closed: false,
+            stopped: false,
+            log_failed: None,
+            session: ClientSession::new(),
+            receiving: None,
+            shard,
+            mono_us: 1,
+        };
+        bench.step(Event::Boot { shard, found });
+        bench.step(Event::MapChanged(Arc::new(Map::even(Generation(1), u32::from(workers)))));
+        bench.step(Event::Accepted { conn: CONN });
+        let mut hello = Vec::new();
+        bench.session.hello(&mut hello, &HelloRequest::new("test", ""), 0);
+        bench.receive(&hello);
+        bench
+    }
+
+    /// The same disk under a new process.
+    pub fn restart(self) -> Self {
+        Self::boot(0, 1, self.files)
+    }
+
+    /// One event and the end of its turn.
+    pub fn step(&mut self, event: Event) {
+        let mut effects = Effects::new();
+        self.mono_us += 1;
+        let now = Now { mono_us: self.mono_us, wall_us: 1_000_000 };
+        self.worker.step(now, event, &mut effects);
+        self.worker.step(now, Event::EndOfTurn, &mut effects);
+        self.take(effects);
+    }
+
+    fn take(&mut self, effects: Effects) {
+        for effect in effects {
+            match effect {
+                Effect::Receive { buf, from, .. } => self.receiving = Some((buf, from)),
+                Effect::Send { conn, buf, from } => {
+                    self.received.extend_from_slice(&buf[from..]);
+                    let result = Ok(buf.len() - from);
+                    self.step(Event::Sent { conn, buf, result });
+                }
+                Effect::Close { conn } => {
+                    self.closed = true;
+                    self.step(Event::Closed { conn });
+                }
+                Effect::Disk { io, .. } => self.disk.push(io),
+                Effect::Mail { to, letter } => self.mail.push((to, letter)),
+                Effect::Status { status, .. } => self.status.push(status),
+                Effect::Recovered { report, .. } => assert_eq!(report.halt, None),
+                Effect::LogFailed { why, .. } => self.log_failed = Some(why),
+                Effect::Stopped => self.stopped = true,
+            }
+        }
+    }
+
+    pub fn receive(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let (mut buf, from) = self.receiving.take().expect("the worker wants to receive");
+            let n = bytes.len().min(buf.len() - from);
+            buf[from..from + n].copy_from_slice(&bytes[..n]);
+            bytes = &bytes[n..];
+            self.step(Event::Received { conn: CONN, buf, result: Ok(n) });
+        }
+    }
+
+    pub fn is_receiving(&self) -> bool {
+        self.receiving.is_some()
+    }
+
+    pub fn commit(&mut self, commit: &Commit) {
+        let mut out = Vec::new();
+        self.session.commit(&mut out, commit, 0).unwrap();
+        self.receive(&out);
+    }
+
+    pub fn get(&mut self, partition: &str, row: &RowRef) {
+        let mut out = Vec::new();
+        self.session.get(&mut out, &Key::from(partition), row, 0).unwrap();
+        self.receive(&out);
+    }
+
+    /// Executes the `n`th operation that was asked for, well or with an error of the device.
+    pub fn execute(&mut self, n: usize, error: Option<IoStep>) {
+        let io = self.disk.remove(n);
+        let done = match (io, error) {
+            (Io::Write { id, buf, .. }, Some(step)) => {
+                Done { id, result: Err(IoError { step, errno: 5 }), buf: Some(buf) }
+            }
+            (Io::Prepare { id, .. }, Some(step)) => {
+                Done { id, result: Err(IoError { step, errno: 28 }), buf: None }
+            }
+            (Io::Write { id, file, offset, buf, at, len }, None) => {
+                let start = usize::try_from(offset).unwrap();
+                let target = self.files.get_mut(&file).unwrap();
+                target[start..start + len].copy_from_slice(&buf.bytes()[at..at + len]);
+                Done { id, result: Ok(len), buf: Some(buf) }
+            }
+            (Io::Read { id, file, offset, mut buf, len }, _) => {
+                let start = usize::try_from(offset).unwrap();
+                buf.bytes_mut()[..len].copy_from_slice(&self.files[&file][start..start + len]);
+                Done { id, result: Ok(len), buf: Some(buf) }
+            }
+            (Io::Prepare { id, slot, bytes }, None) => {
+                self.files.insert(FileId::Slot(SlotId(slot.0)), vec![0; usize::try_from(bytes).unwrap()]);
+                Done { id, result: Ok(0), buf: None }
+            }
+        };
+        self.step(Event::Disk { shard: self.shard, done });
+    }
+
+    /// Executes everything that is asked for until nothing is.
+    pub fn settle(&mut self) {
+        while !self.disk.is_empty() {
+            self.execute(0, None);
+        }
+    }
+
+    /// The replies since the last call, HELLO's left out.
+    pub fn replies(&mut self) -> Vec<Got> {
+        let bytes = std::mem::take(&mut self.received);
+        let mut rest = &bytes[..];
+        let mut replies = Vec::new();
+        while !rest.is_empty() {
+            match self.session.next(rest).unwrap() {
+                Answer::Reply(reply, used) => {
+                    replies.extend(got(&reply));
+                    rest = &rest[used..];
+                }
+                Answer::Need(_) => panic!("the worker sends whole frames"),
+            }
+        }
+        replies
+    }
+}
+
+fn fresh(id: u16) -> BTreeMap<FileId, Vec<u8>> {
+    BTreeMap::from([(FileId::Meta, meta::format(&LogId { lineage: LINEAGE.0, shard: u32::from(id) + 1 }))])
+}
+
+fn got(reply: &Reply<'_>) -> Option<Got> {
+    let at = reply.meta.position.map(|p| (p.epoch.0, p.index.0));
+    match &reply.body {
+        Body::Hello(_) => None,
+        Body::Refused(refusal) => Some(Got::Refused(refusal.clone())),
+        Body::Committed { .. } => {
+            let (epoch, index) = at.expect("a commit names its position");
+            Some(Got::Committed(epoch, index))
+        }
+        Body::Row { found, .. } => {
+            let row = found.map(|f| ((f.version.epoch.0, f.version.index.0), Row::decode(f.row).unwrap()));
+            Some(Got::Row(at.expect("a read names its position"), row))
+        }
+    }
+}
