@@ -13,6 +13,7 @@ pub mod fault;
 pub mod history;
 pub mod net;
 pub mod plan;
+pub mod plants;
 pub mod random;
 pub mod trace;
 pub mod world;

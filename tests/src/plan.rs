@@ -71,7 +71,7 @@ impl Plan {
 fn slice(random: &mut Random) -> Shape {
     let heal_us = *random.pick(&[20_000, 60_000, 150_000, 400_000]);
     let crash_kinds = random.below(8);
-    let crashes = times(random, heal_us, 3)
+    let crashes = times(random, heal_us, 5)
         .into_iter()
         .filter_map(|at| match random.below(3) {
             0 if crash_kinds & 1 != 0 => Some((at, Crash::Kill)),
@@ -105,7 +105,7 @@ fn slice(random: &mut Random) -> Shape {
 
 fn workload(random: &mut Random, heal_us: u64) -> Workload {
     let clients = random.between(2, 5);
-    let operations = random.between(4, 60 / clients);
+    let operations = random.between(4, *random.pick(&[60, 240]) / clients);
     let pace = heal_us / operations;
     Workload {
         clients: usize::try_from(clients).expect("a handful"),

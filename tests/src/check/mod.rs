@@ -58,6 +58,7 @@ pub fn check(history: &History, logs: &Logs) -> Result<(), Violation> {
     commits::log_holds_what_was_asked_once(history, logs)?;
     commits::acknowledged_after_durable(history)?;
     reads::see_the_log_at_their_position(history, logs)?;
+    reads::see_only_what_is_durable(history)?;
     window::keys_are_linearizable(history)
 }
 

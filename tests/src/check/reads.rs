@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Logs, RecordKind, Violation, record, violation};
-use crate::history::{Answer, Ask, At, History};
+use crate::history::{Answer, Ask, At, History, marks};
 
 pub fn see_the_log_at_their_position(history: &History, logs: &Logs) -> Result<(), Violation> {
     let mut reads: BTreeMap<_, Vec<_>> = BTreeMap::new();
@@ -49,8 +49,27 @@ pub fn see_the_log_at_their_position(history: &History, logs: &Logs) -> Result<(
     Ok(())
 }
 
+/// R20: nothing speculative leaks. What a read returned had been written and flushed before, whoever wrote it.
+pub fn see_only_what_is_durable(history: &History) -> Result<(), Violation> {
+    for (number, operation) in history.operations.iter().enumerate() {
+        let Answer::Read { as_of, row: Some((version, value)) } = &operation.answer else { continue };
+        let answered = operation.answered.expect("an answer has a moment");
+        for writer in marks(value) {
+            if history.durable.get(&writer).is_none_or(|(durable, _)| *durable >= answered) {
+                let text = format!(
+                    "operation {number} read, as of {as_of} of {:?}, version {version} by operation {writer}, and no \
+                     write with it was done",
+                    operation.shard
+                );
+                return violation("R20, nothing speculative leaks", text);
+            }
+        }
+    }
+    Ok(())
+}
+
 fn show(row: Option<(At, &[u8])>) -> String {
     row.map_or("no row".to_owned(), |(version, value)| {
-        format!("version {version}, {} bytes, marks {:?}", value.len(), crate::history::marks(value))
+        format!("version {version}, {} bytes, marks {:?}", value.len(), marks(value))
     })
 }

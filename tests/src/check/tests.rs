@@ -132,6 +132,14 @@ fn an_acknowledgement_before_the_flush() {
 }
 
 #[test]
+fn a_read_before_the_flush() {
+    must_say("R20", |history, _| {
+        history.durable.insert(0, (31, 1));
+        history.operations[0].answer = Answer::Unknown;
+    });
+}
+
+#[test]
 fn an_acknowledgement_after_an_error() {
     must_say("I5", |history, _| history.failed = [((SHARD, 1), 42)].into());
 }
