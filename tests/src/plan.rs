@@ -105,7 +105,8 @@ fn slice(random: &mut Random) -> Shape {
 
 fn workload(random: &mut Random, heal_us: u64) -> Workload {
     let clients = random.between(2, 5);
-    let operations = random.between(4, *random.pick(&[60, 240]) / clients);
+    let most = *random.pick(&[60, 240]) / clients;
+    let operations = random.between(4, most);
     let pace = heal_us / operations;
     Workload {
         clients: usize::try_from(clients).expect("a handful"),
