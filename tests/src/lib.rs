@@ -15,5 +15,6 @@ pub mod net;
 pub mod plan;
 pub mod plants;
 pub mod random;
+pub mod skip;
 pub mod trace;
 pub mod world;

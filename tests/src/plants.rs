@@ -20,8 +20,9 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "acknowledge-the-newest-completion",
         file: "wal/src/log.rs",
-        find: "while self.in_flight.front().is_some_and(|f| f.landed) {",
-        replace: "while self.in_flight.iter().take(if PLANTED { 9 } else { 1 }).any(|f| f.landed) {",
+        find: "pub fn durable(&self) -> Index {",
+        replace: "pub fn durable(&self) -> Index {
+        if PLANTED && let Some(newest) = self.in_flight.iter().rfind(|f| f.landed) { return newest.last; }",
     },
     Plant {
         name: "take-a-short-write-for-a-whole-one",
@@ -38,9 +39,9 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "release-an-uncommitted-row",
         file: "node/src/shard/read.rs",
-        find: "let rests_on = match look.changed {",
+        find: "self.release.answer(asked.to, until, Answer::Row { position: rests_on, row: look.row });",
         replace: "let until = if PLANTED && look.row.is_some() { Index(0) } else { until };
-        let rests_on = match look.changed {",
+        self.release.answer(asked.to, until, Answer::Row { position: rests_on, row: look.row });",
     },
     Plant {
         name: "release-an-uncommitted-deletion",
@@ -70,13 +71,6 @@ pub const PLANTS: &[Plant] = &[
         find: "let epoch = Epoch(self.meta.epoch.max(self.report.found_epoch).0 + 1);",
         replace: "let epoch = self.meta.epoch.max(self.report.found_epoch);
         let epoch = Epoch(epoch.0 + u64::from(epoch.0 == 0 || !PLANTED));",
-    },
-    Plant {
-        name: "forget-what-was-cut",
-        file: "wal/src/recover/mod.rs",
-        find: "self.chain = walk.as_ref().map_or(0, |walk| walk.expected.chain);",
-        replace: "self.chain = walk.as_ref().map_or(0, |walk| walk.expected.chain);
-        let cut = if PLANTED { None } else { cut };",
     },
     Plant {
         name: "roll-while-writes-are-under-way",

@@ -92,7 +92,9 @@ fn put(plant: &Plant, tree: &Path) -> Result<(), String> {
         1 => {}
         count => {
             let Plant { name, file, find, .. } = plant;
-            return Err(format!("{name} has rotted: {file} has its text {count} times, expected once:\n{find}"));
+            return Err(format!(
+                "{name} has rotted: {file} has its text {count} times, expected once:\n{find}"
+            ));
         }
     }
     let switch = format!(
