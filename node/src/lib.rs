@@ -7,6 +7,10 @@
 //! service/  what is off the hot path: the admin port
 //! cli/      the `seawall` binary, one file a verb
 //! ```
+pub mod cli;
+pub mod driver;
+pub mod json;
 pub mod params;
+pub mod service;
 pub mod shard;
 pub mod worker;

@@ -20,7 +20,7 @@ pub const STOP_US: u64 = 5_000_000;
 pub const PARKED_COMMITS: usize = 1024;
 pub const PARKED_BYTES: usize = 8 << 20;
 
-/// Requests that a worker may have under way at one other worker; also the size of the mailbox between them.
+/// Requests that a worker may have under way at one other worker.
 pub const MAILBOX: usize = 1024;
 
 /// What a refused client is told to wait: for a queue, for recovery, for disk space.
@@ -31,6 +31,65 @@ pub const RETRY_SPACE_MS: u32 = 1000;
 /// Time between two attempts to prepare a segment after one failed.
 pub const PREPARE_RETRY_US: u64 = 1_000_000;
 
+// The driver and the services.
+
+/// Time between two `Tick` events of a worker. Smaller: timeouts are noticed sooner, an idle node wakes more often.
+pub const TICK_MS: u64 = 100;
+
+/// Connections that one worker serves at once; accepting pauses beyond it. Each costs one slot here and at most
+/// two operations in the ring.
+pub const CONNECTIONS_PER_WORKER: u32 = 4096;
+
+/// Entries of a worker's submission queue. A turn that needs more pays one more enter for each time it fills.
+pub const SUBMISSION_ENTRIES: u32 = 1024;
+
+/// Log operations that one shard may have under way; bounds its share of the completion queue.
+pub const LOG_OPERATIONS_PER_SHARD: u32 = 64;
+
+/// Slots of a shard's pool that can be open at once: 256 GiB of log at 64 MiB a slot. A higher number costs eight
+/// bytes a slot in the ring's file table.
+pub const SLOTS_PER_SHARD: u32 = 4096;
+
+/// Bytes of one write while a slot is filled with zeros. Larger: fewer, longer interruptions of the log's own writes.
+pub const ZERO_FILL_BYTES: usize = 1 << 20;
+
+/// Places in the mailbox of one ordered pair of workers: its requests one way, and its replies to the other's.
+pub const MAILBOX_LETTERS: usize = 2 * MAILBOX;
+
+/// Questions and orders from the service plane that may wait for one worker.
+pub const CONTROL_PLACES: usize = 64;
+
+/// How long a start waits for the port and the lock of a process that is just going away.
+pub const START_PATIENCE_MS: u64 = 2_000;
+
+/// How long a worker waits, after its last shard stopped, for the kernel to give its operations back.
+pub const DRAIN_TICKS: u32 = 50;
+
+/// Clients that may wait in the kernel for their turn to be accepted.
+pub const BACKLOG: i32 = 1024;
+
+/// Connections of the admin port at once.
+pub const ADMIN_CONNECTIONS: usize = 64;
+
+/// How long an admin client may take to send the head of its request, and a whole connection may last idle.
+pub const ADMIN_HEADER_MS: u64 = 5_000;
+
+/// How long the admin port waits for a worker's answer before it calls it unresponsive.
+pub const ADMIN_ASK_MS: u64 = 1_000;
+
 // A parked commit must be able to be as large as any commit.
 const _: () = assert!(PARKED_BYTES >= 2 * seawall::limits::COMMIT_MAX);
 const _: () = assert!(CONNECTION_OUTPUT >= 2 * seawall::limits::ROW_MAX);
+const _: () = assert!(ZERO_FILL_BYTES.is_multiple_of(seawall_wal::BLOCK));
+const _: () = assert!(MAILBOX_LETTERS >= 2 * MAILBOX, "a reply must always find a place");
+const _: () =
+    assert!(SUBMISSION_ENTRIES.is_power_of_two() && SUBMISSION_ENTRIES >= 2, "a linked pair must fit");
+
+/// Places in the completion queue of a worker: the sum of everything that can be under way, so that it cannot
+/// overflow but by a burst of accepts, which the kernel keeps aside (NODROP).
+pub const fn completion_entries(shards: u32) -> u32 {
+    let sockets = 2 * CONNECTIONS_PER_WORKER; // one receive and one send each
+    let logs = 2 * LOG_OPERATIONS_PER_SHARD * shards; // a write and its linked flush
+    let own = 4 + 256; // accept, bell, tick, cancel; and room for accepted connections
+    (sockets + logs + own).next_power_of_two()
+}

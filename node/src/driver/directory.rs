@@ -1,0 +1,331 @@
+//! The data directory: who may use it, what it is, and the files of each shard's log.
+//!
+//! ```text
+//! lock                      held by the one process that serves the directory; holds its pid
+//! superblock                written last when a directory is made: without it nothing here is served
+//! shard-0001/meta           the log's small metadata
+//! shard-0001/slot-000017.seg   a place in the pool of segments; `.tmp` behind it until it is wholly zeroed and flushed
+//! ```
+//!
+//! A directory that is refused is not modified.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::{fmt, thread, time::Duration};
+
+use seawall::map::ShardId;
+use seawall::position::Lineage;
+use seawall_wal::{FileId, LogId, SlotId, meta};
+
+use super::superblock::Superblock;
+use super::{clock, lock::Lock};
+
+const SUPERBLOCK: &str = "superblock";
+const LOCK: &str = "lock";
+const META: &str = "meta";
+const UNFINISHED: &str = "tmp";
+
+/// A data directory that this process alone may use.
+#[derive(Debug)]
+pub struct Directory {
+    path: PathBuf,
+    superblock: Superblock,
+    /// Whether this start made it.
+    pub made: bool,
+    _lock: Lock,
+}
+
+/// Why a directory is refused: what, where, and the way out.
+#[derive(Debug)]
+pub struct DirectoryError {
+    pub path: PathBuf,
+    pub what: String,
+    pub way_out: String,
+}
+
+impl DirectoryError {
+    pub(super) fn new(path: &Path, what: impl Into<String>, way_out: impl Into<String>) -> Self {
+        Self { path: path.to_owned(), what: what.into(), way_out: way_out.into() }
+    }
+
+    fn io(path: &Path, doing: &str, e: &io::Error) -> Self {
+        Self::new(path, format!("{doing}: {e}"), "check that the path exists, is writable and has room")
+    }
+}
+
+impl fmt::Display for DirectoryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}; {}", self.path.display(), self.what, self.way_out)
+    }
+}
+
+impl std::error::Error for DirectoryError {}
+
+/// What a look at a directory found, before anything was touched.
+enum Found {
+    Nothing,
+    /// Made by a start that ended before the superblock was written: nothing was ever served from it.
+    Unfinished,
+    Ours,
+}
+
+impl Directory {
+    /// Opens `path`, or makes it with `wanted` shards, or else `default` many. An existing directory keeps its number.
+    pub fn open(path: &Path, wanted: Option<u32>, default: u32) -> Result<Self, DirectoryError> {
+        let found = look(path)?;
+        if let (Found::Ours, Some(wanted)) = (&found, wanted) {
+            check_shards(path, &read_superblock(path)?, wanted)?;
+        }
+        if matches!(found, Found::Nothing) {
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+            made.map_err(|e| DirectoryError::io(path, "cannot be made", &e))?;
+        }
+        let lock = Lock::take(&path.join(LOCK))?;
+        // Another process may have finished making it while this one waited for the lock.
+        let made = !matches!(look(path)?, Found::Ours);
+        let superblock = if made { make(path, wanted.unwrap_or(default))? } else { read_superblock(path)? };
+        if let Some(wanted) = wanted {
+            check_shards(path, &superblock, wanted)?;
+        }
+        let directory = Self { path: path.to_owned(), superblock, made, _lock: lock };
+        directory.remove_leftovers()?;
+        Ok(directory)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn lineage(&self) -> Lineage {
+        self.superblock.lineage
+    }
+
+    /// Shards are numbered from 1.
+    pub fn shards(&self) -> u32 {
+        self.superblock.shards
+    }
+
+    pub fn shard(&self, shard: ShardId) -> Result<ShardDirectory, DirectoryError> {
+        let path = shard_path(&self.path, shard);
+        ShardDirectory::open(shard, &path).map_err(|e| DirectoryError::io(&path, "cannot be opened", &e))
+    }
+
+    /// A slot with an unfinished name was never part of a log.
+    fn remove_leftovers(&self) -> Result<(), DirectoryError> {
+        for shard in (1..=self.shards()).map(ShardId) {
+            let path = shard_path(&self.path, shard);
+            let remove = || -> io::Result<()> {
+                for entry in fs::read_dir(&path)? {
+                    let entry = entry?.path();
+                    if entry.extension().is_some_and(|e| e == UNFINISHED) {
+                        fs::remove_file(&entry)?;
+                    }
+                }
+                Ok(())
+            };
+            remove().map_err(|e| DirectoryError::io(&path, "leftovers cannot be removed", &e))?;
+        }
+        Ok(())
+    }
+}
+
+/// Judges what stands at `path` without changing it.
+fn look(path: &Path) -> Result<Found, DirectoryError> {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(e) => return Err(DirectoryError::io(path, "cannot be read", &e)),
+    };
+    let mut found = Found::Unfinished;
+    for entry in entries {
+        let entry = entry.map_err(|e| DirectoryError::io(path, "cannot be read", &e))?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        match name.as_ref() {
+            SUPERBLOCK => found = Found::Ours,
+            LOCK => {}
+            _ if name.starts_with("shard-") || name.ends_with(".tmp") => {}
+            _ => {
+                let foreign = format!("it holds {name:?}, which is not Seawall's");
+                return Err(DirectoryError::new(
+                    path,
+                    foreign,
+                    "name an empty or a new directory with --data",
+                ));
+            }
+        }
+    }
+    if matches!(found, Found::Unfinished) && holds_a_log(path) {
+        let what = "it holds segments of a log and no superblock";
+        let way_out = "restore the superblock from a copy of this directory, or name another one with --data";
+        return Err(DirectoryError::new(path, what, way_out));
+    }
+    Ok(found)
+}
+
+fn holds_a_log(path: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(path) else { return false };
+    entries.flatten().filter_map(|shard| fs::read_dir(shard.path()).ok()).flatten().flatten().any(|file| {
+        let name = file.file_name();
+        slot_of(&name.to_string_lossy()).is_some()
+    })
+}
+
+fn check_shards(path: &Path, superblock: &Superblock, wanted: u32) -> Result<(), DirectoryError> {
+    let made = superblock.shards;
+    if made == wanted {
+        return Ok(());
+    }
+    let what = format!("it was made with --workers {made} and cannot be served with --workers {wanted}");
+    let way_out = format!("leave --workers out or give {made}, or name another directory with --data");
+    Err(DirectoryError::new(path, what, way_out))
+}
+
+fn read_superblock(path: &Path) -> Result<Superblock, DirectoryError> {
+    let path = path.join(SUPERBLOCK);
+    let bytes = fs::read(&path).map_err(|e| DirectoryError::io(&path, "cannot be read", &e))?;
+    Superblock::decode(&bytes).map_err(|why| {
+        let way_out = "use the program that made it, or restore the file from a copy";
+        DirectoryError::new(&path, why, way_out)
+    })
+}
+
+/// Everything but the superblock first, flushed; the superblock last, so that it stands for the whole.
+fn make(path: &Path, shards: u32) -> Result<Superblock, DirectoryError> {
+    let superblock = Superblock { lineage: random_lineage(), shards, made_us: clock::now().wall_us };
+    let fill = || -> io::Result<()> {
+        for shard in (1..=shards).map(ShardId) {
+            let directory = shard_path(path, shard);
+            DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+            let log = LogId { lineage: superblock.lineage.0, shard: shard.0 };
+            put_file(&directory, META, &meta::format(&log))?;
+        }
+        File::open(path)?.sync_all()?;
+        put_file(path, SUPERBLOCK, &superblock.encode())?;
+        // The directory's own name may be new as well.
+        if let Some(parent) = fs::canonicalize(path)?.parent() {
+            File::open(parent)?.sync_all()?;
+        }
+        Ok(())
+    };
+    fill().map_err(|e| DirectoryError::io(path, "a new data directory cannot be written", &e))?;
+    Ok(superblock)
+}
+
+/// Writes a file so that its name stands for its whole contents, after a crash too.
+pub(super) fn put_file(directory: &Path, name: &str, contents: &[u8]) -> io::Result<()> {
+    let unfinished = directory.join(format!("{name}.{UNFINISHED}"));
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    file.write_all(contents)?;
+    file.sync_all()?;
+    fs::rename(&unfinished, directory.join(name))?;
+    File::open(directory)?.sync_all()
+}
+
+fn random_lineage() -> Lineage {
+    let mut bytes = [0u8; 16];
+    // SAFETY: the pointer and the length are those of `bytes`.
+    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    assert_eq!(got, 16, "getrandom gives up to 256 bytes at once");
+    Lineage(bytes)
+}
+
+fn shard_path(path: &Path, shard: ShardId) -> PathBuf {
+    path.join(format!("shard-{:04}", shard.0))
+}
+
+fn slot_of(name: &str) -> Option<SlotId> {
+    let digits = name.strip_prefix("slot-")?.strip_suffix(".seg")?;
+    let all_digits = digits.len() >= 6 && digits.bytes().all(|b| b.is_ascii_digit());
+    all_digits.then(|| digits.parse().ok())?.map(SlotId)
+}
+
+/// The files of one shard's log.
+#[derive(Debug)]
+pub struct ShardDirectory {
+    pub shard: ShardId,
+    path: PathBuf,
+    handle: File,
+}
+
+impl ShardDirectory {
+    pub fn open(shard: ShardId, path: &Path) -> io::Result<Self> {
+        Ok(Self { shard, path: path.to_owned(), handle: File::open(path)? })
+    }
+
+    /// The directory itself, to flush the names in it.
+    pub fn handle(&self) -> &File {
+        &self.handle
+    }
+
+    pub fn path(&self, file: FileId) -> PathBuf {
+        match file {
+            FileId::Meta => self.path.join(META),
+            FileId::Slot(SlotId(slot)) => self.path.join(format!("slot-{slot:06}.seg")),
+        }
+    }
+
+    /// The slots with their final names, and the sizes of their files.
+    pub fn slots(&self) -> io::Result<Vec<(SlotId, u64)>> {
+        let mut slots = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            if let Some(slot) = slot_of(&entry.file_name().to_string_lossy()) {
+                slots.push((slot, entry.metadata()?.len()));
+            }
+        }
+        slots.sort_unstable();
+        Ok(slots)
+    }
+
+    pub fn open_file(&self, file: FileId, direct: bool) -> io::Result<File> {
+        let path = self.path(file);
+        let opened = OpenOptions::new().read(true).write(true).custom_flags(direct_flag(direct)).open(&path);
+        opened.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))
+    }
+
+    /// A new file under an unfinished name.
+    pub fn begin_slot(&self, slot: SlotId, direct: bool) -> io::Result<File> {
+        if self.path(FileId::Slot(slot)).try_exists()? {
+            return Err(io::Error::from_raw_os_error(libc::EEXIST));
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(true).mode(0o600);
+        options.custom_flags(direct_flag(direct)).open(self.unfinished(slot))
+    }
+
+    /// Its contents are flushed: the final name. The name is durable once the directory is flushed.
+    pub fn name_slot(&self, slot: SlotId) -> io::Result<()> {
+        fs::rename(self.unfinished(slot), self.path(FileId::Slot(slot)))
+    }
+
+    /// Removes what [`ShardDirectory::begin_slot`] made, so that a full disk gets its room back.
+    pub fn abandon_slot(&self, slot: SlotId) {
+        if let Err(e) = fs::remove_file(self.unfinished(slot))
+            && e.kind() != io::ErrorKind::NotFound
+        {
+            eprintln!("{}: cannot be removed: {e}", self.unfinished(slot).display());
+        }
+    }
+
+    fn unfinished(&self, slot: SlotId) -> PathBuf {
+        self.path(FileId::Slot(slot)).with_extension(format!("seg.{UNFINISHED}"))
+    }
+
+    /// What recovery found, for whoever asks later.
+    pub fn put_report(path: &Path, shard: ShardId, json: &str) -> io::Result<()> {
+        put_file(&shard_path(path, shard), "recovery-report.json", json.as_bytes())
+    }
+}
+
+pub(super) fn direct_flag(direct: bool) -> i32 {
+    if direct { libc::O_DIRECT } else { 0 }
+}
+
+/// Sleeps a moment between two attempts at something that a dying process still holds.
+pub(super) fn pause() {
+    thread::sleep(Duration::from_millis(50));
+}

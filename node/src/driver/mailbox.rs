@@ -1,0 +1,177 @@
+//! What threads of a node hand to each other: letters between workers, and control from the service plane.
+//!
+//! A worker sleeps in its ring. Whoever puts something into one of its queues wakes it, but only when it sleeps: a
+//! wake-up is a system call and 70 us, a push is neither. Two threads must not miss each other here:
+//!
+//! ```text
+//! worker: sleeping = true; fence; are all queues empty? then sleep      sender: push; fence; sleeping? then wake it
+//! ```
+//!
+//! With sequentially consistent fences at least one of the two sees what the other did: either the worker finds the
+//! letter, or the sender finds the flag. Both may happen; a wake-up too many costs one empty turn.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
+
+use crossbeam::queue::ArrayQueue;
+use tokio::sync::oneshot;
+
+use crate::params::{CONTROL_PLACES, MAILBOX_LETTERS};
+use crate::worker::{Event, Letter, WorkerId, WorkerStatus};
+
+/// From the service plane to one worker.
+#[derive(Debug)]
+pub enum Control {
+    StatusAsked { answer: oneshot::Sender<WorkerStatus> },
+    Stop,
+}
+
+/// All queues of a node. Each mailbox has one sender and one receiver; a control queue has many senders.
+pub struct Post {
+    boxes: Vec<Mailbox>,
+    workers: usize,
+}
+
+/// What one worker receives.
+struct Mailbox {
+    /// One mailbox for each sender.
+    letters: Vec<ArrayQueue<Letter>>,
+    control: ArrayQueue<Control>,
+    sleeper: Sleeper,
+}
+
+impl Post {
+    pub fn new(workers: u16) -> io::Result<Arc<Self>> {
+        let workers = usize::from(workers);
+        let mailbox = || {
+            Ok(Mailbox {
+                letters: (0..workers).map(|_| ArrayQueue::new(MAILBOX_LETTERS)).collect(),
+                control: ArrayQueue::new(CONTROL_PLACES),
+                sleeper: Sleeper::new()?,
+            })
+        };
+        let boxes = (0..workers).map(|_| mailbox()).collect::<io::Result<_>>()?;
+        Ok(Arc::new(Self { boxes, workers }))
+    }
+
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// Puts a letter into the mailbox of `to`, and wakes nobody: see [`Post::wake`].
+    pub fn send(&self, from: WorkerId, to: WorkerId, letter: Letter) {
+        let full = self.boxes[usize::from(to.0)].letters[usize::from(from.0)].push(letter).is_err();
+        assert!(!full, "worker {} sent more to worker {} than it may have under way", from.0, to.0);
+    }
+
+    /// After one or many letters: wakes the worker if it sleeps.
+    pub fn wake(&self, to: WorkerId) {
+        self.boxes[usize::from(to.0)].sleeper.wake();
+    }
+
+    /// Asks or orders; gives `control` back when the worker has not looked at its queue for a long time.
+    pub fn control(&self, to: WorkerId, control: Control) -> Result<(), Control> {
+        let mailbox = &self.boxes[usize::from(to.0)];
+        mailbox.control.push(control)?;
+        mailbox.sleeper.wake();
+        Ok(())
+    }
+
+    pub fn inbox(self: &Arc<Self>, worker: WorkerId) -> Inbox {
+        Inbox { post: self.clone(), worker }
+    }
+}
+
+/// The receiving end of one worker.
+pub struct Inbox {
+    post: Arc<Post>,
+    worker: WorkerId,
+}
+
+impl Inbox {
+    fn own(&self) -> &Mailbox {
+        &self.post.boxes[usize::from(self.worker.0)]
+    }
+
+    pub fn control(&self) -> Option<Control> {
+        self.own().control.pop()
+    }
+
+    /// Takes what lies in the mailboxes now, and not what arrives meanwhile, so that a turn ends.
+    pub fn letters(&self, events: &mut Vec<Event>) {
+        for (from, mailbox) in (0u16..).map(WorkerId).zip(&self.own().letters) {
+            for _ in 0..mailbox.len() {
+                let Some(letter) = mailbox.pop() else { break };
+                events.push(Event::Mail { from, letter });
+            }
+        }
+    }
+
+    /// Before sleeping: from now on senders wake. `false` when something has arrived already: do not sleep.
+    pub fn may_sleep(&self) -> bool {
+        let own = self.own();
+        own.sleeper.announce();
+        let empty = own.control.is_empty() && own.letters.iter().all(ArrayQueue::is_empty);
+        if !empty {
+            own.sleeper.awake();
+        }
+        empty
+    }
+
+    /// After sleeping.
+    pub fn awake(&self) {
+        self.own().sleeper.awake();
+    }
+
+    /// The eventfd that a wake-up writes; the ring reads it.
+    pub fn bell(&self) -> RawFd {
+        self.own().sleeper.bell.as_raw_fd()
+    }
+}
+
+/// The flag and the bell of one worker.
+struct Sleeper {
+    sleeping: AtomicBool,
+    bell: File,
+}
+
+impl Sleeper {
+    fn new() -> io::Result<Self> {
+        // SAFETY: takes no pointers.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: `fd` was just opened and belongs to nobody else.
+        let bell = unsafe { File::from_raw_fd(fd) };
+        Ok(Self { sleeping: AtomicBool::new(false), bell })
+    }
+
+    fn announce(&self) {
+        self.sleeping.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+    }
+
+    fn awake(&self) {
+        self.sleeping.store(false, Ordering::SeqCst);
+    }
+
+    fn wake(&self) {
+        fence(Ordering::SeqCst);
+        // The first of many senders rings; reading before swapping keeps the line shared while the worker is awake.
+        if self.sleeping.load(Ordering::SeqCst) && self.sleeping.swap(false, Ordering::SeqCst) {
+            let rung = (&self.bell).write_all(&1u64.to_ne_bytes());
+            rung.expect("an eventfd takes a 1 at any time");
+        }
+    }
+}
+
+/// Waits on the bell without a ring: for tests of the protocol alone.
+#[doc(hidden)]
+pub fn sleep_on(inbox: &Inbox) {
+    let mut counter = [0; 8];
+    (&inbox.own().sleeper.bell).read_exact(&mut counter).expect("an eventfd gives its counter");
+}

@@ -1,0 +1,281 @@
+//! One node from its first look at the machine to its last thread.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::{self, JoinHandle};
+use std::{fmt, io};
+
+use seawall::map::{Generation, Map, ShardId};
+use seawall_wal::LogLimits;
+
+use super::directory::{Directory, DirectoryError, ShardDirectory};
+use super::mailbox::{Control, Post};
+use super::probe::{self, Durable, Placement, Probe};
+use super::reactor::{self, Notice, Seat};
+use super::ring::RingConfig;
+use super::{listener, signals};
+use crate::params::{CONNECTIONS_PER_WORKER, SLOTS_PER_SHARD};
+use crate::service::{Facts, Service};
+use crate::worker::{Capabilities, WorkerConfig, WorkerId, WorkerStatus};
+
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    pub data: PathBuf,
+    pub listen: SocketAddr,
+    pub admin: SocketAddr,
+    /// Also the number of shards of a new data directory.
+    pub workers: Option<u16>,
+    /// `None` follows what the probe finds.
+    pub durable: Option<Durable>,
+    /// Started for development: clients are told.
+    pub dev: bool,
+}
+
+/// Why a node did not start, or did not end well.
+#[derive(Debug)]
+pub enum NodeError {
+    Directory(DirectoryError),
+    /// What is wrong, and the way out.
+    Driver(String, String),
+    Address(&'static str, io::Error),
+    Start(io::Error),
+    Worker(WorkerId, String),
+}
+
+impl fmt::Display for NodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NodeError::Directory(e) => write!(f, "{e}"),
+            NodeError::Driver(what, way_out) => write!(f, "{what}; {way_out}"),
+            NodeError::Address(option, e) => write!(f, "{e}; name another address with {option}"),
+            NodeError::Start(e) => write!(f, "the node cannot start: {e}"),
+            NodeError::Worker(worker, why) => write!(f, "worker {} cannot start: {why}", worker.0),
+        }
+    }
+}
+
+impl std::error::Error for NodeError {}
+
+impl From<DirectoryError> for NodeError {
+    fn from(e: DirectoryError) -> Self {
+        NodeError::Directory(e)
+    }
+}
+
+/// A node that has everything it needs and has started nothing yet.
+pub struct Node {
+    directory: Directory,
+    probe: Probe,
+    placement: Placement,
+    listeners: Vec<TcpListener>,
+    admin: TcpListener,
+    listen: SocketAddr,
+    admin_address: SocketAddr,
+    dev: bool,
+}
+
+/// What a node says when every shard has recovered or given up.
+pub struct Serving<'a> {
+    pub listen: SocketAddr,
+    pub admin: SocketAddr,
+    pub workers: &'a [WorkerStatus],
+}
+
+impl Node {
+    /// Looks at the machine, takes the data directory and the ports. What can be refused is refused here.
+    pub fn prepare(config: &NodeConfig) -> Result<Self, NodeError> {
+        probe::driver().map_err(|(what, way_out)| NodeError::Driver(what, way_out))?;
+        let free = Placement::new(None);
+        let wanted = config.workers.map(u32::from);
+        let directory = Directory::open(&config.data, wanted, u32::from(free.default_workers()))?;
+        let probe = probe::probe(&config.data, config.durable)?;
+        let placement = Placement::new(probe.disk_cpu);
+        let listen = |e| NodeError::Address("--listen", e);
+        let listeners = listener::bind(config.listen, directory.shards() as usize).map_err(listen)?;
+        let admin = |e| NodeError::Address("--admin", e);
+        let admin_listener =
+            listener::patiently(config.admin, || TcpListener::bind(config.admin)).map_err(admin)?;
+        Ok(Self {
+            listen: listeners[0].local_addr().map_err(listen)?,
+            admin_address: admin_listener.local_addr().map_err(admin)?,
+            directory,
+            probe,
+            placement,
+            listeners,
+            admin: admin_listener,
+            dev: config.dev,
+        })
+    }
+
+    /// One worker for each shard; shard 1 is worker 0's.
+    fn workers(&self) -> u16 {
+        u16::try_from(self.directory.shards()).expect("made from a number of workers")
+    }
+
+    /// Serves until a signal, then stops in order. `serving` is called once.
+    pub fn run(mut self, serving: impl FnOnce(&Serving<'_>)) -> Result<(), NodeError> {
+        let (sender, notices) = mpsc::channel();
+        let on_signal = sender.clone();
+        // The receiver lives as long as the node.
+        signals::listen(move || drop(on_signal.send(Notice::Signal))).map_err(NodeError::Start)?;
+        let post = Post::new(self.workers()).map_err(NodeError::Start)?;
+        let threads = self.start_workers(&post, &sender)?;
+        let settled = move |workers| drop(sender.send(Notice::Serving(workers)));
+        let admin = self.admin.try_clone().map_err(NodeError::Start)?;
+        let service = Service::start(admin, post.clone(), self.facts(), settled).map_err(NodeError::Start)?;
+        self.attend(&notices, &post, serving)?;
+        for thread in threads {
+            thread.join().expect("a worker that panics takes the process with it");
+        }
+        service.stop();
+        Ok(())
+    }
+
+    fn start_workers(
+        &mut self,
+        post: &Arc<Post>,
+        notices: &Sender<Notice>,
+    ) -> Result<Vec<JoinHandle<()>>, NodeError> {
+        let workers = self.workers();
+        let map = Arc::new(Map::even(Generation(1), u32::from(workers)));
+        let slots = raise_file_limit().min(SLOTS_PER_SHARD);
+        let mut threads = Vec::new();
+        for (worker, listener) in (0..workers).zip(std::mem::take(&mut self.listeners)) {
+            let shard = ShardId(u32::from(worker) + 1);
+            let mut ring = RingConfig::new(1, self.probe.durable, self.probe.direct.works);
+            ring.slots_per_shard = slots;
+            let seat = Seat {
+                worker: self.worker_config(WorkerId(worker)),
+                ring,
+                logs: vec![self.directory.shard(shard)?],
+                map: map.clone(),
+                listener,
+                cpu: self.placement.cpu(worker),
+                post: post.clone(),
+                notices: notices.clone(),
+            };
+            let thread = thread::Builder::new().name(format!("seawall-w{worker}"));
+            threads.push(thread.spawn(move || reactor::run(seat)).map_err(NodeError::Start)?);
+        }
+        Ok(threads)
+    }
+
+    fn worker_config(&self, id: WorkerId) -> WorkerConfig {
+        WorkerConfig {
+            id,
+            workers: self.workers(),
+            lineage: self.directory.lineage(),
+            limits: LogLimits::default(),
+            capabilities: Capabilities {
+                driver: self.probe.driver.into(),
+                durable_primitive: self.probe.durable.name().into(),
+                direct_io: self.probe.direct.works,
+                dev: self.dev,
+            },
+        }
+    }
+
+    fn facts(&self) -> Facts {
+        Facts {
+            version: env!("CARGO_PKG_VERSION"),
+            driver: self.probe.driver,
+            durable: self.probe.durable.name(),
+            why_durable: self.probe.why_durable.clone(),
+            direct_io: self.probe.direct.works,
+            lineage: self.directory.lineage().to_string(),
+            listen: self.listen,
+            shards: self.directory.shards() as usize,
+        }
+    }
+
+    /// The starting thread's own work: to say what happened, and to end the node when it is told to.
+    fn attend(
+        &self,
+        notices: &Receiver<Notice>,
+        post: &Post,
+        serving: impl FnOnce(&Serving<'_>),
+    ) -> Result<(), NodeError> {
+        let mut serving = Some(serving);
+        let mut running = self.workers();
+        let mut stopping = false;
+        while running > 0 {
+            match notices.recv().expect("workers hold the other end while they run") {
+                Notice::Recovered { shard, report } => self.show_recovery(shard, &report),
+                Notice::LogFailed { shard, why } => {
+                    eprintln!("THE LOG OF SHARD {} FAILED: {why}", shard.0);
+                    eprintln!("nothing more is acknowledged there; restart the node to recover the log");
+                }
+                Notice::Serving(workers) => {
+                    let (listen, admin) = (self.listen, self.admin_address);
+                    if let Some(serving) = serving.take() {
+                        serving(&Serving { listen, admin, workers: &workers });
+                    }
+                }
+                Notice::Signal if stopping => {
+                    eprintln!("told twice: leaving at once; the next start recovers the log");
+                    std::process::exit(130);
+                }
+                Notice::Signal => {
+                    stopping = true;
+                    eprintln!("stopping; once more to leave at once");
+                    tell_to_stop(post, self.workers());
+                }
+                Notice::Stopped => running -= 1,
+                Notice::Failed { worker, why } => return Err(NodeError::Worker(worker, why)),
+            }
+        }
+        Ok(())
+    }
+
+    fn show_recovery(&self, shard: ShardId, report: &seawall_wal::recover::Report) {
+        eprintln!("{report}");
+        if let Err(e) = ShardDirectory::put_report(self.directory.path(), shard, &report.json()) {
+            eprintln!("the recovery report of shard {} cannot be stored: {e}", shard.0);
+        }
+    }
+}
+
+/// Shown at the start: what the node runs on, and why.
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.probe)?;
+        let cpus: Vec<String> = (0..self.workers())
+            .map(|worker| self.placement.cpu(worker).map_or("any".into(), |cpu| cpu.id.to_string()))
+            .collect();
+        let disk = self.probe.disk_cpu.map_or("unknown".into(), |cpu| cpu.to_string());
+        writeln!(f, "workers     {} on CPU {} (disk interrupts: {disk})", self.workers(), cpus.join(", "))?;
+        let made = if self.directory.made { "new" } else { "opened" };
+        let (path, lineage) = (self.directory.path().display(), self.directory.lineage());
+        write!(f, "data        {path} ({made}), lineage {lineage}")
+    }
+}
+
+fn tell_to_stop(post: &Post, workers: u16) {
+    for worker in (0..workers).map(WorkerId) {
+        let mut order = Control::Stop;
+        while let Err(back) = post.control(worker, order) {
+            order = back;
+            thread::yield_now(); // its queue is full of questions, which it answers in its next turn
+        }
+    }
+}
+
+/// A ring's file table may not be larger than the process may open files. Raises the soft limit and says how many
+/// slots fit beside the connections.
+fn raise_file_limit() -> u32 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is valid for writes, then for reads.
+    let limit = unsafe {
+        libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit);
+        limit.rlim_cur = limit.rlim_max;
+        libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
+        libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit);
+        limit.rlim_cur
+    };
+    if limit < u64::from(CONNECTIONS_PER_WORKER) {
+        eprintln!("only {limit} files may be open at once: raise RLIMIT_NOFILE (`ulimit -n`, LimitNOFILE=)");
+    }
+    u32::try_from(limit / 2).unwrap_or(u32::MAX).max(16)
+}

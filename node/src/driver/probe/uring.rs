@@ -1,0 +1,62 @@
+//! Whether io_uring is there, and whether it may be used.
+
+use std::fs;
+use std::io;
+
+use io_uring::{IoUring, cqueue, squeue};
+
+/// `Err` has what is wrong and what changes it.
+pub(super) fn check() -> Result<(), (String, String)> {
+    let built = IoUring::<squeue::Entry, cqueue::Entry>::builder()
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        .setup_submit_all()
+        .build(8);
+    built.map(drop).map_err(|e| explain(&e))
+}
+
+fn explain(e: &io::Error) -> (String, String) {
+    match e.raw_os_error() {
+        // Kernels without it, seccomp filters of container runtimes, and the sysctl answer with any of the three.
+        Some(libc::ENOSYS | libc::EPERM | libc::EACCES) => {
+            (format!("io_uring is blocked here ({e})"), unblock())
+        }
+        Some(libc::EINVAL) => (
+            "this kernel's io_uring is too old (DEFER_TASKRUN is missing)".into(),
+            "run Linux 6.1 or newer".into(),
+        ),
+        Some(libc::ENOMEM) => (
+            "io_uring may not lock memory here".into(),
+            "raise the limit: `ulimit -l`, or LimitMEMLOCK= in the unit".into(),
+        ),
+        _ => (format!("io_uring cannot be set up: {e}"), "see the kernel's log".into()),
+    }
+}
+
+fn unblock() -> String {
+    let sysctl = fs::read_to_string("/proc/sys/kernel/io_uring_disabled").unwrap_or_default();
+    match sysctl.trim() {
+        "1" | "2" => {
+            let value = sysctl.trim();
+            format!("kernel.io_uring_disabled is {value}: run `sysctl kernel.io_uring_disabled=0` as root")
+        }
+        _ => "a seccomp filter forbids it: allow io_uring_setup, io_uring_enter and io_uring_register \
+              (`--security-opt seccomp=…` for a container, SystemCallFilter=@io-event for a unit)"
+            .into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_way_of_being_blocked_is_called_blocked() {
+        for errno in [libc::ENOSYS, libc::EPERM, libc::EACCES] {
+            let (what, way_out) = explain(&io::Error::from_raw_os_error(errno));
+            assert!(what.contains("blocked"), "{what}");
+            assert!(way_out.contains("io_uring"), "{way_out}");
+        }
+        assert!(explain(&io::Error::from_raw_os_error(libc::EINVAL)).1.contains("6.1"));
+    }
+}

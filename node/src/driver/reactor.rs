@@ -1,0 +1,227 @@
+//! One worker's thread and its turn. Everything that the worker hears passes through here, in this order:
+//!
+//! ```text
+//! reap completions, letters, control -> sample the clock -> step each event -> EndOfTurn -> start the effects -> sleep
+//! ```
+//!
+//! The clock is read after the events are in hand, so none is stepped with a time before its arrival (R17). What a
+//! turn started goes to the kernel with the call that sleeps.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use core_affinity::CoreId;
+use seawall::map::{Map, ShardId};
+use seawall_wal::recover::Report;
+use tokio::sync::oneshot;
+
+use super::clock;
+use super::directory::ShardDirectory;
+use super::mailbox::{Control, Inbox, Post};
+use super::ring::{Ring, RingConfig};
+use crate::worker::{Effect, Effects, Event, Worker, WorkerConfig, WorkerId, WorkerStatus};
+
+/// What a worker tells the thread that started it.
+#[derive(Debug)]
+pub(super) enum Notice {
+    Recovered {
+        shard: ShardId,
+        report: Report,
+    },
+    LogFailed {
+        shard: ShardId,
+        why: String,
+    },
+    /// Every shard of the node has recovered or given up.
+    Serving(Vec<WorkerStatus>),
+    Signal,
+    /// The worker's thread is about to end, as it was told.
+    Stopped,
+    /// The worker's thread could not start.
+    Failed {
+        worker: WorkerId,
+        why: String,
+    },
+}
+
+/// Everything that a worker's thread needs; what is built from it is built on that thread.
+pub(super) struct Seat {
+    pub worker: WorkerConfig,
+    pub ring: RingConfig,
+    pub logs: Vec<ShardDirectory>,
+    pub map: Arc<Map>,
+    pub listener: TcpListener,
+    pub cpu: Option<CoreId>,
+    pub post: Arc<Post>,
+    pub notices: Sender<Notice>,
+}
+
+/// The body of a worker's thread.
+pub(super) fn run(seat: Seat) {
+    let _aborts = AbortOnPanic;
+    let notices = seat.notices.clone();
+    let worker = seat.worker.id;
+    let notice = match Reactor::new(seat) {
+        Ok((mut reactor, listener)) => {
+            reactor.turn();
+            reactor.ring.listen(listener);
+            while !reactor.stopped {
+                reactor.sleep();
+                reactor.gather();
+                reactor.turn();
+            }
+            if !reactor.ring.finish() {
+                eprintln!("worker {}: the kernel keeps some operations; leaving without them", worker.0);
+            }
+            Notice::Stopped
+        }
+        Err(e) => Notice::Failed { worker, why: e.to_string() },
+    };
+    // Nobody listens any more only when the node ends anyway.
+    let _node_ends = notices.send(notice);
+}
+
+/// A dead worker must not leave a half-living node, also where panics unwind.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::abort();
+        }
+    }
+}
+
+struct Reactor {
+    worker: Worker,
+    id: WorkerId,
+    ring: Ring,
+    inbox: Inbox,
+    post: Arc<Post>,
+    notices: Sender<Notice>,
+    /// Reused from turn to turn.
+    events: Vec<Event>,
+    effects: Effects,
+    /// Workers that got a letter in this turn, by id.
+    mailed: Vec<bool>,
+    asked: Vec<(u64, oneshot::Sender<WorkerStatus>)>,
+    next_ticket: u64,
+    stopped: bool,
+}
+
+impl Reactor {
+    /// The first turn's events are in place: each log as it was found, then the map.
+    fn new(seat: Seat) -> std::io::Result<(Self, TcpListener)> {
+        let id = seat.worker.id;
+        if let Some(cpu) = seat.cpu
+            && !core_affinity::set_for_current(cpu)
+        {
+            eprintln!("worker {}: cannot be pinned to CPU {}", id.0, cpu.id);
+        }
+        let mut ring = Ring::new(seat.ring)?;
+        let limits = seat.worker.limits;
+        let found = ring.open_logs(seat.logs.into_iter().map(|log| (log, limits.buffers())).collect())?;
+        let inbox = seat.post.inbox(id);
+        ring.listen_to_bell(inbox.bell());
+        ring.start_ticking();
+        let mut events: Vec<Event> =
+            found.into_iter().map(|(shard, found)| Event::Boot { shard, found }).collect();
+        events.push(Event::MapChanged(seat.map));
+        let reactor = Self {
+            worker: Worker::new(seat.worker),
+            id,
+            ring,
+            inbox,
+            mailed: vec![false; seat.post.workers()],
+            post: seat.post,
+            notices: seat.notices,
+            events,
+            effects: Effects::new(),
+            asked: Vec::new(),
+            next_ticket: 0,
+            stopped: false,
+        };
+        Ok((reactor, seat.listener))
+    }
+
+    /// Sleeps in the ring until something happens; see `mailbox.rs` for why nothing is missed.
+    fn sleep(&mut self) {
+        if self.inbox.may_sleep() {
+            self.ring.wait();
+            self.inbox.awake();
+        } else {
+            self.ring.submit();
+        }
+    }
+
+    fn gather(&mut self) {
+        self.ring.reap(&mut self.events);
+        self.inbox.letters(&mut self.events);
+        while let Some(control) = self.inbox.control() {
+            self.events.push(match control {
+                Control::Stop => Event::Stop,
+                Control::StatusAsked { answer } => {
+                    let ticket = self.next_ticket;
+                    self.next_ticket += 1;
+                    self.asked.push((ticket, answer));
+                    Event::StatusAsked { ticket }
+                }
+            });
+        }
+    }
+
+    fn turn(&mut self) {
+        let now = clock::now();
+        let mut events = std::mem::take(&mut self.events);
+        for event in events.drain(..) {
+            self.worker.step(now, event, &mut self.effects);
+        }
+        self.events = events;
+        self.worker.step(now, Event::EndOfTurn, &mut self.effects);
+        let mut effects = std::mem::take(&mut self.effects);
+        for effect in effects.drain(..) {
+            if let Some(effect) = self.ring.execute(effect) {
+                self.execute(effect);
+            }
+        }
+        self.effects = effects;
+        self.wake_receivers();
+    }
+
+    /// What is not the ring's business.
+    fn execute(&mut self, effect: Effect) {
+        match effect {
+            Effect::Mail { to, letter } => {
+                self.post.send(self.id, to, letter);
+                self.mailed[usize::from(to.0)] = true;
+            }
+            Effect::Status { ticket, status } => {
+                if let Some(at) = self.asked.iter().position(|(asked, _)| *asked == ticket) {
+                    // Whoever asked may have stopped waiting.
+                    let _gone = self.asked.swap_remove(at).1.send(status);
+                }
+            }
+            Effect::Recovered { shard, report } => self.tell(Notice::Recovered { shard, report }),
+            Effect::LogFailed { shard, why } => self.tell(Notice::LogFailed { shard, why }),
+            Effect::Stopped => self.stopped = true,
+            Effect::Receive { .. } | Effect::Send { .. } | Effect::Close { .. } | Effect::Disk { .. } => {
+                unreachable!("the ring executes {effect:?}")
+            }
+        }
+    }
+
+    fn tell(&self, notice: Notice) {
+        // Nobody listens any more only when the node ends anyway.
+        let _node_ends = self.notices.send(notice);
+    }
+
+    /// Once a turn for each receiver, however many letters it got.
+    fn wake_receivers(&mut self) {
+        for (to, mailed) in (0u16..).map(WorkerId).zip(&mut self.mailed) {
+            if std::mem::take(mailed) {
+                self.post.wake(to);
+            }
+        }
+    }
+}

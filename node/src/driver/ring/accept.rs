@@ -1,0 +1,137 @@
+//! Where connections come from: one multishot accept that stays in the ring. It pauses, loudly, when this worker
+//! has all the connections that it may have, and until the next tick when the process has no descriptors left.
+
+use std::net::TcpListener;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use io_uring::{opcode, types};
+
+use super::Ring;
+use crate::driver::table::{Key, Operation, Part};
+use crate::worker::Event;
+
+#[derive(Default)]
+pub(super) struct Accepting {
+    listener: Option<TcpListener>,
+    armed: Option<Key>,
+    paused: Option<Pause>,
+    /// Old kernels refuse multishot accepts; then each connection costs one more submission.
+    one_shot: bool,
+    /// When a pause was last shown, in ticks, so that a full node does not fill its log as well.
+    said_at: Option<u64>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pause {
+    Full,
+    Trouble,
+}
+
+const QUIET_TICKS: u64 = 100;
+
+impl Ring {
+    /// Connections are accepted from now on.
+    pub fn listen(&mut self, listener: TcpListener) {
+        assert!(self.accepting.listener.is_none(), "a worker listens on one socket");
+        self.accepting.listener = Some(listener);
+        self.arm_accept();
+    }
+
+    fn arm_accept(&mut self) {
+        let Some(listener) = &self.accepting.listener else { return };
+        if self.draining || self.accepting.armed.is_some() || self.accepting.paused.is_some() {
+            return;
+        }
+        let fd = types::Fd(listener.as_raw_fd());
+        let multishot = !self.accepting.one_shot;
+        let entry = if multishot {
+            opcode::AcceptMulti::new(fd).flags(libc::SOCK_CLOEXEC).build()
+        } else {
+            let (address, len) = (std::ptr::null_mut(), std::ptr::null_mut());
+            opcode::Accept::new(fd, address, len).flags(libc::SOCK_CLOEXEC).build()
+        };
+        let key = self.table.insert(Operation::Accept { multishot });
+        self.accepting.armed = Some(key);
+        // SAFETY: no address is asked for, so the entry names no memory; the listener stays open with the ring.
+        unsafe { self.queue.push(entry.user_data(key.user_data(Part::Main))) };
+    }
+
+    pub(super) fn accept_completed(&mut self, key: Key, result: i32, more: bool, events: &mut Vec<Event>) {
+        let mut multishot = true;
+        if !more {
+            self.accepting.armed = None;
+            let Operation::Accept { multishot: was } = self.table.remove(key) else {
+                unreachable!("looked at")
+            };
+            multishot = was;
+        }
+        if result >= 0 {
+            // SAFETY: the kernel just made this descriptor for us, and nobody else knows it.
+            let fd = unsafe { OwnedFd::from_raw_fd(result) };
+            self.accepted(fd, events);
+        } else {
+            self.accept_failed(-result, multishot);
+        }
+        self.arm_accept();
+    }
+
+    fn accepted(&mut self, fd: OwnedFd, events: &mut Vec<Event>) {
+        if self.draining || self.connections.full() {
+            return; // the accept that is being cancelled brought one more; it is closed here
+        }
+        let stream = std::net::TcpStream::from(fd);
+        // A socket that refuses it is about to end; its first receive will say so.
+        let _ends_soon = stream.set_nodelay(true);
+        let conn = self.connections.insert(stream);
+        events.push(Event::Accepted { conn });
+        if self.connections.full() {
+            let limit = self.config.connections;
+            self.pause(Pause::Full, &format!("this worker has all {limit} connections that it may have"));
+            self.cancel_accept();
+        }
+    }
+
+    fn accept_failed(&mut self, errno: i32, multishot: bool) {
+        match errno {
+            libc::ECANCELED => {}
+            libc::EINVAL if multishot && !self.accepting.one_shot => self.accepting.one_shot = true,
+            // The client went away before it was its turn.
+            libc::ECONNABORTED | libc::EPROTO | libc::EINTR | libc::EAGAIN => {}
+            // EMFILE, ENFILE, ENOMEM and the like do not go away by asking again at once.
+            _ => self.pause(Pause::Trouble, &std::io::Error::from_raw_os_error(errno).to_string()),
+        }
+    }
+
+    fn pause(&mut self, pause: Pause, why: &str) {
+        self.accepting.paused = Some(pause);
+        let quiet = self.accepting.said_at.is_some_and(|at| self.ticks < at + QUIET_TICKS);
+        if !quiet && !self.draining {
+            eprintln!("accepting connections is paused: {why}; waiting clients stay in the kernel's queue");
+            self.accepting.said_at = Some(self.ticks);
+        }
+    }
+
+    pub(super) fn resume_accepting_with_room(&mut self) {
+        if self.accepting.paused == Some(Pause::Full) && !self.connections.full() {
+            self.accepting.paused = None;
+            self.arm_accept();
+        }
+    }
+
+    pub(super) fn resume_accepting_after_trouble(&mut self) {
+        if self.accepting.paused == Some(Pause::Trouble) {
+            self.accepting.paused = None;
+            self.arm_accept();
+        }
+    }
+
+    fn cancel_accept(&mut self) {
+        if let Some(key) = self.accepting.armed {
+            self.queue.cancel(key.user_data(Part::Main));
+        }
+    }
+
+    pub(super) fn stop_accepting(&mut self) {
+        self.cancel_accept();
+    }
+}

@@ -1,0 +1,137 @@
+//! Log files and log buffers that the ring knows by number, so that an operation needs no reference counting.
+
+use std::io;
+use std::os::fd::AsRawFd;
+
+use io_uring::types::Fixed;
+use seawall::map::ShardId;
+use seawall_wal::{BLOCK, Buffer, FileId, SlotId};
+
+use super::{Queue, Ring};
+use crate::driver::directory::ShardDirectory;
+use crate::worker::LogFound;
+
+/// The files of each shard stand at a place that follows from their name: metadata first, then the slots.
+pub(super) struct LogFiles {
+    shards: Vec<ShardFiles>,
+    slots_per_shard: u32,
+    places: u32,
+    /// Address and length of each registered buffer, all shards' pools in a row.
+    buffers: Vec<(usize, usize)>,
+}
+
+pub(super) struct ShardFiles {
+    pub directory: ShardDirectory,
+    first_place: u32,
+    /// By place: whether the ring holds the file.
+    open: Vec<bool>,
+    first_buffer: usize,
+}
+
+impl LogFiles {
+    pub fn new(queue: &Queue, shards: u32, slots_per_shard: u32) -> io::Result<Self> {
+        let places = shards * (1 + slots_per_shard);
+        if places > 0 {
+            queue.register_files(places)?;
+        }
+        Ok(Self { shards: Vec::new(), slots_per_shard, places, buffers: Vec::new() })
+    }
+
+    pub fn shard(&mut self, shard: ShardId) -> &mut ShardFiles {
+        let found = self.shards.iter_mut().find(|s| s.directory.shard == shard);
+        found.expect("a worker asks only for logs that it was given")
+    }
+
+    /// The number under which `buf`, of the pool of `shard`, is registered. The kernel would write to the
+    /// registered address whatever buffer we hold, so the address is compared and not assumed.
+    pub fn registered(&self, shard: ShardId, buf: &Buffer) -> Option<u16> {
+        let files = self.shards.iter().find(|s| s.directory.shard == shard)?;
+        let number = files.first_buffer + usize::from(buf.id());
+        let range = (buf.bytes().as_ptr().addr(), buf.capacity());
+        (self.buffers.get(number) == Some(&range)).then(|| u16::try_from(number).ok())?
+    }
+}
+
+impl ShardFiles {
+    /// The registered file, if it is open.
+    pub fn place(&self, file: FileId) -> Option<Fixed> {
+        let place = match file {
+            FileId::Meta => 0,
+            FileId::Slot(SlotId(slot)) => 1 + slot as usize,
+        };
+        (*self.open.get(place)?).then(|| Fixed(self.first_place + place as u32))
+    }
+
+    /// Hands an open file to the ring.
+    pub fn register(&mut self, queue: &Queue, file: FileId, fd: i32) -> io::Result<()> {
+        let place = match file {
+            FileId::Meta => 0,
+            FileId::Slot(SlotId(slot)) => 1 + slot as usize,
+        };
+        let open = self.open.get_mut(place).ok_or_else(|| io::Error::from_raw_os_error(libc::ENFILE))?;
+        queue.register_file(self.first_place + place as u32, fd)?;
+        *open = true;
+        Ok(())
+    }
+}
+
+impl Ring {
+    /// Opens and registers what stands in the directories, and registers the pools. Once, before anything else.
+    pub fn open_logs(
+        &mut self,
+        logs: Vec<(ShardDirectory, Vec<Buffer>)>,
+    ) -> io::Result<Vec<(ShardId, LogFound)>> {
+        assert!(self.files.shards.is_empty(), "the logs of a ring are opened once");
+        let mut found = Vec::new();
+        let mut ranges = Vec::new();
+        for (directory, buffers) in logs {
+            let (shard, first_buffer) = (directory.shard, ranges.len());
+            ranges.extend(buffers.iter().map(|b| (b.bytes().as_ptr().addr(), b.capacity())));
+            let slots = self.open_log(directory, first_buffer)?;
+            found.push((shard, LogFound { slots, buffers }));
+        }
+        self.register_pools(&found, ranges);
+        Ok(found)
+    }
+
+    fn open_log(&mut self, directory: ShardDirectory, first_buffer: usize) -> io::Result<Vec<(SlotId, u64)>> {
+        let first_place = self.files.shards.len() as u32 * (1 + self.files.slots_per_shard);
+        assert!(first_place < self.files.places, "more logs than this ring was built for");
+        let open = vec![false; 1 + self.files.slots_per_shard as usize];
+        let slots = directory.slots()?;
+        let mut files = ShardFiles { directory, first_place, open, first_buffer };
+        let names = std::iter::once(FileId::Meta).chain(slots.iter().map(|(slot, _)| FileId::Slot(*slot)));
+        for name in names {
+            let file = files.directory.open_file(name, self.config.direct)?;
+            files.register(&self.queue, name, file.as_raw_fd()).map_err(|e| {
+                let path = files.directory.path(name);
+                io::Error::new(
+                    e.kind(),
+                    format!("{} cannot be registered with io_uring: {e}", path.display()),
+                )
+            })?;
+        }
+        self.files.shards.push(files);
+        Ok(slots)
+    }
+
+    /// Registering saves the kernel the pinning of pages for each operation. Where memory may not be locked the
+    /// log works all the same, with plain reads and writes.
+    fn register_pools(&mut self, found: &[(ShardId, LogFound)], ranges: Vec<(usize, usize)>) {
+        let buffers = found.iter().flat_map(|(_, log)| &log.buffers);
+        let iovecs: Vec<libc::iovec> = buffers
+            .map(|b| libc::iovec { iov_base: b.bytes().as_ptr().cast_mut().cast(), iov_len: b.capacity() })
+            .collect();
+        debug_assert!(ranges.iter().all(|(at, len)| at % BLOCK == 0 && len % BLOCK == 0));
+        if iovecs.is_empty() {
+            return;
+        }
+        // SAFETY: the ranges are buffers that live in `found`; an operation names one only while the table owns it.
+        match unsafe { self.queue.register_buffers(&iovecs) } {
+            Ok(()) => self.files.buffers = ranges,
+            Err(e) => {
+                eprintln!("log buffers are not registered ({e}): raise RLIMIT_MEMLOCK to save some CPU")
+            }
+        }
+    }
+}

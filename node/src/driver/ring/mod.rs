@@ -1,0 +1,232 @@
+//! The io_uring driver: one raw ring for the sockets and the logs of one worker, with one wait point.
+//!
+//! The worker's thread pushes operations, enters the kernel once a turn, and sleeps there. It never waits for a disk
+//! or a peer anywhere else.
+//!
+//! ```text
+//! queue.rs    the shared queues and io_uring_enter      files.rs    registered log files and buffers
+//! disk.rs     log writes, their flush, reads            prepare.rs  making a slot: zeros, flush, name
+//! sockets.rs  connections                               accept.rs   where they come from, and when not
+//! ```
+
+mod accept;
+mod disk;
+mod files;
+mod prepare;
+mod queue;
+mod sockets;
+
+use std::io;
+use std::os::fd::RawFd;
+
+use io_uring::{opcode, types};
+use seawall_wal::Buffer;
+
+use super::probe::Durable;
+use super::table::{CANCELLATION, Key, Operation, Part, Table};
+use crate::params;
+use crate::worker::{Effect, Event};
+
+use accept::Accepting;
+use files::LogFiles;
+use queue::Queue;
+use sockets::Connections;
+
+/// What a ring is built for.
+#[derive(Clone, Debug)]
+pub struct RingConfig {
+    pub shards: u32,
+    pub durable: Durable,
+    /// Whether log files are opened with O_DIRECT.
+    pub direct: bool,
+    pub connections: u32,
+    pub slots_per_shard: u32,
+}
+
+impl RingConfig {
+    pub fn new(shards: u32, durable: Durable, direct: bool) -> Self {
+        let (connections, slots_per_shard) = (params::CONNECTIONS_PER_WORKER, params::SLOTS_PER_SHARD);
+        Self { shards, durable, direct, connections, slots_per_shard }
+    }
+}
+
+/// One worker's ring. It belongs to the thread that built it.
+pub struct Ring {
+    queue: Queue,
+    table: Table,
+    config: RingConfig,
+    files: LogFiles,
+    connections: Connections,
+    accepting: Accepting,
+    /// The zeros that a slot is filled with; the kernel only reads them.
+    zeros: Buffer,
+    /// Events that needed no completion.
+    ready: Vec<Event>,
+    /// Reused to arm them again.
+    bell: Option<(RawFd, Key)>,
+    tick: Option<Key>,
+    ticks: u64,
+    draining: bool,
+}
+
+impl Ring {
+    /// Must be called on the thread that will use it.
+    pub fn new(config: RingConfig) -> io::Result<Self> {
+        let queue = Queue::new(params::SUBMISSION_ENTRIES, params::completion_entries(config.shards))?;
+        let files = LogFiles::new(&queue, config.shards, config.slots_per_shard)?;
+        Ok(Self {
+            queue,
+            table: Table::default(),
+            connections: Connections::new(config.connections),
+            accepting: Accepting::default(),
+            config,
+            files,
+            zeros: Buffer::new(u16::MAX, params::ZERO_FILL_BYTES),
+            ready: Vec::new(),
+            bell: None,
+            tick: None,
+            ticks: 0,
+            draining: false,
+        })
+    }
+
+    /// Starts the operation that `effect` asks for, or gives back an effect that is not the ring's business.
+    /// Nothing reaches the kernel before [`Ring::wait`] or [`Ring::submit`].
+    pub fn execute(&mut self, effect: Effect) -> Option<Effect> {
+        match effect {
+            Effect::Receive { conn, buf, from } => self.receive(conn, buf, from),
+            Effect::Send { conn, buf, from } => self.send(conn, buf, from),
+            Effect::Close { conn } => self.close(conn),
+            Effect::Disk { shard, io } => self.disk(shard, io),
+            other => return Some(other),
+        }
+        None
+    }
+
+    /// Turns everything that completed into events, in the order of completion.
+    pub fn reap(&mut self, events: &mut Vec<Event>) {
+        events.append(&mut self.ready);
+        while let Some(entry) = self.queue.pop() {
+            if entry.user_data() == CANCELLATION {
+                continue;
+            }
+            let (key, part) = Key::parse(entry.user_data());
+            let more = io_uring::cqueue::more(entry.flags());
+            self.complete(key, part, entry.result(), more, events);
+        }
+        events.append(&mut self.ready);
+    }
+
+    /// Submits, and sleeps until at least one operation ended. Does not sleep on an event that is already here.
+    pub fn wait(&mut self) {
+        let completions = if self.ready.is_empty() { 1 } else { 0 };
+        self.queue.enter(completions);
+    }
+
+    /// Submits without sleeping.
+    pub fn submit(&mut self) {
+        self.queue.enter(0);
+    }
+
+    /// How often the kernel was entered; a measure.
+    pub fn enters(&self) -> u64 {
+        self.queue.enters
+    }
+
+    /// How many operations the kernel is busy with.
+    pub fn under_way(&self) -> usize {
+        self.table.len()
+    }
+
+    fn complete(&mut self, key: Key, part: Part, result: i32, more: bool, events: &mut Vec<Event>) {
+        match self.table.get_mut(key) {
+            Operation::Write(_) => self.write_completed(key, part, result, events),
+            Operation::Read { .. } => self.read_completed(key, result, events),
+            Operation::Prepare(_) => self.prepare_completed(key, result, events),
+            Operation::Receive { .. } | Operation::Send { .. } => self.socket_completed(key, result, events),
+            Operation::Accept { .. } => self.accept_completed(key, result, more, events),
+            Operation::Bell(_) => self.bell_rang(key, result),
+            Operation::Tick(_) => self.ticked(key, events),
+        }
+    }
+
+    /// From now on whoever writes `bell`, an eventfd, ends the sleep.
+    pub fn listen_to_bell(&mut self, bell: RawFd) {
+        let mut counter = Box::new(0u64);
+        let target = (&raw mut *counter).cast::<u8>();
+        let key = self.table.insert(Operation::Bell(counter));
+        let entry =
+            opcode::Read::new(types::Fd(bell), target, 8).build().user_data(key.user_data(Part::Main));
+        // SAFETY: `target` is the boxed counter that the table owns until this read's completion.
+        unsafe { self.queue.push(entry) };
+        self.bell = Some((bell, key));
+    }
+
+    fn bell_rang(&mut self, key: Key, result: i32) {
+        self.table.remove(key);
+        let Some((bell, _)) = self.bell.take() else { return };
+        if !self.draining {
+            assert_eq!(result, 8, "reading the wake-up eventfd failed");
+            self.listen_to_bell(bell);
+        }
+    }
+
+    /// Reports `Event::Tick` after each `TICK_MS`.
+    pub fn start_ticking(&mut self) {
+        let period = std::time::Duration::from_millis(params::TICK_MS);
+        let time = Box::new(types::Timespec::from(period));
+        let address = &raw const *time;
+        let key = self.table.insert(Operation::Tick(time));
+        let entry = opcode::Timeout::new(address).build().user_data(key.user_data(Part::Main));
+        // SAFETY: `address` is the boxed time that the table owns until this timeout's completion.
+        unsafe { self.queue.push(entry) };
+        self.tick = Some(key);
+    }
+
+    fn ticked(&mut self, key: Key, events: &mut Vec<Event>) {
+        self.table.remove(key);
+        self.ticks += 1;
+        events.push(Event::Tick);
+        if self.tick.take().is_some() {
+            self.start_ticking();
+        }
+        self.resume_accepting_after_trouble();
+    }
+
+    /// Ends what has no end of its own, closes all connections, and waits until the kernel gave everything back.
+    /// `false` when it keeps something for too long; its memory is then given up.
+    pub fn finish(&mut self) -> bool {
+        self.draining = true;
+        if let Some((_, key)) = self.bell {
+            self.queue.cancel(key.user_data(Part::Main));
+        }
+        self.stop_accepting();
+        self.close_all();
+        if self.tick.is_none() {
+            self.start_ticking(); // the clock of this loop
+        }
+        let patience = self.ticks + u64::from(params::DRAIN_TICKS);
+        let mut dropped = Vec::new();
+        while self.table.len() > 0 && self.ticks < patience {
+            if self.table.len() == 1
+                && let Some(key) = self.tick.take()
+            {
+                self.queue.cancel(key.user_data(Part::Main));
+            }
+            self.wait();
+            self.reap(&mut dropped);
+            dropped.clear();
+        }
+        self.table.len() == 0
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        if self.table.len() > 0 {
+            // The kernel may still touch this memory after the ring is gone, and nobody will learn when it stops.
+            self.table.leak();
+            std::mem::forget(std::mem::replace(&mut self.zeros, Buffer::new(0, seawall_wal::BLOCK)));
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The operations that the kernel is busy with. The table *owns* the memory of each until its last completion was
+//! reaped, so nobody else can read, write or free what the kernel may touch.
+
+use seawall::map::ShardId;
+use seawall_wal::{Buffer, IoError, IoId, SlotId, io::IoStep};
+
+use crate::worker::ConnId;
+
+/// One operation. It may take several completions; [`Table`] keeps it until the last.
+#[derive(Debug)]
+pub(super) enum Operation {
+    Write(Write),
+    Read {
+        shard: ShardId,
+        id: IoId,
+        buf: Buffer,
+    },
+    Prepare(Prepare),
+    Receive {
+        conn: ConnId,
+        buf: Vec<u8>,
+        from: usize,
+    },
+    Send {
+        conn: ConnId,
+        buf: Vec<u8>,
+        from: usize,
+    },
+    Accept {
+        multishot: bool,
+    },
+    /// A read of the wake-up eventfd into its counter.
+    Bell(#[expect(dead_code, reason = "the kernel writes it")] Box<u64>),
+    /// The kernel copies the time while it takes the submission; it stays here all the same.
+    Tick(#[expect(dead_code, reason = "the kernel reads it")] Box<io_uring::types::Timespec>),
+}
+
+/// A durable write: one completion with RWF_DSYNC, two when a flush is linked behind it, in any order.
+#[derive(Debug)]
+pub(super) struct Write {
+    pub shard: ShardId,
+    pub id: IoId,
+    pub buf: Buffer,
+    pub len: usize,
+    pub written: Option<i32>,
+    /// `None` until the linked flush ended; `Some(0)` from the start when the write itself is durable.
+    pub flushed: Option<i32>,
+}
+
+impl Write {
+    /// What became of it, once both halves ended. A short write severs the link, so its flush says nothing: it is
+    /// reported as short, never as durable, and a write's error goes before the flush that it cancelled.
+    pub fn verdict(&self) -> Option<Result<usize, IoError>> {
+        let (written, flushed) = (self.written?, self.flushed?);
+        let error = |step, result: i32| Err(IoError { step, errno: -result });
+        Some(match usize::try_from(written) {
+            Err(_) => error(IoStep::Write, written),
+            Ok(bytes) if bytes < self.len => Ok(bytes),
+            Ok(_) if flushed < 0 => error(IoStep::Flush, flushed),
+            Ok(bytes) => Ok(bytes),
+        })
+    }
+}
+
+/// A slot on its way to being usable: zeros, flush, name, flush of the name (R5).
+#[derive(Debug)]
+pub(super) struct Prepare {
+    pub shard: ShardId,
+    pub id: IoId,
+    pub slot: SlotId,
+    pub bytes: u64,
+    pub file: std::fs::File,
+    pub stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Zeros up to here are written.
+    Zeros(u64),
+    Flush,
+    FlushName,
+}
+
+/// The place of an operation in the table; it travels through the kernel as `user_data`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Key(u32);
+
+/// Which of an operation's completions this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Main = 0,
+    Flush = 1,
+}
+
+/// The completion of a cancellation: it names no operation, and what it cancelled reports for itself.
+pub(super) const CANCELLATION: u64 = u64::MAX;
+
+impl Key {
+    pub fn user_data(self, part: Part) -> u64 {
+        (part as u64) << 32 | u64::from(self.0)
+    }
+
+    pub fn parse(user_data: u64) -> (Key, Part) {
+        let part = match user_data >> 32 {
+            0 => Part::Main,
+            1 => Part::Flush,
+            other => panic!("the kernel reported part {other} of an operation; there is none"),
+        };
+        (Key(user_data as u32), part)
+    }
+}
+
+/// Slots are given again only after the last completion of their operation, so a key names one operation. The
+/// table grows to the most that was ever under way and then allocates no more.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    slots: Vec<Option<Operation>>,
+    free: Vec<u32>,
+}
+
+impl Table {
+    pub fn insert(&mut self, operation: Operation) -> Key {
+        if let Some(slot) = self.free.pop() {
+            let before = self.slots[slot as usize].replace(operation);
+            assert!(before.is_none(), "a free slot holds an operation");
+            return Key(slot);
+        }
+        let slot = u32::try_from(self.slots.len()).expect("operations are bounded");
+        self.slots.push(Some(operation));
+        Key(slot)
+    }
+
+    pub fn get_mut(&mut self, key: Key) -> &mut Operation {
+        self.slots[key.0 as usize].as_mut().expect("the kernel reports only what is under way")
+    }
+
+    /// The last completion was reaped: the operation and its memory are ours again.
+    pub fn remove(&mut self, key: Key) -> Operation {
+        let operation = self.slots[key.0 as usize].take().expect("the kernel reports only what is under way");
+        self.free.push(key.0);
+        operation
+    }
+
+    pub fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// Gives the memory of everything under way to the kernel for ever: the ring goes away and nobody will learn
+    /// when the last operation ends.
+    pub fn leak(&mut self) {
+        std::mem::forget(std::mem::take(self));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(written: i32, flushed: i32) -> Result<usize, IoError> {
+        let (shard, id, buf) = (ShardId(1), IoId(7), Buffer::new(0, 8192));
+        let write = Write { shard, id, buf, len: 8192, written: Some(written), flushed: Some(flushed) };
+        write.verdict().expect("both halves ended")
+    }
+
+    #[test]
+    fn only_a_whole_flushed_write_is_durable() {
+        assert_eq!(write(8192, 0), Ok(8192));
+        assert_eq!(write(8192, -libc::EIO), Err(IoError { step: IoStep::Flush, errno: libc::EIO }));
+        assert_eq!(
+            write(8192, -libc::ECANCELED),
+            Err(IoError { step: IoStep::Flush, errno: libc::ECANCELED })
+        );
+    }
+
+    #[test]
+    fn a_short_write_is_short_whatever_the_flush_says() {
+        assert_eq!(write(4096, 0), Ok(4096));
+        assert_eq!(write(4096, -libc::ECANCELED), Ok(4096));
+    }
+
+    #[test]
+    fn the_write_that_failed_is_named_and_not_the_flush_it_cancelled() {
+        let expected = Err(IoError { step: IoStep::Write, errno: libc::EFBIG });
+        assert_eq!(write(-libc::EFBIG, -libc::ECANCELED), expected);
+        assert_eq!(write(-libc::EFBIG, 0), expected);
+    }
+
+    #[test]
+    fn half_an_answer_is_no_answer() {
+        let (shard, id, buf) = (ShardId(1), IoId(7), Buffer::new(0, 4096));
+        let mut write = Write { shard, id, buf, len: 4096, written: Some(4096), flushed: None };
+        assert_eq!(write.verdict(), None);
+        (write.written, write.flushed) = (None, Some(0));
+        assert_eq!(write.verdict(), None);
+    }
+
+    #[test]
+    fn keys_travel_and_slots_come_back() {
+        let mut table = Table::default();
+        let a = table.insert(Operation::Accept { multishot: true });
+        let b = table.insert(Operation::Accept { multishot: false });
+        assert_eq!(Key::parse(b.user_data(Part::Flush)), (b, Part::Flush));
+        assert_eq!(table.len(), 2);
+        table.remove(a);
+        assert_eq!(table.len(), 1);
+        assert_eq!(table.insert(Operation::Accept { multishot: true }), a);
+    }
+}

@@ -1,0 +1,41 @@
+//! Questions to the workers. A worker answers within its next turn; one that does not is reported as silent.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout_at;
+
+use crate::driver::mailbox::{Control, Post};
+use crate::params::ADMIN_ASK_MS;
+use crate::worker::{WorkerId, WorkerStatus};
+
+#[derive(Clone)]
+pub(super) struct Workers {
+    post: Arc<Post>,
+}
+
+impl Workers {
+    pub fn new(post: Arc<Post>) -> Self {
+        Self { post }
+    }
+
+    /// By worker id; `None` for a worker that did not answer in time. All share one deadline.
+    pub async fn ask_all(&self) -> Vec<Option<WorkerStatus>> {
+        let deadline = tokio::time::Instant::now() + Duration::from_millis(ADMIN_ASK_MS);
+        let asked: Vec<_> = (0u16..).map(WorkerId).take(self.post.workers()).map(|w| self.ask(w)).collect();
+        let mut answers = Vec::with_capacity(asked.len());
+        for answer in asked {
+            answers.push(match answer {
+                Some(answer) => timeout_at(deadline, answer).await.ok().and_then(Result::ok),
+                None => None,
+            });
+        }
+        answers
+    }
+
+    fn ask(&self, worker: WorkerId) -> Option<oneshot::Receiver<WorkerStatus>> {
+        let (answer, receiver) = oneshot::channel();
+        self.post.control(worker, Control::StatusAsked { answer }).is_ok().then_some(receiver)
+    }
+}
