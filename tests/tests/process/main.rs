@@ -15,7 +15,6 @@ use std::time::Duration;
 use load::Writer;
 use node::{BINARY, Node, dev, folder};
 use seawall::{Client, Commit, Outcome, Value, row};
-use seawall_tests::skip::skip;
 
 /// Rounds of SIGKILL under load with each change; long campaigns set more.
 const ROUNDS: usize = 5;
@@ -105,24 +104,22 @@ fn the_first_program_of_the_documentation_runs() {
 }
 
 #[test]
-fn put_and_get_from_the_command_line() {
-    let test = "put_and_get_from_the_command_line";
+fn the_command_that_dev_suggests_works_and_get_shows_its_row() {
+    let test = "the_command_that_dev_suggests_works_and_get_shows_its_row";
     let folder = folder("command-line");
-    let help = Command::new(BINARY).arg("--help").output().expect("it starts");
-    let help = String::from_utf8_lossy(&help.stdout).into_owned();
-    if !(help.contains("\n  put") && help.contains("\n  get")) {
-        return skip(test, "the binary has no put and get");
-    }
-    let Some(node) = Node::start(test, &folder) else { return };
+    let Some(mut node) = Node::start(test, &folder) else { return };
+    let suggested = node.line();
+    let words = suggested.strip_prefix("try: seawall ").expect("dev suggests a first command");
     let run = |words: &[&str]| {
-        let output =
-            Command::new(BINARY).args(words).args(["--addr", &node.address]).output().expect("it starts");
+        let output = Command::new(BINARY).args(words).output().expect("it starts");
         let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         assert!(output.status.success(), "{words:?}: {said}");
         said
     };
-    run(&["put", "cabin/sailing-42/C14", "state=held"]);
-    let said = run(&["get", "cabin/sailing-42/C14"]);
+    let put: Vec<&str> = words.split_whitespace().collect();
+    assert_eq!(put[0], "put", "{suggested}");
+    run(&put);
+    let said = run(&["get", put[1], "--connect", &node.address]);
     assert!(said.contains("held"), "{said}");
     assert!(node.terminate().success());
 }

@@ -62,6 +62,13 @@ impl Node {
         }
     }
 
+    /// The next line that it prints.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).expect("reading what it says");
+        line
+    }
+
     /// SIGKILL.
     pub fn kill(mut self) {
         self.child.kill().expect("killing the node");
