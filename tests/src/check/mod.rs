@@ -1,0 +1,72 @@
+//! The witness checker: the final log is the order, and every answer must fit it.
+//!
+//! Each reply names a position, so no search is needed: the log is replayed once, and every acknowledged commit and
+//! every read is compared with what stands at its position. [`window`] distrusts this witness.
+
+mod commits;
+mod order;
+mod reads;
+pub mod window;
+
+use std::collections::BTreeMap;
+
+use seawall::map::ShardId;
+
+use crate::history::{At, Change, History};
+
+/// One record of the final log, as recovery reads it back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogRecord {
+    pub at: At,
+    pub kind: RecordKind,
+    /// In the order of the record; rows alone.
+    pub changes: Vec<Change>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordKind {
+    Data,
+    EpochStart,
+    Fence,
+}
+
+pub type Logs = BTreeMap<ShardId, Vec<LogRecord>>;
+
+/// A promise that was broken: which, what it asks for and what was seen.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    pub rule: &'static str,
+    pub text: String,
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.rule, self.text)
+    }
+}
+
+pub fn violation<T>(rule: &'static str, text: String) -> Result<T, Violation> {
+    Err(Violation { rule, text })
+}
+
+/// Everything that must hold between a history and the logs that it left.
+pub fn check(history: &History, logs: &Logs) -> Result<(), Violation> {
+    order::log_is_well_formed(logs)?;
+    commits::stand_where_acknowledged(history, logs)?;
+    order::an_epoch_has_one_process(history)?;
+    order::real_time_is_kept(history)?;
+    commits::log_holds_what_was_asked_once(history, logs)?;
+    commits::acknowledged_after_durable(history)?;
+    reads::see_the_log_at_their_position(history, logs)?;
+    reads::see_only_what_is_durable(history)?;
+    window::keys_are_linearizable(history)
+}
+
+/// The record at a position, if the log has exactly it.
+fn record(logs: &Logs, shard: ShardId, at: At) -> Option<&LogRecord> {
+    let before = usize::try_from(at.index.checked_sub(1)?).ok()?;
+    logs.get(&shard)?.get(before).filter(|record| record.at == at)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,52 @@
+//! The clocks that a process sees. Virtual time is the world's; a process sees CLOCK_BOOTTIME, which only
+//! advances while the machine runs, and the wall clock, which may jump either way.
+
+use seawall_node::worker::Now;
+
+#[derive(Clone, Debug)]
+pub struct Clock {
+    /// Virtual time of the machine's start, and what CLOCK_BOOTTIME showed then.
+    started_at: u64,
+    shown: u64,
+    /// What the wall clock shows at virtual time 0.
+    wall_us: i64,
+}
+
+impl Clock {
+    /// `shown` is what CLOCK_BOOTTIME shows at virtual time 0.
+    pub fn new(shown: u64) -> Self {
+        Self { started_at: 0, shown, wall_us: 1_780_000_000_000_000 }
+    }
+
+    /// The wall clock is set to another time, forwards or backwards.
+    pub fn jump(&mut self, by_us: i64) {
+        self.wall_us += by_us;
+    }
+
+    /// The machine starts again at virtual time `at`: CLOCK_BOOTTIME begins anew.
+    pub fn reboot(&mut self, at: u64) {
+        (self.started_at, self.shown) = (at, 1_000_000);
+    }
+
+    pub fn read(&self, at: u64) -> Now {
+        let wall = i64::try_from(at).expect("virtual time is small");
+        Now { mono_us: self.shown + (at - self.started_at), wall_us: self.wall_us + wall }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Clock;
+
+    #[test]
+    fn the_wall_clock_jumps_alone_and_a_reboot_restarts_the_other() {
+        let mut clock = Clock::new(500);
+        let before = clock.read(100);
+        clock.jump(-1_000_000);
+        let after = clock.read(150);
+        assert_eq!(after.mono_us - before.mono_us, 50);
+        assert!(after.wall_us < before.wall_us);
+        clock.reboot(200);
+        assert_eq!(clock.read(205).mono_us, 1_000_005);
+    }
+}

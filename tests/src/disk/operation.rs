@@ -1,0 +1,55 @@
+//! Operations that the disk has under way.
+
+use seawall::map::ShardId;
+use seawall_wal::{Buffer, FileId, IoId, SlotId};
+
+#[derive(Debug)]
+pub struct Operation {
+    pub id: IoId,
+    pub shard: ShardId,
+    pub task: Task,
+}
+
+#[derive(Debug)]
+pub enum Task {
+    Write {
+        file: FileId,
+        offset: usize,
+        buf: Buffer,
+        at: usize,
+        len: usize,
+        pieces: Vec<Piece>,
+        fate: Fate,
+        /// The newest accepted write when the flush began: the flush covers nothing later.
+        flushing: Option<u64>,
+    },
+    Read {
+        file: FileId,
+        offset: usize,
+        buf: Buffer,
+        len: usize,
+    },
+    Prepare {
+        slot: SlotId,
+        bytes: usize,
+        fails: bool,
+    },
+}
+
+/// What the device accepts at once; `from..to` counts from the begin of the write.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece {
+    pub from: usize,
+    pub to: usize,
+    pub accepted: bool,
+}
+
+/// How a write will end, drawn when it is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Good,
+    WriteError,
+    FlushError,
+    /// The device takes so many bytes and no more.
+    Short(usize),
+}

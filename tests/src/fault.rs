@@ -1,0 +1,80 @@
+//! The faults that the world can inject, and the count of those that fired. A configured fault that never fires
+//! in a long run fails it: a test that cannot fail proves nothing.
+
+macro_rules! faults {
+    ($($(#[doc = $doc:literal])* $name:ident = $text:literal,)*) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Fault { $($(#[doc = $doc])* $name,)* }
+
+        impl Fault {
+            pub const ALL: &[Fault] = &[$(Fault::$name,)*];
+
+            pub fn name(self) -> &'static str {
+                match self { $(Fault::$name => $text,)* }
+            }
+        }
+    };
+}
+
+faults! {
+    /// The process ends; the machine stays.
+    Kill = "process killed",
+    /// The machine loses its power.
+    PowerCut = "power cut",
+    /// A crash before every log had recovered.
+    CrashInRecovery = "crash during recovery",
+    /// The process was asked to stop, and did.
+    Stop = "orderly stop",
+    /// A write that the device had not wholly taken at the kill, and that arrived whole or in part.
+    LateWrite = "write arriving after the kill",
+    /// A power cut kept some sectors of an unflushed write and lost others.
+    TornWrite = "torn write",
+    /// A power cut lost an unflushed write wholly.
+    LostWrite = "lost write",
+    /// An operation on a log completed before an earlier one.
+    OutOfOrder = "completion out of order",
+    DiskStall = "disk stall",
+    WriteError = "write error",
+    FlushError = "flush error",
+    /// A failed flush threw away what it should have kept.
+    FlushDropped = "data dropped by a failed flush",
+    ShortWrite = "short write",
+    PrepareError = "prepare error",
+    PrepareAbsent = "prepared slot absent",
+    PrepareHalf = "prepared slot half-written",
+    PrepareUnreported = "prepared slot complete but unreported",
+    ConnectionBroken = "connection broken",
+    /// A connection broke with bytes on their way.
+    BytesLost = "bytes in flight lost",
+    HalfClose = "connection half-closed by the client",
+    SingleBytes = "stream cut into single bytes",
+    PartialSend = "send took a part",
+    SendStall = "send found no room",
+    WallJump = "wall clock jumped",
+    WorkerPause = "worker paused",
+}
+
+#[derive(Clone, Debug)]
+pub struct Fired([u64; Fault::ALL.len()]);
+
+impl Default for Fired {
+    fn default() -> Self {
+        Self([0; Fault::ALL.len()])
+    }
+}
+
+impl Fired {
+    pub fn add(&mut self, fault: Fault) {
+        self.0[fault as usize] += 1;
+    }
+
+    pub fn count(&self, fault: Fault) -> u64 {
+        self.0[fault as usize]
+    }
+
+    pub fn merge(&mut self, other: &Fired) {
+        for (sum, more) in self.0.iter_mut().zip(other.0) {
+            *sum += more;
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Plans: what a seed makes of its world. Each seed switches on a random part of the faults (swarm testing), so that
+//! one fault cannot hide what another would show.
+
+use seawall_wal::LogLimits;
+
+use crate::client::Workload;
+use crate::disk::DiskShape;
+use crate::net::NetShape;
+use crate::random::Random;
+
+/// Everything that is drawn for a world before it begins.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    pub workers: u16,
+    pub limits: LogLimits,
+    pub workload: Workload,
+    pub disk: DiskShape,
+    pub net: NetShape,
+    /// Faults end at this virtual time; what comes before them is drawn below it.
+    pub heal_us: u64,
+    pub crashes: Vec<(u64, Crash)>,
+    /// After a crash, another follows soon: in thousandths.
+    pub crash_again: u64,
+    pub restart_us: u64,
+    pub breaks: Vec<u64>,
+    pub half_closes: Vec<u64>,
+    pub jumps: Vec<(u64, i64)>,
+    pub pauses: u64,
+    pub pause_us: u64,
+    pub turn_us: (u64, u64),
+    /// A turn takes only some of what there is, in thousandths.
+    pub short_turns: u64,
+    pub tick_us: u64,
+    pub mail_us: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crash {
+    Kill,
+    PowerCut,
+    Stop,
+}
+
+/// A way to draw worlds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// One node, one or two workers, the log, commits and reads.
+    Slice,
+}
+
+impl Plan {
+    pub const ALL: &[Plan] = &[Plan::Slice];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Plan::Slice => "slice",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Plan> {
+        Plan::ALL.iter().copied().find(|plan| plan.name() == name)
+    }
+
+    pub fn draw(self, random: &mut Random) -> Shape {
+        match self {
+            Plan::Slice => slice(random),
+        }
+    }
+}
+
+fn slice(random: &mut Random) -> Shape {
+    let heal_us = *random.pick(&[20_000, 60_000, 150_000, 400_000]);
+    let crash_kinds = random.below(8);
+    let crashes = times(random, heal_us, 5)
+        .into_iter()
+        .filter_map(|at| match random.below(3) {
+            0 if crash_kinds & 1 != 0 => Some((at, Crash::Kill)),
+            1 if crash_kinds & 2 != 0 => Some((at, Crash::PowerCut)),
+            2 if crash_kinds & 4 != 0 => Some((at, Crash::Stop)),
+            _ => None,
+        })
+        .collect();
+    let jumps = times(random, heal_us, 2).into_iter().map(|at| (at, jump(random))).collect();
+    Shape {
+        workers: if random.chance(350) { 2 } else { 1 },
+        limits: LogLimits::test_min(),
+        workload: workload(random, heal_us),
+        disk: disk(random),
+        net: net(random),
+        heal_us,
+        crashes,
+        crash_again: *random.pick(&[0, 300, 700]),
+        restart_us: *random.pick(&[100, 3_000, 20_000]),
+        breaks: times(random, heal_us, 3),
+        half_closes: times(random, heal_us, 1),
+        jumps,
+        pauses: swarm(random, &[5, 20]),
+        pause_us: 30_000,
+        turn_us: *random.pick(&[(1, 3), (1, 50), (10, 400)]),
+        short_turns: swarm(random, &[100, 500, 900]),
+        tick_us: *random.pick(&[10_000, 100_000]),
+        mail_us: *random.pick(&[2, 50, 2_000]),
+    }
+}
+
+fn workload(random: &mut Random, heal_us: u64) -> Workload {
+    let clients = random.between(2, 5);
+    let most = *random.pick(&[60, 240]) / clients;
+    let operations = random.between(4, most);
+    let pace = heal_us / operations;
+    Workload {
+        clients: usize::try_from(clients).expect("a handful"),
+        operations,
+        window: random.between(1, 6),
+        partitions: usize::try_from(random.between(1, 3)).expect("a handful"),
+        rows: usize::try_from(random.between(1, 4)).expect("a handful"),
+        think_us: *random.pick(&[(1, 200), (1, pace + 1), (pace / 2, pace + pace / 2)]),
+        commits: *random.pick(&[300, 500, 700, 900]),
+        padding: *random.pick(&[20, 900, 3_000]),
+    }
+}
+
+fn disk(random: &mut Random) -> DiskShape {
+    DiskShape {
+        write_us: *random.pick(&[(5, 30), (20, 400), (100, 3_000)]),
+        flush_us: *random.pick(&[(5, 50), (50, 1_000), (500, 8_000)]),
+        read_us: *random.pick(&[(5, 50), (50, 500)]),
+        prepare_us: *random.pick(&[(20, 200), (500, 5_000), (5_000, 40_000)]),
+        dsync: random.chance(500),
+        stall: swarm(random, &[10, 60]),
+        stall_us: 60_000,
+        write_error: error(random),
+        flush_error: error(random),
+        short_write: error(random),
+        prepare_error: swarm(random, &[100, 400]),
+    }
+}
+
+fn net(random: &mut Random) -> NetShape {
+    NetShape {
+        delay_us: *random.pick(&[(1, 5), (5, 100), (20, 2_000)]),
+        notice_us: *random.pick(&[10, 1_000, 20_000]),
+        room: *random.pick(&[(60_000, 60_000), (64, 600), (300, 4_000)]),
+        single_bytes: swarm(random, &[50, 300]),
+        partial_send: swarm(random, &[100, 500]),
+    }
+}
+
+/// Off in most worlds, else one of these.
+fn swarm(random: &mut Random, rates: &[u64]) -> u64 {
+    if random.chance(400) { *random.pick(rates) } else { 0 }
+}
+
+fn error(random: &mut Random) -> u64 {
+    if random.chance(120) { *random.pick(&[10, 60]) } else { 0 }
+}
+
+fn times(random: &mut Random, until: u64, most: u64) -> Vec<u64> {
+    (0..random.below(most + 1)).map(|_| random.below(until)).collect()
+}
+
+fn jump(random: &mut Random) -> i64 {
+    let by = i64::try_from(random.between(1_000, 7_200_000_000)).expect("two hours");
+    if random.chance(500) { by } else { -by }
+}

@@ -1,0 +1,88 @@
+//! Bugs that are planted on purpose. The product has no hooks for them: `planted` copies the sources, puts each of
+//! these into the copy, switched on by an environment variable, and the simulator must find every one.
+
+/// One bug: in `file`, `find`, which stands there exactly once, becomes `replace`. There, `PLANTED` is an expression
+/// that is true when this bug is switched on.
+pub struct Plant {
+    pub name: &'static str,
+    pub file: &'static str,
+    pub find: &'static str,
+    pub replace: &'static str,
+}
+
+pub const PLANTS: &[Plant] = &[
+    Plant {
+        name: "skip-the-flush",
+        file: "tests/src/disk/mod.rs",
+        find: r#"file.flush(flushing.expect("a good write is flushed"), own);"#,
+        replace: r#"if !PLANTED { file.flush(flushing.expect("a good write is flushed"), own); }"#,
+    },
+    Plant {
+        name: "acknowledge-the-newest-completion",
+        file: "wal/src/log.rs",
+        find: "pub fn durable(&self) -> Index {",
+        replace: "pub fn durable(&self) -> Index {
+        if PLANTED && let Some(newest) = self.in_flight.iter().rfind(|f| f.landed) { return newest.last; }",
+    },
+    Plant {
+        name: "take-a-short-write-for-a-whole-one",
+        file: "wal/src/log.rs",
+        find: "Ok(moved) if moved == asked => Ok(()),",
+        replace: "Ok(moved) if moved == asked || PLANTED => Ok(()),",
+    },
+    Plant {
+        name: "take-an-error-for-a-success",
+        file: "wal/src/log.rs",
+        find: "Err(error) => Err(Cause::Error(error)),\n    }",
+        replace: "Err(_) if PLANTED => Ok(()),\n        Err(error) => Err(Cause::Error(error)),\n    }",
+    },
+    Plant {
+        name: "release-an-uncommitted-row",
+        file: "node/src/shard/read.rs",
+        find: "self.release.answer(asked.to, until, Answer::Row { position: rests_on, row: look.row });",
+        replace: "let until = if PLANTED && look.row.is_some() { Index(0) } else { until };
+        self.release.answer(asked.to, until, Answer::Row { position: rests_on, row: look.row });",
+    },
+    Plant {
+        name: "release-an-uncommitted-deletion",
+        file: "node/src/shard/read.rs",
+        find: "let committed = self.release.committed();",
+        replace: "let committed = self.release.committed();
+        let mut look = look;
+        if PLANTED && look.row.is_none() { look.changed = None; }",
+    },
+    Plant {
+        name: "forget-deletions-before-they-are-committed",
+        file: "node/src/shard/state/mod.rs",
+        find: "self.tombstones.push_back((version.index, Arc::from(key)));",
+        replace: "if PLANTED { self.rows.remove(key); } else {
+            self.tombstones.push_back((version.index, Arc::from(key)));
+            }",
+    },
+    Plant {
+        name: "believe-what-can-be-read",
+        file: "wal/src/recover/mod.rs",
+        find: "if at < end {\n            let slot = walk.segment.slot;",
+        replace: "if at < end && !PLANTED {\n            let slot = walk.segment.slot;",
+    },
+    Plant {
+        name: "continue-the-epoch",
+        file: "wal/src/recover/mod.rs",
+        find: "let epoch = Epoch(self.meta.epoch.max(self.report.found_epoch).0 + 1);",
+        replace: "let epoch = self.meta.epoch.max(self.report.found_epoch);
+        let epoch = Epoch(epoch.0 + u64::from(epoch.0 == 0 || !PLANTED));",
+    },
+    Plant {
+        name: "roll-while-writes-are-under-way",
+        file: "wal/src/log.rs",
+        find: "_ if self.in_flight.is_empty() => self.roll(now_us, out),",
+        replace: "_ if self.in_flight.is_empty() || PLANTED => self.roll(now_us, out),",
+    },
+    Plant {
+        name: "acknowledge-at-the-append",
+        file: "node/src/shard/admit.rs",
+        find: "self.release.answer(asked.to, index, Answer::Committed { position: version });",
+        replace: "let index = if PLANTED { Index(0) } else { index };
+        self.release.answer(asked.to, index, Answer::Committed { position: version });",
+    },
+];

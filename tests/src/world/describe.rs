@@ -1,0 +1,95 @@
+//! Events and effects as lines of the trace: enough to follow a run, and every byte that moves by its checksum.
+
+use std::fmt::{Display, Formatter, Result};
+
+use seawall_node::worker::{Effect, Event, Letter};
+use seawall_wal::Io;
+
+use crate::net::Step;
+use crate::trace::Bytes;
+
+pub struct NetStep<'a>(pub &'a Step);
+pub struct Heard<'a>(pub &'a Event);
+pub struct Asked<'a>(pub &'a Effect);
+
+impl Display for NetStep<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self.0 {
+            Step::Up(link, bytes) => write!(f, "up {link:?} {}", Bytes(bytes)),
+            Step::Down(link, bytes) => write!(f, "down {link:?} {}", Bytes(bytes)),
+            Step::UpEnds(_) | Step::DownEnds(_) | Step::NodeLearns(_) | Step::Closed(_) => {
+                write!(f, "{:?}", self.0)
+            }
+        }
+    }
+}
+
+impl Display for Heard<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self.0 {
+            Event::Boot { shard, found } => write!(f, "boot of shard {shard} from {:?}", found.slots),
+            Event::MapChanged(map) => write!(f, "map of generation {}", map.generation()),
+            Event::Received { conn, result, .. } => {
+                write!(f, "received {}.{} {result:?}", conn.slot, conn.serial)
+            }
+            Event::Sent { conn, result, .. } => write!(f, "sent {}.{} {result:?}", conn.slot, conn.serial),
+            Event::Disk { shard, done } => write!(f, "shard {shard} {:?} done {:?}", done.id, done.result),
+            Event::Mail { from, letter } => write!(f, "mail from {from:?} {}", Post(letter)),
+            Event::Accepted { .. }
+            | Event::Closed { .. }
+            | Event::StatusAsked { .. }
+            | Event::Tick
+            | Event::Stop
+            | Event::EndOfTurn => write!(f, "{:?}", self.0),
+        }
+    }
+}
+
+impl Display for Asked<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self.0 {
+            Effect::Receive { conn, buf, from } => {
+                write!(f, "receive {}.{} room {}", conn.slot, conn.serial, buf.len() - from)
+            }
+            Effect::Send { conn, buf, from } => {
+                write!(f, "send {}.{} {}", conn.slot, conn.serial, Bytes(&buf[*from..]))
+            }
+            Effect::Disk { shard, io } => match io {
+                Io::Write { id, file, offset, buf, at, len } => {
+                    write!(
+                        f,
+                        "shard {shard} {id:?} writes {file:?} at {offset} {}",
+                        Bytes(&buf.bytes()[*at..at + len])
+                    )
+                }
+                Io::Read { id, file, offset, len, .. } => {
+                    write!(f, "shard {shard} {id:?} reads {file:?} at {offset} {len}B")
+                }
+                Io::Prepare { id, slot, bytes } => {
+                    write!(f, "shard {shard} {id:?} prepares {slot:?} {bytes}B")
+                }
+            },
+            Effect::Mail { to, letter } => write!(f, "mail to {to:?} {}", Post(letter)),
+            Effect::Close { .. }
+            | Effect::Status { .. }
+            | Effect::Recovered { .. }
+            | Effect::LogFailed { .. }
+            | Effect::Stopped => write!(f, "{:?}", self.0),
+        }
+    }
+}
+
+struct Post<'a>(&'a Letter);
+
+impl Display for Post<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self.0 {
+            Letter::Request { conn, frame } => {
+                write!(f, "request of {}.{} {}", conn.slot, conn.serial, Bytes(frame))
+            }
+            Letter::Reply { conn, frame } => {
+                write!(f, "reply to {}.{} {}", conn.slot, conn.serial, Bytes(frame))
+            }
+        }
+    }
+}

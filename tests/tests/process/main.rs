@@ -1,0 +1,125 @@
+//! The real binary: started, used, killed under load, stopped, and started twice on one directory.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "this room runs real processes, and threads that load them"
+)]
+
+mod load;
+mod node;
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use load::Writer;
+use node::{BINARY, Node, dev, folder};
+use seawall::{Client, Commit, Outcome, Value, row};
+
+/// Rounds of SIGKILL under load with each change; long campaigns set more.
+const ROUNDS: usize = 5;
+const WRITERS: usize = 4;
+
+#[test]
+fn what_was_acknowledged_is_there_after_each_sigkill_under_load() {
+    let test = "what_was_acknowledged_is_there_after_each_sigkill_under_load";
+    let folder = folder("sigkill");
+    let rounds =
+        std::env::var("SEAWALL_KILL_ROUNDS").ok().map_or(ROUNDS, |n| n.parse().expect("a number of rounds"));
+    let mut writers: Vec<Writer> = (0..WRITERS).map(Writer::new).collect();
+    let Some(mut node) = Node::start(test, &folder) else { return };
+    for round in 0..rounds {
+        let address = node.address.clone();
+        let running: Vec<_> = writers
+            .into_iter()
+            .map(|mut writer| {
+                let address = address.clone();
+                std::thread::spawn(move || {
+                    let done = writer.run(&address);
+                    (writer, done)
+                })
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(150 + 83 * (round as u64 % 4)));
+        node.kill();
+        let ended: Vec<_> = running.into_iter().map(|thread| thread.join().expect("a writer held")).collect();
+        let done: usize = ended.iter().map(|(_, done)| done).sum();
+        assert!(done > 0, "round {round}: nothing was acknowledged before the kill");
+        writers = ended.into_iter().map(|(writer, _)| writer).collect();
+        node = Node::start(test, &folder).expect("it started before");
+        let mut client = Client::connect(node.address.as_str()).expect("the node serves");
+        for writer in &mut writers {
+            assert!(writer.acknowledged() > 0, "a writer without an acknowledgement loads nothing");
+            writer.verify(&mut client);
+        }
+    }
+    assert!(node.terminate().success());
+}
+
+#[test]
+fn sigterm_ends_with_zero_and_loses_nothing() {
+    let test = "sigterm_ends_with_zero_and_loses_nothing";
+    let folder = folder("sigterm");
+    let Some(node) = Node::start(test, &folder) else { return };
+    let mut client = Client::connect(node.address.as_str()).expect("the node serves");
+    let cabin = row("cabin", "C14");
+    let commit = Commit::new("sailing").put(&cabin, [("state", "held")]);
+    let Outcome::Committed(committed) = client.commit(&commit).expect("it serves") else {
+        panic!("not committed")
+    };
+    assert_eq!(node.terminate().code(), Some(0));
+    let node = Node::start(test, &folder).expect("it started before");
+    let mut client = Client::connect(node.address.as_str()).expect("the node serves");
+    let got = client.get("sailing", &cabin).expect("it serves");
+    assert_eq!(got.version, Some(committed.version));
+    assert_eq!(got.row.as_ref().and_then(|row| row.get("state")), Some(&Value::from("held")));
+    assert_eq!(node.terminate().code(), Some(0));
+}
+
+#[test]
+fn a_second_process_on_the_same_directory_is_refused_by_name() {
+    let test = "a_second_process_on_the_same_directory_is_refused_by_name";
+    let folder = folder("second");
+    let Some(node) = Node::start(test, &folder) else { return };
+    let second = dev(&folder).stdin(Stdio::null()).output().expect("starting a second process");
+    let said = String::from_utf8_lossy(&[second.stdout, second.stderr].concat()).into_owned();
+    assert_eq!(second.status.code(), Some(1), "{said}");
+    assert!(said.contains("data"), "the refusal names the directory: {said}");
+    assert!(!said.contains("listening on"), "{said}");
+    Client::connect(node.address.as_str()).expect("the first one still serves");
+    assert!(node.terminate().success());
+}
+
+#[test]
+fn the_first_program_of_the_documentation_runs() {
+    let test = "the_first_program_of_the_documentation_runs";
+    let folder = folder("first");
+    let Some(node) = Node::start(test, &folder) else { return };
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_first-program")).arg(&node.address).output().expect("it starts");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.starts_with("held, ") && said.contains("as of"), "{said}");
+    assert!(node.terminate().success());
+}
+
+#[test]
+fn the_command_that_dev_suggests_works_and_get_shows_its_row() {
+    let test = "the_command_that_dev_suggests_works_and_get_shows_its_row";
+    let folder = folder("command-line");
+    let Some(mut node) = Node::start(test, &folder) else { return };
+    let suggested = node.line();
+    let words = suggested.strip_prefix("try: seawall ").expect("dev suggests a first command");
+    let run = |words: &[&str]| {
+        let output = Command::new(BINARY).args(words).output().expect("it starts");
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success(), "{words:?}: {said}");
+        said
+    };
+    let put: Vec<&str> = words.split_whitespace().collect();
+    assert_eq!(put[0], "put", "{suggested}");
+    run(&put);
+    let said = run(&["get", put[1], "--connect", &node.address]);
+    assert!(said.contains("held"), "{said}");
+    assert!(node.terminate().success());
+}

@@ -1,0 +1,102 @@
+//! One real node in a folder of its own.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use seawall_tests::skip::skip;
+
+pub const BINARY: &str = env!("CARGO_BIN_EXE_seawall-under-test");
+
+/// A folder that is empty at first and stays after a failure.
+pub fn folder(test: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).expect("removing what an earlier run left");
+    }
+    std::fs::create_dir_all(&folder).expect("making a folder");
+    folder
+}
+
+pub fn dev(folder: &Path) -> Command {
+    let mut command = Command::new(BINARY);
+    command.arg("dev").arg("--data").arg(folder.join("data"));
+    command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    command
+}
+
+pub struct Node {
+    child: Child,
+    /// Kept open: the node may go on printing.
+    stdout: BufReader<ChildStdout>,
+    pub address: String,
+}
+
+impl Node {
+    /// Starts a node and waits until it serves. `None`, said loudly, where it cannot run at all.
+    pub fn start(test: &str, folder: &Path) -> Option<Node> {
+        let log = folder.join("stderr.txt");
+        let stderr = File::options().create(true).append(true).open(&log).expect("a file for its messages");
+        let mut child = dev(folder).stdout(Stdio::piped()).stderr(stderr).spawn().expect("starting the node");
+        let stdout = BufReader::new(child.stdout.take().expect("it was asked for"));
+        let mut node = Node { child, stdout, address: String::new() };
+        let mut said = String::new();
+        loop {
+            let mut line = String::new();
+            if node.stdout.read_line(&mut line).expect("reading what it says") == 0 {
+                let status = node.child.wait().expect("it ended");
+                said += &std::fs::read_to_string(&log).unwrap_or_default();
+                if said.contains("kernel.io_uring_disabled") || said.contains("seccomp") {
+                    skip(test, "io_uring is blocked here");
+                    return None;
+                }
+                panic!("the node ended with {status} before it served:\n{said}");
+            }
+            if let Some(address) = line.strip_prefix("listening on ") {
+                node.address = address.trim().to_owned();
+                return Some(node);
+            }
+            said += &line;
+        }
+    }
+
+    /// The next line that it prints.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).expect("reading what it says");
+        line
+    }
+
+    /// SIGKILL.
+    pub fn kill(mut self) {
+        self.child.kill().expect("killing the node");
+        self.child.wait().expect("it ended");
+    }
+
+    /// SIGTERM, and how it ended.
+    pub fn terminate(mut self) -> ExitStatus {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("sending SIGTERM");
+        assert!(sent.success());
+        let until = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < until {
+            if let Some(status) = self.child.try_wait().expect("asking after the node") {
+                return status;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("the node still runs 20 s after SIGTERM");
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // A test that failed must not leave its node behind; one that ended is gone already.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}

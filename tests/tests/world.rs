@@ -1,0 +1,21 @@
+//! The world itself: equal seeds give equal runs, different seeds do not, and a small campaign holds.
+#![forbid(unsafe_code)]
+
+use seawall_tests::plan::Plan;
+use seawall_tests::world::run;
+
+#[test]
+fn equal_seeds_give_equal_hashes_and_different_seeds_do_not() {
+    let hash = |seed| run(Plan::Slice, seed, None).hash;
+    assert_eq!(hash(11), hash(11));
+    assert_ne!(hash(11), hash(12));
+}
+
+#[test]
+fn the_first_seeds_hold() {
+    for seed in 1..=40 {
+        let run = run(Plan::Slice, seed, None);
+        assert!(run.failure.is_none(), "seed {seed}: {}", run.failure.expect("just seen"));
+        assert!(run.counts.commits > 0 && run.counts.reads > 0, "seed {seed} did nothing");
+    }
+}
