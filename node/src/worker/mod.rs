@@ -74,11 +74,15 @@ struct Stop {
 
 impl Worker {
     pub fn new(config: WorkerConfig) -> Self {
-        let peers = Peers::new(config.workers);
+        let peers = Peers::new(config.id, config.workers);
         Self { config, map: None, connections: Connections::default(), shards: Vec::new(), peers, stop: None }
     }
 
     pub fn step(&mut self, now: Now, event: Event, effects: &mut Effects) {
+        // What happens after the end, a tick say, starts nothing new.
+        if self.stop.is_some_and(|stop| stop.said) && !matches!(event, Event::StatusAsked { .. }) {
+            return;
+        }
         match event {
             Event::Boot { shard, found } => {
                 let Self { config, shards, .. } = self;
@@ -224,13 +228,15 @@ impl Worker {
         }
     }
 
+    /// The end of a stop: tell the other workers that no request comes from here any more, wait until they said the
+    /// same, finish what is on the disk.
     fn say_stopped(&mut self, effects: &mut Effects) {
-        let quiet =
-            self.connections.is_empty() && self.peers.is_quiet() && self.shards.iter().all(Shard::is_quiet);
-        if let Some(stop) = &mut self.stop
-            && quiet
-            && !stop.said
-        {
+        let Some(stop) = &mut self.stop else { return };
+        if self.connections.is_empty() {
+            self.peers.leave();
+            self.peers.post(effects);
+        }
+        if !stop.said && self.peers.all_left() && self.shards.iter().all(Shard::is_quiet) {
             stop.said = true;
             effects.push(Effect::Stopped);
         }

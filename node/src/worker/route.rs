@@ -20,6 +20,8 @@ pub enum Letter {
     Request { conn: ConnId, frame: Vec<u8> },
     /// A whole reply frame for the receiver's connection.
     Reply { conn: ConnId, frame: Vec<u8> },
+    /// The sender stops: no request comes from it any more, and none of its own is under way.
+    Leaving,
 }
 
 /// Shard `n` of a node lives on worker `n - 1`: one shard per worker, for as long as the map is fixed.
@@ -94,6 +96,7 @@ impl Worker {
                     out.extend_from_slice(&frame);
                 }
             }
+            Letter::Leaving => self.peers.left(from),
         }
     }
 }
@@ -111,11 +114,16 @@ fn partition_of<'a>(request: &Request<'a>) -> &'a [u8] {
 pub(super) struct Peers {
     under_way: Vec<usize>,
     letters: Vec<(WorkerId, Letter)>,
+    me: WorkerId,
+    leaving: bool,
+    /// Who said that it leaves, oneself included.
+    left: Vec<bool>,
 }
 
 impl Peers {
-    pub(super) fn new(workers: u16) -> Self {
-        Self { under_way: vec![0; usize::from(workers)], letters: Vec::new() }
+    pub(super) fn new(me: WorkerId, workers: u16) -> Self {
+        let n = usize::from(workers);
+        Self { under_way: vec![0; n], letters: Vec::new(), me, leaving: false, left: vec![false; n] }
     }
 
     fn request(&mut self, to: WorkerId, letter: Letter) -> Result<(), Refusal> {
@@ -140,7 +148,24 @@ impl Peers {
         effects.extend(self.letters.drain(..).map(|(to, letter)| Effect::Mail { to, letter }));
     }
 
-    pub(super) fn is_quiet(&self) -> bool {
-        self.under_way.iter().all(|n| *n == 0)
+    /// Says once to every other worker that nothing more comes, as soon as nothing is under way there.
+    pub(super) fn leave(&mut self) {
+        if self.leaving || self.under_way.iter().any(|n| *n > 0) {
+            return;
+        }
+        self.leaving = true;
+        self.left(self.me);
+        let workers = (0u16..).map(WorkerId).take(self.left.len());
+        let others = workers.filter(|worker| *worker != self.me);
+        self.letters.extend(others.map(|worker| (worker, Letter::Leaving)));
+    }
+
+    fn left(&mut self, worker: WorkerId) {
+        self.left[usize::from(worker.0)] = true;
+    }
+
+    /// Nobody will ask anybody for anything any more.
+    pub(super) fn all_left(&self) -> bool {
+        self.left.iter().all(|left| *left)
     }
 }

@@ -87,6 +87,7 @@ impl Display for Post<'_> {
             Letter::Request { conn, frame } => {
                 write!(f, "request of {}.{} {}", conn.slot, conn.serial, Bytes(frame))
             }
+            Letter::Leaving => write!(f, "leaving"),
             Letter::Reply { conn, frame } => {
                 write!(f, "reply to {}.{} {}", conn.slot, conn.serial, Bytes(frame))
             }
