@@ -1,0 +1,55 @@
+//! A disk in memory whose operations end at once: what is left is the cost of the code itself.
+#![allow(dead_code, reason = "each benchmark uses its part")]
+
+use std::collections::BTreeMap;
+
+use seawall_wal::{Done, FileId, Io, LogId, SlotId, meta};
+
+/// Keeps what is written, or forgets it.
+#[derive(Debug)]
+pub struct Memory {
+    files: BTreeMap<FileId, Vec<u8>>,
+    keeps: bool,
+}
+
+impl Memory {
+    /// An empty log, whose segments are kept if `keeps`; its metadata always is.
+    pub fn new(log: &LogId, keeps: bool) -> Memory {
+        Memory { files: BTreeMap::from([(FileId::Meta, meta::format(log))]), keeps }
+    }
+
+    /// The slots, as a start finds them.
+    pub fn slots(&self) -> Vec<(SlotId, u64)> {
+        let slot = |(file, bytes): (&FileId, &Vec<u8>)| match file {
+            FileId::Slot(slot) => Some((*slot, bytes.len() as u64)),
+            FileId::Meta => None,
+        };
+        self.files.iter().filter_map(slot).collect()
+    }
+
+    pub fn execute(&mut self, io: Io) -> Done {
+        let place = |offset: u64, len: usize| {
+            let start = usize::try_from(offset).expect("a slot fits into memory");
+            start..start + len
+        };
+        match io {
+            Io::Write { id, file, offset, buf, at, len } => {
+                if let Some(bytes) = self.files.get_mut(&file) {
+                    bytes[place(offset, len)].copy_from_slice(&buf.bytes()[at..at + len]);
+                }
+                Done { id, result: Ok(len), buf: Some(buf) }
+            }
+            Io::Read { id, file, offset, mut buf, len } => {
+                buf.bytes_mut()[..len].copy_from_slice(&self.files[&file][place(offset, len)]);
+                Done { id, result: Ok(len), buf: Some(buf) }
+            }
+            Io::Prepare { id, slot, bytes } => {
+                if self.keeps {
+                    let zeros = vec![0; usize::try_from(bytes).expect("a slot fits into memory")];
+                    self.files.insert(FileId::Slot(slot), zeros);
+                }
+                Done { id, result: Ok(0), buf: None }
+            }
+        }
+    }
+}
