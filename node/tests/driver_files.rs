@@ -1,5 +1,6 @@
 //! The ring's file operations on a real disk.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests of the room with the I/O")]
+#![allow(clippy::print_stdout, reason = "a test that is skipped says so")]
 
 mod driver_support;
 

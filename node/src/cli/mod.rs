@@ -2,13 +2,12 @@
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
-    clippy::print_stdout,
-    clippy::print_stderr,
     reason = "this room is made for talking to people"
 )]
 
 mod dev;
 
+use crate::driver::console;
 use std::fmt;
 use std::process::ExitCode;
 
@@ -45,6 +44,6 @@ pub fn main() -> ExitCode {
 }
 
 fn complain(code: u8, why: &dyn fmt::Display) -> ExitCode {
-    eprintln!("seawall: {why}");
+    console::complain(format_args!("seawall: {why}"));
     ExitCode::from(code)
 }

@@ -9,6 +9,7 @@
 //!
 //! A directory that is refused is not modified.
 
+use crate::driver::console;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -307,7 +308,7 @@ impl ShardDirectory {
         if let Err(e) = fs::remove_file(self.unfinished(slot))
             && e.kind() != io::ErrorKind::NotFound
         {
-            eprintln!("{}: cannot be removed: {e}", self.unfinished(slot).display());
+            console::complain(format_args!("{}: cannot be removed: {e}", self.unfinished(slot).display()));
         }
     }
 

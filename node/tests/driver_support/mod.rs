@@ -1,4 +1,5 @@
 //! A ring without a worker: effects go in by hand, events come out.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::path::{Path, PathBuf};
 
