@@ -1,5 +1,6 @@
 //! `seawall dev`: one node on this machine, without credentials, for loopback alone.
 
+use crate::driver::console;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -66,8 +67,11 @@ impl Dev {
             Ok(node) => node,
             Err(e) => return Exit::Refused(e.to_string()),
         };
-        println!("seawall {}, for development: no credentials, loopback alone", env!("CARGO_PKG_VERSION"));
-        println!("{node}");
+        console::say(format_args!(
+            "seawall {}, for development: no credentials, loopback alone",
+            env!("CARGO_PKG_VERSION")
+        ));
+        console::say(&node);
         match node.run(announce) {
             Ok(()) => Exit::Done,
             Err(e) => Exit::Refused(e.to_string()),
@@ -80,10 +84,10 @@ fn announce(serving: &Serving<'_>) {
     for shard in serving.workers.iter().flat_map(|worker| &worker.shards) {
         if shard.state != "serving" {
             let reason = shard.reason.as_deref().unwrap_or("no reason given");
-            println!("SHARD {} IS {}: {reason}", shard.shard.0, shard.state.to_uppercase());
+            console::say(format_args!("SHARD {} IS {}: {reason}", shard.shard.0, shard.state.to_uppercase()));
         }
     }
-    println!("admin on http://{}/v1/status", serving.admin);
-    println!("listening on {}", serving.listen);
-    println!("try: seawall put cabin/sailing-42/C14 state=held --connect {}", serving.listen);
+    console::say(format_args!("admin on http://{}/v1/status", serving.admin));
+    console::say(format_args!("listening on {}", serving.listen));
+    console::say(format_args!("try: seawall put cabin/sailing-42/C14 state=held --connect {}", serving.listen));
 }

@@ -2,8 +2,6 @@
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
-    clippy::print_stdout,
-    clippy::print_stderr,
     reason = "this room is made for talking to people"
 )]
 
@@ -12,6 +10,7 @@ mod dev;
 mod get;
 mod put;
 
+use crate::driver::console;
 use std::fmt;
 use std::process::ExitCode;
 
@@ -58,6 +57,6 @@ pub fn main() -> ExitCode {
 }
 
 fn complain(code: u8, why: &dyn fmt::Display) -> ExitCode {
-    eprintln!("seawall: {why}");
+    console::complain(format_args!("seawall: {why}"));
     ExitCode::from(code)
 }

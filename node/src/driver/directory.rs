@@ -9,6 +9,7 @@
 //!
 //! A directory that is refused is not modified.
 
+use crate::driver::console;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -268,8 +269,10 @@ impl ShardDirectory {
         }
     }
 
-    /// The slots with their final names, and the sizes of their files.
+    /// The slots with their final names, and the sizes of their files. The names are made durable first: a process
+    /// that was killed between a rename and its flush left one that a power cut could still take away.
     pub fn slots(&self) -> io::Result<Vec<(SlotId, u64)>> {
+        File::open(&self.path)?.sync_all()?;
         let mut slots = Vec::new();
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
@@ -307,7 +310,7 @@ impl ShardDirectory {
         if let Err(e) = fs::remove_file(self.unfinished(slot))
             && e.kind() != io::ErrorKind::NotFound
         {
-            eprintln!("{}: cannot be removed: {e}", self.unfinished(slot).display());
+            console::complain(format_args!("{}: cannot be removed: {e}", self.unfinished(slot).display()));
         }
     }
 

@@ -1,5 +1,6 @@
 //! One process serves a data directory: the `lock` file, held for the life of the process and gone with it.
 
+use crate::driver::console;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -28,7 +29,11 @@ impl Lock {
                     return Ok(Self { _file: file });
                 }
                 Err(TryLockError::WouldBlock) if attempt == 0 => {
-                    eprintln!("{}: held by {}; waiting a moment", path.display(), holder(path));
+                    console::complain(format_args!(
+                        "{}: held by {}; waiting a moment",
+                        path.display(),
+                        holder(path)
+                    ));
                 }
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(e)) => return Err(refuse(format!("cannot be locked: {e}"))),

@@ -11,7 +11,7 @@
 //! letter, or the sender finds the flag. Both may happen; a wake-up too many costs one empty turn.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
@@ -167,11 +167,4 @@ impl Sleeper {
             rung.expect("an eventfd takes a 1 at any time");
         }
     }
-}
-
-/// Waits on the bell without a ring: for tests of the protocol alone.
-#[doc(hidden)]
-pub fn sleep_on(inbox: &Inbox) {
-    let mut counter = [0; 8];
-    (&inbox.own().sleeper.bell).read_exact(&mut counter).expect("an eventfd gives its counter");
 }

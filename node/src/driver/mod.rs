@@ -7,6 +7,7 @@
 //! reactor.rs    one worker's turn: reap -> clock -> step -> submit -> sleep
 //! table.rs      the operations that the kernel is busy with, and the memory it may touch meanwhile
 //! ring/         the io_uring driver: log files and sockets on one ring, one wait point
+//! clock.rs      the two clocks of the core          console.rs  what people are told
 //! mailbox.rs    letters between workers, control from the service plane, waking only a sleeper
 //! ```
 //!
@@ -16,11 +17,11 @@
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
-    clippy::print_stderr,
-    reason = "this room is made for files, sockets, clocks, threads and saying what happened"
+    reason = "this room is made for files, sockets, clocks and threads"
 )]
 
 pub mod clock;
+pub mod console;
 pub mod directory;
 pub mod listener;
 mod lock;

@@ -1,5 +1,6 @@
 //! One node from its first look at the machine to its last thread.
 
+use crate::driver::console;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -204,8 +205,10 @@ impl Node {
             match notices.recv().expect("workers hold the other end while they run") {
                 Notice::Recovered { shard, report } => self.show_recovery(shard, &report),
                 Notice::LogFailed { shard, why } => {
-                    eprintln!("THE LOG OF SHARD {} FAILED: {why}", shard.0);
-                    eprintln!("nothing more is acknowledged there; restart the node to recover the log");
+                    console::complain(format_args!("THE LOG OF SHARD {} FAILED: {why}", shard.0));
+                    console::complain(
+                        "nothing more is acknowledged there; restart the node to recover the log",
+                    );
                 }
                 Notice::Serving(workers) => {
                     let (listen, admin) = (self.listen, self.admin_address);
@@ -214,12 +217,12 @@ impl Node {
                     }
                 }
                 Notice::Signal if stopping => {
-                    eprintln!("told twice: leaving at once; the next start recovers the log");
+                    console::complain("told twice: leaving at once; the next start recovers the log");
                     std::process::exit(130);
                 }
                 Notice::Signal => {
                     stopping = true;
-                    eprintln!("stopping; once more to leave at once");
+                    console::complain("stopping; once more to leave at once");
                     tell_to_stop(post, self.workers());
                 }
                 Notice::Stopped => running -= 1,
@@ -230,9 +233,9 @@ impl Node {
     }
 
     fn show_recovery(&self, shard: ShardId, report: &seawall_wal::recover::Report) {
-        eprintln!("{report}");
+        console::complain(report);
         if let Err(e) = ShardDirectory::put_report(self.directory.path(), shard, &report.json()) {
-            eprintln!("the recovery report of shard {} cannot be stored: {e}", shard.0);
+            console::complain(format_args!("the recovery report of shard {} cannot be stored: {e}", shard.0));
         }
     }
 }
@@ -275,7 +278,9 @@ fn raise_file_limit() -> u32 {
         limit.rlim_cur
     };
     if limit < u64::from(CONNECTIONS_PER_WORKER) {
-        eprintln!("only {limit} files may be open at once: raise RLIMIT_NOFILE (`ulimit -n`, LimitNOFILE=)");
+        console::complain(format_args!(
+            "only {limit} files may be open at once: raise RLIMIT_NOFILE (`ulimit -n`, LimitNOFILE=)"
+        ));
     }
     u32::try_from(limit / 2).unwrap_or(u32::MAX).max(16)
 }

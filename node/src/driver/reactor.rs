@@ -7,6 +7,7 @@
 //! The clock is read after the events are in hand, so none is stepped with a time before its arrival (R17). What a
 //! turn started goes to the kernel with the call that sleeps.
 
+use crate::driver::console;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -72,7 +73,10 @@ pub(super) fn run(seat: Seat) {
                 reactor.turn();
             }
             if !reactor.ring.finish() {
-                eprintln!("worker {}: the kernel keeps some operations; leaving without them", worker.0);
+                console::complain(format_args!(
+                    "worker {}: the kernel keeps some operations; leaving without them",
+                    worker.0
+                ));
             }
             Notice::Stopped
         }
@@ -117,7 +121,7 @@ impl Reactor {
         if let Some(cpu) = seat.cpu
             && !core_affinity::set_for_current(cpu)
         {
-            eprintln!("worker {}: cannot be pinned to CPU {}", id.0, cpu.id);
+            console::complain(format_args!("worker {}: cannot be pinned to CPU {}", id.0, cpu.id));
         }
         let mut ring = Ring::new(seat.ring)?;
         let limits = seat.worker.limits;

@@ -1,5 +1,6 @@
 //! The admin port: plain HTTP and JSON, bounded in connections and in the patience for slow clients.
 
+use crate::driver::console;
 use std::convert::Infallible;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -31,7 +32,7 @@ const PATHS: [&str; 3] = ["/healthz", "/readyz", "/v1/status"];
 pub(super) async fn serve(listener: TcpListener, door: Arc<Door>) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
-        Err(e) => return eprintln!("the admin port cannot be served: {e}"),
+        Err(e) => return console::complain(format_args!("the admin port cannot be served: {e}")),
     };
     let places = Arc::new(Semaphore::new(ADMIN_CONNECTIONS));
     loop {

@@ -7,7 +7,6 @@
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
-    clippy::print_stderr,
     reason = "this room is made for sockets, threads and clocks off the hot path"
 )]
 

@@ -1,6 +1,7 @@
 //! Where connections come from: one multishot accept that stays in the ring. It pauses, loudly, when this worker
 //! has all the connections that it may have, and until the next tick when the process has no descriptors left.
 
+use crate::driver::console;
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
@@ -106,7 +107,9 @@ impl Ring {
         self.accepting.paused = Some(pause);
         let quiet = self.accepting.said_at.is_some_and(|at| self.ticks < at + QUIET_TICKS);
         if !quiet && !self.draining {
-            eprintln!("accepting connections is paused: {why}; waiting clients stay in the kernel's queue");
+            console::complain(format_args!(
+                "accepting connections is paused: {why}; waiting clients stay in the kernel's queue"
+            ));
             self.accepting.said_at = Some(self.ticks);
         }
     }

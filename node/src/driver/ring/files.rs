@@ -1,5 +1,6 @@
 //! Log files and log buffers that the ring knows by number, so that an operation needs no reference counting.
 
+use crate::driver::console;
 use std::io;
 use std::os::fd::AsRawFd;
 
@@ -129,9 +130,9 @@ impl Ring {
         // SAFETY: the ranges are buffers that live in `found`; an operation names one only while the table owns it.
         match unsafe { self.queue.register_buffers(&iovecs) } {
             Ok(()) => self.files.buffers = ranges,
-            Err(e) => {
-                eprintln!("log buffers are not registered ({e}): raise RLIMIT_MEMLOCK to save some CPU")
-            }
+            Err(e) => console::complain(format_args!(
+                "log buffers are not registered ({e}): raise RLIMIT_MEMLOCK to save some CPU"
+            )),
         }
     }
 }

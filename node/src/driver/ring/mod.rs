@@ -133,6 +133,11 @@ impl Ring {
         self.queue.enters
     }
 
+    /// How many completions were reaped; a measure.
+    pub fn completions(&self) -> u64 {
+        self.queue.completions
+    }
+
     /// How many operations the kernel is busy with.
     pub fn under_way(&self) -> usize {
         self.table.len()

@@ -7,8 +7,9 @@ use io_uring::{IoUring, cqueue, opcode, squeue};
 /// The kernel side of a ring. What is pushed goes to the kernel with the next enter, all in one call.
 pub(super) struct Queue {
     ring: IoUring,
-    /// How many system calls were made; a measure, not a state.
+    /// How many system calls were made, and how many completions they brought; measures, not states.
     pub enters: u64,
+    pub completions: u64,
 }
 
 const GETEVENTS: u32 = 1; // IORING_ENTER_GETEVENTS: with DEFER_TASKRUN nothing completes without it
@@ -27,7 +28,7 @@ impl Queue {
         if !ring.params().is_feature_nodrop() {
             return Err(io::Error::other("this kernel's io_uring may drop completions (no NODROP)"));
         }
-        Ok(Self { ring, enters: 0 })
+        Ok(Self { ring, enters: 0, completions: 0 })
     }
 
     pub fn register_files(&self, places: u32) -> io::Result<()> {
@@ -104,6 +105,8 @@ impl Queue {
     }
 
     pub fn pop(&mut self) -> Option<cqueue::Entry> {
-        self.ring.completion().next()
+        let entry = self.ring.completion().next();
+        self.completions += u64::from(entry.is_some());
+        entry
     }
 }

@@ -1,0 +1,71 @@
+//! A ring without a worker: effects go in by hand, events come out.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::path::{Path, PathBuf};
+
+use seawall_node::driver::ring::{Ring, RingConfig};
+use seawall_node::worker::{Effect, Event};
+
+/// A directory under the build's own, removed with this value.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    pub fn new(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+        let _left_by_a_killed_run = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _best_effort = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A ring and what it reported so far.
+pub struct Bench {
+    pub ring: Ring,
+    events: Vec<Event>,
+}
+
+impl Bench {
+    /// With a tick, so that waiting ends even when nothing happens.
+    pub fn new(config: RingConfig) -> Self {
+        let mut ring = Ring::new(config).expect("io_uring is needed by these tests");
+        ring.start_ticking();
+        Self { ring, events: Vec::new() }
+    }
+
+    pub fn execute(&mut self, effect: Effect) {
+        assert!(self.ring.execute(effect).is_none(), "an effect for the ring");
+    }
+
+    /// The next event that is no tick.
+    pub fn next(&mut self) -> Event {
+        self.next_within(100).expect("an event within ten seconds")
+    }
+
+    /// `None` when `ticks` pass with nothing else.
+    pub fn next_within(&mut self, ticks: u32) -> Option<Event> {
+        let mut passed = 0;
+        loop {
+            while !self.events.is_empty() {
+                match self.events.remove(0) {
+                    Event::Tick => passed += 1,
+                    other => return Some(other),
+                }
+            }
+            if passed >= ticks {
+                return None;
+            }
+            self.ring.wait();
+            self.ring.reap(&mut self.events);
+        }
+    }
+}
