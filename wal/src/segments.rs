@@ -92,8 +92,10 @@ impl Segments {
         self.spares.push_back(spare);
     }
 
+    /// The number is not used again: how far the attempt came, its file may tell or not.
     pub fn prepare_failed(&mut self) {
         self.preparing = None;
+        self.next_slot += 1;
     }
 }
 

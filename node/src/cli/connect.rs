@@ -5,6 +5,7 @@ use seawall::Client;
 use seawall::client::Error;
 
 use super::Exit;
+use crate::driver::console;
 
 #[derive(Args)]
 pub(super) struct Connect {
@@ -28,8 +29,8 @@ impl Connect {
     /// For people or for programs, as asked.
     pub(super) fn say(&self, people: impl FnOnce() -> String, program: impl FnOnce() -> serde_json::Value) {
         match self.json {
-            true => println!("{}", program()),
-            false => println!("{}", people()),
+            true => console::say(format_args!("{}", program())),
+            false => console::say(format_args!("{}", people())),
         }
     }
 }

@@ -89,5 +89,8 @@ fn announce(serving: &Serving<'_>) {
     }
     console::say(format_args!("admin on http://{}/v1/status", serving.admin));
     console::say(format_args!("listening on {}", serving.listen));
-    console::say(format_args!("try: seawall put cabin/sailing-42/C14 state=held --connect {}", serving.listen));
+    console::say(format_args!(
+        "try: seawall put cabin/sailing-42/C14 state=held --connect {}",
+        serving.listen
+    ));
 }
