@@ -4,7 +4,7 @@
 //! header  magic, lengths, correlation id, both checksums
 //! body    tags_len bytes of tagged fields | the payload, which the opcode gives a meaning
 //! ```
-//! [`Decoder`] finds frames in bytes as they arrive, [`write`] appends one to an output buffer.
+//! [`Decoder`] finds frames in bytes as they arrive, [`write()`] appends one to an output buffer.
 
 use bytemuck::{Pod, Zeroable};
 

@@ -3,7 +3,7 @@
 //! The way of a request: bytes -> [`frame`] (whole and undamaged) -> [`message`] (checked, borrowed) -> the node. The
 //! way back: [`reply`] or [`refusal`] -> frame -> bytes. [`session`] joins the two for each end of a connection.
 //!
-//! What rows are made of: [`value`] in [`row`]s, named by [`key`]s, found by an [`address`] whose hash the [`map`]
+//! What rows are made of: [`value`] in [`row`](mod@row)s, named by [`key`]s, found by an [`address`] whose hash the [`map`]
 //! gives to a shard. Where things stand in history: [`position`] and [`token`].
 //!
 //! [`Client`] is for applications. But for it, nothing here does I/O, reads a clock or starts a thread; and bytes from

@@ -9,6 +9,7 @@
 //! ```
 pub mod cli;
 pub mod driver;
+pub mod json;
 pub mod params;
 pub mod service;
 pub mod shard;

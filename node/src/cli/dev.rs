@@ -1,12 +1,12 @@
 //! `seawall dev`: one node on this machine, without credentials, for loopback alone.
 
-use crate::driver::console;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
 use super::Exit;
+use crate::driver::console;
 use crate::driver::node::{Node, NodeConfig, Serving};
 use crate::driver::probe;
 
@@ -89,5 +89,8 @@ fn announce(serving: &Serving<'_>) {
     }
     console::say(format_args!("admin on http://{}/v1/status", serving.admin));
     console::say(format_args!("listening on {}", serving.listen));
-    console::say(format_args!("try: seawall put cabin/sailing-42/C14 state=held --addr {}", serving.listen));
+    console::say(format_args!(
+        "try: seawall put cabin/sailing-42/C14 state=held --connect {}",
+        serving.listen
+    ));
 }

@@ -2,16 +2,22 @@
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
+    clippy::print_stdout,
+    clippy::print_stderr,
     reason = "this room is made for talking to people"
 )]
 
+mod connect;
 mod dev;
+mod get;
+mod put;
 
-use crate::driver::console;
 use std::fmt;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::driver::console;
 
 #[derive(Parser)]
 #[command(name = "seawall", version, about = "A storage node that never says more than it can prove.")]
@@ -23,23 +29,33 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     Dev(dev::Dev),
+    Put(put::Put),
+    Get(get::Get),
 }
 
-/// How a verb ended, for scripts. Usage errors are clap's: 2.
+/// How a verb ended, for scripts. Most usage errors are clap's, which exits with 2 as well.
 #[derive(Debug)]
 enum Exit {
     Done,
     /// The node said no, or did not start, and why.
     Refused(String),
+    /// What was asked contradicts itself.
+    Usage(String),
+    /// No node answered.
+    Unreachable(String),
 }
 
 pub fn main() -> ExitCode {
     let ended = match Cli::parse().verb {
         Verb::Dev(dev) => dev.run(),
+        Verb::Put(put) => put.run(),
+        Verb::Get(get) => get.run(),
     };
     match ended {
         Exit::Done => ExitCode::SUCCESS,
         Exit::Refused(why) => complain(1, &why),
+        Exit::Usage(why) => complain(2, &why),
+        Exit::Unreachable(why) => complain(3, &why),
     }
 }
 

@@ -1,0 +1,61 @@
+//! `seawall get`: one row as it is now, and what the answer rests on.
+
+use clap::Args;
+use seawall::address::RowPath;
+use seawall::client::Got;
+use serde_json::{Map, Value as Json, json};
+
+use super::Exit;
+use super::connect::Connect;
+use crate::json;
+
+/// Get a row as it is now (linearizable).
+#[derive(Args)]
+pub(super) struct Get {
+    /// The row. A '/' inside of a part is written %2F.
+    #[arg(value_name = "TABLE/PARTITION/ROW")]
+    row: RowPath,
+    #[command(flatten)]
+    connect: Connect,
+}
+
+impl Get {
+    pub(super) fn run(self) -> Exit {
+        let Self { row: path, connect } = self;
+        connect.with(|client| {
+            let got = client.get(&path.partition, &path.row)?;
+            connect.say(|| table(&path, &got), || document(&got));
+            Ok(Exit::Done)
+        })
+    }
+}
+
+fn table(path: &RowPath, got: &Got) -> String {
+    let mut text = path.to_string();
+    match &got.row {
+        None => text += "\n(there is no such row)",
+        Some(row) => {
+            let width = row.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+            for (name, value) in row.iter() {
+                text += &format!("\n  {name:width$}  {value}");
+            }
+        }
+    }
+    if let Some(version) = got.version {
+        text += &format!("\nversion  {version}");
+    }
+    text + &format!("\nas of    {}", got.token)
+}
+
+fn document(got: &Got) -> Json {
+    let row = got.row.as_ref().map(|row| -> Map<String, Json> {
+        row.iter().map(|(name, value)| (name.to_owned(), json::value(value))).collect()
+    });
+    json!({
+        "found": row.is_some(),
+        "row": row,
+        "version": got.version.map(|version| version.to_string()),
+        "token": got.token.to_string(),
+        "staleness_ms": got.staleness.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+    })
+}
