@@ -12,6 +12,8 @@ use seawall_node::driver::ring::{Ring, RingConfig};
 use seawall_node::params::MAILBOX_LETTERS;
 use seawall_node::worker::{ConnId, Event, Letter, WorkerId};
 
+/// Long enough for the slowest machine; only a lost wake-up takes it.
+const PATIENCE: Duration = Duration::from_secs(60);
 const RECEIVER: WorkerId = WorkerId(0);
 
 fn letter(number: u64) -> Letter {
@@ -62,8 +64,10 @@ fn stress(senders: u16, each: u64, window: u64) {
     let sending = (1..=senders).map(|sender| {
         let (post, taken) = (post.clone(), taken.clone());
         thread::spawn(move || {
+            let patience = Instant::now() + PATIENCE;
             for sent in 0..each {
                 while sent - taken[usize::from(sender)].load(Ordering::Acquire) >= window {
+                    assert!(Instant::now() < patience, "the receiver sleeps over letter {}", sent - 1);
                     thread::yield_now();
                 }
                 post.send(WorkerId(sender), RECEIVER, letter(sent));
@@ -72,7 +76,7 @@ fn stress(senders: u16, each: u64, window: u64) {
         })
     });
     sending.collect::<Vec<_>>().into_iter().for_each(|sender| sender.join().unwrap());
-    let patience = Instant::now() + Duration::from_secs(60);
+    let patience = Instant::now() + PATIENCE;
     while !receiver.is_finished() {
         assert!(Instant::now() < patience, "the receiver sleeps over a letter: {taken:?}");
         thread::sleep(Duration::from_millis(1));

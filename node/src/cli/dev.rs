@@ -1,12 +1,12 @@
 //! `seawall dev`: one node on this machine, without credentials, for loopback alone.
 
-use crate::driver::console;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
 use super::Exit;
+use crate::driver::console;
 use crate::driver::node::{Node, NodeConfig, Serving};
 use crate::driver::probe;
 

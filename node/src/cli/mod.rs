@@ -2,6 +2,8 @@
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
+    clippy::print_stdout,
+    clippy::print_stderr,
     reason = "this room is made for talking to people"
 )]
 
@@ -10,11 +12,12 @@ mod dev;
 mod get;
 mod put;
 
-use crate::driver::console;
 use std::fmt;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::driver::console;
 
 #[derive(Parser)]
 #[command(name = "seawall", version, about = "A storage node that never says more than it can prove.")]

@@ -9,7 +9,6 @@
 //!
 //! A directory that is refused is not modified.
 
-use crate::driver::console;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -22,6 +21,7 @@ use seawall_wal::{FileId, LogId, SlotId, meta};
 
 use super::superblock::Superblock;
 use super::{clock, lock::Lock};
+use crate::driver::console;
 
 const SUPERBLOCK: &str = "superblock";
 const LOCK: &str = "lock";

@@ -1,12 +1,12 @@
 //! One process serves a data directory: the `lock` file, held for the life of the process and gone with it.
 
-use crate::driver::console;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::directory::{DirectoryError, pause};
+use crate::driver::console;
 use crate::params::START_PATIENCE_MS;
 
 #[derive(Debug)]

@@ -1,6 +1,5 @@
 //! One node from its first look at the machine to its last thread.
 
-use crate::driver::console;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,6 +16,7 @@ use super::probe::{self, Durable, Placement, Probe};
 use super::reactor::{self, Notice, Seat};
 use super::ring::RingConfig;
 use super::{listener, signals};
+use crate::driver::console;
 use crate::params::{CONNECTIONS_PER_WORKER, SLOTS_PER_SHARD};
 use crate::service::{Facts, Service};
 use crate::worker::{Capabilities, WorkerConfig, WorkerId, WorkerStatus};

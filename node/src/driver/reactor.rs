@@ -7,7 +7,6 @@
 //! The clock is read after the events are in hand, so none is stepped with a time before its arrival (R17). What a
 //! turn started goes to the kernel with the call that sleeps.
 
-use crate::driver::console;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -21,6 +20,7 @@ use super::clock;
 use super::directory::ShardDirectory;
 use super::mailbox::{Control, Inbox, Post};
 use super::ring::{Ring, RingConfig};
+use crate::driver::console;
 use crate::worker::{Effect, Effects, Event, Worker, WorkerConfig, WorkerId, WorkerStatus};
 
 /// What a worker tells the thread that started it.

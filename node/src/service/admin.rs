@@ -1,6 +1,5 @@
 //! The admin port: plain HTTP and JSON, bounded in connections and in the patience for slow clients.
 
-use crate::driver::console;
 use std::convert::Infallible;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -19,6 +18,7 @@ use tokio::sync::Semaphore;
 
 use super::ask::Workers;
 use super::status::{self, Facts};
+use crate::driver::console;
 use crate::params::{ADMIN_CONNECTIONS, ADMIN_HEADER_MS};
 
 /// What a request may look at.

@@ -1,13 +1,13 @@
 //! Where connections come from: one multishot accept that stays in the ring. It pauses, loudly, when this worker
 //! has all the connections that it may have, and until the next tick when the process has no descriptors left.
 
-use crate::driver::console;
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use io_uring::{opcode, types};
 
 use super::Ring;
+use crate::driver::console;
 use crate::driver::table::{Key, Operation, Part};
 use crate::worker::Event;
 

@@ -1,6 +1,5 @@
 //! Log files and log buffers that the ring knows by number, so that an operation needs no reference counting.
 
-use crate::driver::console;
 use std::io;
 use std::os::fd::AsRawFd;
 
@@ -9,6 +8,7 @@ use seawall::map::ShardId;
 use seawall_wal::{BLOCK, Buffer, FileId, SlotId};
 
 use super::{Queue, Ring};
+use crate::driver::console;
 use crate::driver::directory::ShardDirectory;
 use crate::worker::LogFound;
 
