@@ -258,11 +258,3 @@ fn a_realistic_token_is_short() {
         Token { lineage_tag: u32::MAX, shard: ShardId(10_000), position: Position::new(10_000, 1 << 41) };
     assert!(token.to_string().len() <= 40, "{token}");
 }
-
-/// Not a test: `cargo test -p seawall-net --test golden print -- --ignored --nocapture` shows what the code writes.
-#[test]
-#[ignore = "prints the literals"]
-#[allow(clippy::print_stdout, reason = "for a person who changes the format on purpose")]
-fn print() {
-    cases().iter().for_each(|(name, bytes)| println!("{name}\n    {}", hex(bytes).replace('\n', "\n    ")));
-}

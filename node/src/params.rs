@@ -53,8 +53,9 @@ pub const SLOTS_PER_SHARD: u32 = 4096;
 /// Bytes of one write while a slot is filled with zeros. Larger: fewer, longer interruptions of the log's own writes.
 pub const ZERO_FILL_BYTES: usize = 1 << 20;
 
-/// Places in the mailbox of one ordered pair of workers: its requests one way, and its replies to the other's.
-pub const MAILBOX_LETTERS: usize = 2 * MAILBOX;
+/// Places in the mailbox of one ordered pair of workers: its requests one way, its replies to the other's,
+/// and its good-bye.
+pub const MAILBOX_LETTERS: usize = 2 * MAILBOX + 1;
 
 /// Questions and orders from the service plane that may wait for one worker.
 pub const CONTROL_PLACES: usize = 64;
@@ -81,7 +82,7 @@ pub const ADMIN_ASK_MS: u64 = 1_000;
 const _: () = assert!(PARKED_BYTES >= 2 * seawall::limits::COMMIT_MAX);
 const _: () = assert!(CONNECTION_OUTPUT >= 2 * seawall::limits::ROW_MAX);
 const _: () = assert!(ZERO_FILL_BYTES.is_multiple_of(seawall_wal::BLOCK));
-const _: () = assert!(MAILBOX_LETTERS >= 2 * MAILBOX, "a reply must always find a place");
+const _: () = assert!(MAILBOX_LETTERS > 2 * MAILBOX, "a reply must always find a place");
 const _: () =
     assert!(SUBMISSION_ENTRIES.is_power_of_two() && SUBMISSION_ENTRIES >= 2, "a linked pair must fit");
 

@@ -22,7 +22,7 @@ fn letter(number: u64) -> Letter {
 }
 
 fn number(letter: &Letter) -> u64 {
-    let (Letter::Reply { conn, .. } | Letter::Request { conn, .. }) = letter;
+    let Letter::Reply { conn, .. } = letter else { panic!("only replies are sent here: {letter:?}") };
     u64::from(conn.serial) << 32 | u64::from(conn.slot)
 }
 
