@@ -15,7 +15,7 @@ pub(crate) fn write(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     Ok(())
 }
 
-/// The inverse of [`write`]; what needs no escape may stand as it is.
+/// The inverse of [`write()`]; what needs no escape may stand as it is.
 pub(crate) fn parse(text: &str) -> Option<String> {
     let mut bytes = text.bytes();
     let mut plain = Vec::with_capacity(text.len());
