@@ -28,6 +28,10 @@ pub const RETRY_QUEUE_MS: u32 = 10;
 pub const RETRY_RECOVERY_MS: u32 = 100;
 pub const RETRY_SPACE_MS: u32 = 1000;
 
+/// How long a log is idle before a fence proves its last batch durable. Shorter: a smaller window in which damage
+/// to the last commits cannot be told from a torn write; more fences when commits are rare.
+pub const FENCE_IDLE_US: u64 = 100_000;
+
 /// Time between two attempts to prepare a segment after one failed.
 pub const PREPARE_RETRY_US: u64 = 1_000_000;
 

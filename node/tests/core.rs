@@ -4,7 +4,7 @@ mod support;
 
 use seawall::refusal::{Code, Outcome};
 use seawall::{Commit, Row, RowRef, row};
-use seawall_node::params::CONNECTION_REQUESTS;
+use seawall_node::params::{CONNECTION_REQUESTS, FENCE_IDLE_US};
 use seawall_node::worker::{Event, SocketError, WorkerId};
 use seawall_wal::{Io, IoStep};
 use support::{Bench, CONN, Got};
@@ -146,6 +146,28 @@ fn a_stop_answers_what_is_under_way() {
     bench.settle();
     assert_eq!(bench.replies(), [Got::Committed(1, 2)]);
     assert!(bench.closed && bench.stopped);
+}
+
+/// An idle log gets one fence, and stays quiet after it.
+#[test]
+fn an_idle_log_is_fenced_once() {
+    let mut bench = Bench::serving();
+    bench.commit(&put("held"));
+    bench.settle();
+    bench.step(Event::Tick);
+    assert!(bench.disk.is_empty(), "it has not been idle for long");
+    bench.pass(FENCE_IDLE_US);
+    bench.step(Event::Tick);
+    assert_eq!(bench.disk.len(), 1, "the fence");
+    bench.settle();
+    for _ in 0..3 {
+        bench.pass(FENCE_IDLE_US);
+        bench.step(Event::Tick);
+    }
+    assert!(bench.disk.is_empty());
+    bench.replies();
+    bench.get(PARTITION, &cabin());
+    assert!(matches!(bench.replies()[..], [Got::Row((1, 3), Some(((1, 2), _)))]), "the fence has index 3");
 }
 
 /// A full disk refuses with outcome none, and service goes on when space is back.

@@ -44,6 +44,7 @@ pub struct Log {
     prepare_io: Option<IoId>,
     prepare_error: Option<IoError>,
     next_index: Index,
+    last_kind: Option<Kind>,
     sealed: Index,
     durable: Index,
     /// Checksum of the last header that was sealed.
@@ -117,6 +118,7 @@ impl Log {
             prepare_io: None,
             prepare_error: None,
             next_index: Index(resume.last.0 + 1),
+            last_kind: None,
             sealed: resume.last,
             durable: resume.last,
             chain: 0,
@@ -158,6 +160,12 @@ impl Log {
         self.open.is_none() && self.in_flight.is_empty()
     }
 
+    /// The last batch holds data that no later batch proves durable, and nothing is under way: a fence would prove
+    /// it, so that damage to it can be told from a torn write.
+    pub fn wants_fence(&self) -> bool {
+        self.is_idle() && self.failed.is_none() && self.last_kind == Some(Kind::Data)
+    }
+
     /// Operations that will still come back through [`Log::done`].
     pub fn outstanding(&self) -> bool {
         self.in_flight.iter().any(|f| !f.landed) || self.header_io.is_some() || self.prepare_io.is_some()
@@ -182,6 +190,7 @@ impl Log {
         self.full |= self.open.as_ref().is_some_and(|b| b.blocks_with(0) >= self.limits.batch_bytes);
         let index = self.next_index;
         self.next_index = Index(index.0 + 1);
+        self.last_kind = Some(kind);
         Ok(index)
     }
 

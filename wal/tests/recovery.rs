@@ -126,6 +126,33 @@ fn a_damaged_last_batch_is_cut_as_uncertain() {
     assert_eq!(log.unwrap().durable(), Index(4));
 }
 
+/// The log was idle, and a fence was written behind the last commit. Rot in that commit is corruption then: without
+/// the fence it would have been taken for a torn write, and an acknowledged commit cut.
+#[test]
+fn a_fence_proves_what_comes_before_it() {
+    let mut disk = five();
+    let mut log = disk.open();
+    disk.commit(&mut log, b"the last commit");
+    assert!(log.wants_fence());
+    log.append(seawall_wal::Kind::Fence, 8, std::iter::empty()).unwrap();
+    disk.settle(&mut log);
+    assert!(!log.wants_fence(), "one is enough");
+    let written = batches(disk.slot(1));
+    let &[(commit, ..), (fence, ..)] = &written[..] else { panic!("{written:?}") };
+    let whole = disk.files.clone();
+    disk.slot(1)[commit + 140] ^= 1;
+    assert_eq!(disk.recover().2.halt.unwrap().offset, commit as u64);
+    // It says nothing of what follows: damage to the fence itself cannot be told from a torn write.
+    disk.files = whole;
+    disk.slot(1)[fence + 8] ^= 1;
+    let (seen, log, report) = disk.recover();
+    assert_eq!(
+        (seen.last().unwrap().value.as_slice(), report.end.unwrap().tail),
+        (&b"the last commit"[..], Tail::Uncertain)
+    );
+    assert!(log.is_some());
+}
+
 /// Two writes were in flight; the second arrived whole, the first is torn. The second proves nothing about the
 /// first (its `flushed_through` lies before it), so both go: neither was acknowledged.
 #[test]

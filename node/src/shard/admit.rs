@@ -34,6 +34,7 @@ impl Shard {
         let Life::Running(running) = &mut self.life else { return Err(NoRoom::Failed) };
         self.keys.all(asked.namespace, commit);
         let time = running.time.at(now);
+        running.appended_us = now.mono_us;
         running.log.append(Kind::Data, time, entries(&self.keys, commit))
     }
 

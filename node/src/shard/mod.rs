@@ -23,7 +23,7 @@ use seawall_wal::{
     Done, Entry, Epoch, Index, Io, Kind, Log, LogId, LogLimits, LogStats, Progress, Recovery, Replayed,
 };
 
-use crate::params::{PREPARE_RETRY_US, RETRY_RECOVERY_MS};
+use crate::params::{FENCE_IDLE_US, PREPARE_RETRY_US, RETRY_RECOVERY_MS};
 use crate::worker::{ConnId, Effect, Effects, LogFound, Now, ShardStatus, WorkerId};
 use admit::Parked;
 pub(crate) use admit::decode;
@@ -85,6 +85,8 @@ struct Running {
     /// The first record of this epoch; nothing is served before it is committed (R10).
     epoch_start: Option<Index>,
     retry_prepare_us: u64,
+    /// When the last commit was appended.
+    appended_us: u64,
 }
 
 impl Shard {
@@ -178,7 +180,8 @@ impl Shard {
                 self.release.advance(log.durable());
                 self.state.bury(to_net(log.durable()));
                 let time = LeaderTime::start(now, last_time_us);
-                let mut running = Running { log: *log, time, epoch_start: None, retry_prepare_us: 0 };
+                let mut running =
+                    Running { log: *log, time, epoch_start: None, retry_prepare_us: 0, appended_us: 0 };
                 running.start_epoch(now);
                 self.life = Life::Running(Box::new(running));
                 report
@@ -227,11 +230,14 @@ impl Shard {
     }
 
     pub fn tick(&mut self, now: Now) {
-        if let Life::Running(running) = &mut self.life
-            && now.mono_us >= running.retry_prepare_us
-        {
+        let Life::Running(running) = &mut self.life else { return };
+        if now.mono_us >= running.retry_prepare_us {
             running.retry_prepare_us = now.mono_us + PREPARE_RETRY_US;
             running.log.retry_prepare();
+        }
+        if running.log.wants_fence() && now.mono_us >= running.appended_us + FENCE_IDLE_US {
+            // Without room now, the next tick tries.
+            let _ = running.log.append(Kind::Fence, running.time.at(now), std::iter::empty());
         }
     }
 

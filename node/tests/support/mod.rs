@@ -122,6 +122,11 @@ impl Bench {
         self.take(effects);
     }
 
+    /// Time passes.
+    pub fn pass(&mut self, us: u64) {
+        self.mono_us += us;
+    }
+
     fn take(&mut self, effects: Effects) {
         for effect in effects {
             match effect {
