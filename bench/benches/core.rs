@@ -12,9 +12,8 @@ use seawall::message::HelloRequest;
 use seawall::position::Lineage;
 use seawall::session::{Answer, ClientSession};
 use seawall::{Commit, row};
-use seawall_node::worker::{
-    Capabilities, ConnId, Effect, Effects, Event, LogFound, Now, Worker, WorkerConfig, WorkerId,
-};
+use seawall_node::seam::{ConnId, Effect, Effects, Event, LogFound, Now, WorkerId};
+use seawall_node::worker::{Capabilities, Worker, WorkerConfig};
 use seawall_wal::{LogId, LogLimits};
 use support::Memory;
 

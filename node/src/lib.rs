@@ -1,6 +1,7 @@
 //! The Seawall node.
 //!
 //! ```text
+//! seam/     what a worker hears and what it asks for: plain data
 //! worker/   what one core owns: connections and shards behind one synchronous step()     no I/O, clock, threads
 //! shard/    one log + one state: admits, applies, releases                                no I/O, clock, threads
 //! driver/   rings, sockets, files, clock, mailboxes: executes effects, reports events    all of the unsafe
@@ -11,6 +12,7 @@ pub mod cli;
 pub mod driver;
 pub mod json;
 pub mod params;
+pub mod seam;
 pub mod service;
 pub mod shard;
 pub mod worker;

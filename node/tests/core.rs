@@ -5,7 +5,7 @@ mod support;
 use seawall::refusal::{Code, Outcome};
 use seawall::{Commit, Row, RowRef, row};
 use seawall_node::params::{CONNECTION_REQUESTS, FENCE_IDLE_US};
-use seawall_node::worker::{Event, SocketError, WorkerId};
+use seawall_node::seam::{Event, SocketError, WorkerId};
 use seawall_wal::{Io, IoStep};
 use support::{Bench, CONN, Got};
 

@@ -13,7 +13,7 @@ use driver_support::Bench;
 use seawall_node::driver::listener;
 use seawall_node::driver::probe::Durable;
 use seawall_node::driver::ring::RingConfig;
-use seawall_node::worker::Event;
+use seawall_node::seam::Event;
 
 /// A shell that changes the limit of this process: started before, as nothing can be started later.
 struct Limiter {

@@ -12,7 +12,7 @@ use seawall::map::ShardId;
 use seawall_node::driver::directory::Directory;
 use seawall_node::driver::probe::Durable;
 use seawall_node::driver::ring::RingConfig;
-use seawall_node::worker::{Effect, Event, LogFound};
+use seawall_node::seam::{Effect, Event, LogFound};
 use seawall_wal::{BLOCK, Buffer, Done, FileId, Io, IoId, IoStep, LogLimits, SlotId};
 
 const SHARD: ShardId = ShardId(1);

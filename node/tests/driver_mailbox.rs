@@ -10,7 +10,7 @@ use seawall_node::driver::mailbox::{Control, Inbox, Post};
 use seawall_node::driver::probe::Durable;
 use seawall_node::driver::ring::{Ring, RingConfig};
 use seawall_node::params::MAILBOX_LETTERS;
-use seawall_node::worker::{ConnId, Event, Letter, WorkerId};
+use seawall_node::seam::{ConnId, Event, Letter, WorkerId};
 
 /// Long enough for the slowest machine; only a lost wake-up takes it.
 const PATIENCE: Duration = Duration::from_secs(60);

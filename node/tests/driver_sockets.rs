@@ -10,7 +10,7 @@ use driver_support::Bench;
 use seawall_node::driver::listener;
 use seawall_node::driver::probe::Durable;
 use seawall_node::driver::ring::RingConfig;
-use seawall_node::worker::{ConnId, Effect, Event};
+use seawall_node::seam::{ConnId, Effect, Event};
 
 fn listening(connections: u32) -> (Bench, SocketAddr) {
     let mut config = RingConfig::new(0, Durable::Link, false);

@@ -1,7 +1,7 @@
 //! The clocks that a process sees. Virtual time is the world's; a process sees CLOCK_BOOTTIME, which only
 //! advances while the machine runs, and the wall clock, which may jump either way.
 
-use seawall_node::worker::Now;
+use seawall_node::seam::Now;
 
 #[derive(Clone, Debug)]
 pub struct Clock {

@@ -13,7 +13,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use seawall_node::worker::{ConnId, Event, SocketError, WorkerId};
+use seawall_node::seam::{ConnId, Event, SocketError, WorkerId};
 
 use crate::fault::{Fault, Fired};
 use crate::random::Random;

@@ -1,6 +1,6 @@
 //! The one place where the node looks at a clock for its core (R17).
 
-use crate::worker::Now;
+use crate::seam::Now;
 
 /// Samples both clocks. Called after completions were reaped and before the first of them is stepped.
 pub fn now() -> Now {

@@ -20,7 +20,7 @@ use crossbeam::queue::ArrayQueue;
 use tokio::sync::oneshot;
 
 use crate::params::{CONTROL_PLACES, MAILBOX_LETTERS};
-use crate::worker::{Event, Letter, WorkerId, WorkerStatus};
+use crate::seam::{Event, Letter, WorkerId, WorkerStatus};
 
 /// From the service plane to one worker.
 #[derive(Debug)]

@@ -18,8 +18,9 @@ use super::ring::RingConfig;
 use super::{listener, signals};
 use crate::driver::console;
 use crate::params::{CONNECTIONS_PER_WORKER, SLOTS_PER_SHARD};
+use crate::seam::{WorkerId, WorkerStatus};
 use crate::service::{Facts, Service};
-use crate::worker::{Capabilities, WorkerConfig, WorkerId, WorkerStatus};
+use crate::worker::{Capabilities, WorkerConfig};
 
 #[derive(Clone, Debug)]
 pub struct NodeConfig {

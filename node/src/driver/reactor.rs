@@ -21,7 +21,8 @@ use super::directory::ShardDirectory;
 use super::mailbox::{Control, Inbox, Post};
 use super::ring::{Ring, RingConfig};
 use crate::driver::console;
-use crate::worker::{Effect, Effects, Event, Worker, WorkerConfig, WorkerId, WorkerStatus};
+use crate::seam::{Effect, Effects, Event, WorkerId, WorkerStatus};
+use crate::worker::{Worker, WorkerConfig};
 
 /// What a worker tells the thread that started it.
 #[derive(Debug)]

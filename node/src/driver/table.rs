@@ -4,7 +4,7 @@
 use seawall::map::ShardId;
 use seawall_wal::{Buffer, IoError, IoId, SlotId, io::IoStep};
 
-use crate::worker::ConnId;
+use crate::seam::ConnId;
 
 /// One operation. It may take several completions; [`Table`] keeps it until the last.
 #[derive(Debug)]

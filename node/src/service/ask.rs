@@ -8,7 +8,7 @@ use tokio::time::timeout_at;
 
 use crate::driver::mailbox::{Control, Post};
 use crate::params::ADMIN_ASK_MS;
-use crate::worker::{WorkerId, WorkerStatus};
+use crate::seam::{WorkerId, WorkerStatus};
 
 #[derive(Clone)]
 pub(super) struct Workers {

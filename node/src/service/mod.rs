@@ -23,7 +23,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::driver::mailbox::Post;
-use crate::worker::WorkerStatus;
+use crate::seam::WorkerStatus;
 
 use ask::Workers;
 pub use status::Facts;

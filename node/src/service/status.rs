@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use crate::worker::{ShardStatus, WorkerStatus};
+use crate::seam::{ShardStatus, WorkerStatus};
 
 /// What does not change while the process runs.
 #[derive(Clone, Debug)]

@@ -13,7 +13,7 @@ use seawall_wal::{Entry, Index, Kind, NoRoom};
 use super::release::{Answer, Release};
 use super::{Asked, Life, ReplyTo, Shard, position, spaces};
 use crate::params::{PARKED_BYTES, PARKED_COMMITS, RETRY_QUEUE_MS, RETRY_SPACE_MS};
-use crate::worker::Now;
+use crate::seam::Now;
 
 // The largest commit fits into one batch: its rows, a stored key and a small header for each operation.
 const _: () = assert!(COMMIT_MAX + COMMIT_OPS_MAX * (STORED_KEY_MAX + 64) + 4096 < 2 << 20);

@@ -24,7 +24,7 @@ use seawall_wal::{
 };
 
 use crate::params::{FENCE_IDLE_US, PREPARE_RETRY_US, RETRY_RECOVERY_MS};
-use crate::worker::{ConnId, Effect, Effects, LogFound, Now, ShardStatus, WorkerId};
+use crate::seam::{ConnId, Effect, Effects, LogFound, Now, ShardStatus, WorkerId};
 use admit::Parked;
 pub(crate) use admit::decode;
 use release::{Answer, Release, Released};

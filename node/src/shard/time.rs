@@ -3,7 +3,7 @@
 //! It runs on from the last stamp in the log by CLOCK_BOOTTIME, so it never goes backwards, across starts too. At a
 //! start it takes the wall clock where that is later. (Slewing to the wall clock while running comes with expiry.)
 
-use crate::worker::Now;
+use crate::seam::Now;
 
 #[derive(Clone, Copy, Debug)]
 pub struct LeaderTime {

@@ -7,8 +7,8 @@ use seawall::frame::HEADER_LEN;
 use seawall::limits::{HANDSHAKE_BODY_MAX, REQUEST_BODY_MAX};
 use seawall::session::ServerSession;
 
-use super::{ConnId, Effect, Effects, Now, SocketError};
 use crate::params::{CONNECTION_INPUT, CONNECTION_OUTPUT, CONNECTION_REQUESTS, HANDSHAKE_US};
+use crate::seam::{ConnId, Effect, Effects, Now, SocketError};
 
 const FIRST_INPUT: usize = HEADER_LEN + HANDSHAKE_BODY_MAX;
 const _: () = assert!(CONNECTION_INPUT >= FIRST_INPUT);

@@ -9,10 +9,7 @@
 //! replies leave. No I/O, no clock, no thread: the same events give the same effects.
 
 mod connection;
-mod effect;
-mod event;
 mod route;
-mod status;
 
 use std::sync::Arc;
 
@@ -25,13 +22,10 @@ use seawall::session::{Fatal, Next};
 use seawall_wal::LogLimits;
 
 use crate::params::STOP_US;
+use crate::seam::{ConnId, Effect, Effects, Event, Letter, Now, WorkerId, WorkerStatus};
 use crate::shard::{ReplyTo, Shard, release::Answer, release::Released};
 use connection::Connections;
-pub use effect::{Effect, Effects};
-pub use event::{ConnId, Event, LogFound, Now, SocketError, WorkerId};
-pub use route::Letter;
 use route::Peers;
-pub use status::{ShardStatus, WorkerStatus};
 
 /// What a worker is told before its first event.
 #[derive(Clone, Debug)]

@@ -1,4 +1,4 @@
-//! Which shard and which worker a request belongs to, and what workers say to each other.
+//! Which shard and which worker a request belongs to.
 //!
 //! The order of refusals: generation, then the shard named by the client. Then the request goes to its shard, or as
 //! a letter to the worker that has it.
@@ -8,21 +8,10 @@ use seawall::map::{Generation, ShardId};
 use seawall::message::{Request, RequestMeta};
 use seawall::refusal::Refusal;
 
-use super::{ConnId, Effect, Effects, Now, ReplyTo, Worker, WorkerId};
+use super::{ReplyTo, Worker};
 use crate::params::{MAILBOX, RETRY_QUEUE_MS, RETRY_RECOVERY_MS};
+use crate::seam::{ConnId, Effect, Effects, Letter, Now, WorkerId};
 use crate::shard::{self, Asked};
-
-/// One message between two workers of a node. A worker never has more requests under way at another than the
-/// mailbox back has room for, so a reply always finds its place.
-#[derive(Debug)]
-pub enum Letter {
-    /// A whole request frame, already checked, for a shard of the receiver; `conn` is the sender's.
-    Request { conn: ConnId, frame: Vec<u8> },
-    /// A whole reply frame for the receiver's connection.
-    Reply { conn: ConnId, frame: Vec<u8> },
-    /// The sender stops: no request comes from it any more, and none of its own is under way.
-    Leaving,
-}
 
 /// Shard `n` of a node lives on worker `n - 1`: one shard per worker, for as long as the map is fixed.
 pub fn home_of(shard: ShardId, workers: u16) -> WorkerId {

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use seawall_node::driver::ring::{Ring, RingConfig};
-use seawall_node::worker::{Effect, Event};
+use seawall_node::seam::{Effect, Event};
 
 /// A directory under the build's own, removed with this value.
 pub struct Scratch(PathBuf);

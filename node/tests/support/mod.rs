@@ -10,9 +10,8 @@ use seawall::refusal::Refusal;
 use seawall::reply::{Body, Reply};
 use seawall::session::{Answer, ClientSession};
 use seawall::{Key, Row, RowRef};
-use seawall_node::worker::{
-    ConnId, Effect, Effects, Event, Letter, LogFound, Now, Worker, WorkerConfig, WorkerId, WorkerStatus,
-};
+use seawall_node::seam::{ConnId, Effect, Effects, Event, Letter, LogFound, Now, WorkerId, WorkerStatus};
+use seawall_node::worker::{Worker, WorkerConfig};
 use seawall_wal::{Done, FileId, Io, IoError, IoStep, LogId, LogLimits, SlotId, meta};
 
 pub const LINEAGE: Lineage = Lineage(*b"the test lineage");

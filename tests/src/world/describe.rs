@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Formatter, Result};
 
-use seawall_node::worker::{Effect, Event, Letter};
+use seawall_node::seam::{Effect, Event, Letter};
 use seawall_wal::Io;
 
 use crate::net::Step;

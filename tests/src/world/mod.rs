@@ -10,7 +10,7 @@ mod node;
 use std::collections::{BTreeMap, BTreeSet};
 
 use seawall::map::{Generation, Map, ShardId};
-use seawall_node::worker::{Letter, WorkerId};
+use seawall_node::seam::{Letter, WorkerId};
 use seawall_wal::{FileId, LogId};
 
 use crate::check::{Violation, violation};

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use seawall::map::ShardId;
 use seawall::position::Lineage;
-use seawall_node::worker::{Capabilities, Effect, Event, Letter, LogFound, Worker, WorkerConfig, WorkerId};
+use seawall_node::seam::{Effect, Event, Letter, LogFound, WorkerId};
+use seawall_node::worker::{Capabilities, Worker, WorkerConfig};
 use seawall_wal::{Io, IoId};
 
 use super::{LINEAGE, What, World, describe};

@@ -9,7 +9,7 @@ use io_uring::{opcode, types};
 use super::Ring;
 use crate::driver::console;
 use crate::driver::table::{Key, Operation, Part};
-use crate::worker::Event;
+use crate::seam::Event;
 
 #[derive(Default)]
 pub(super) struct Accepting {

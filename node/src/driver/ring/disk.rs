@@ -7,7 +7,7 @@ use seawall_wal::{Buffer, Done, FileId, Io, IoError, IoId, io::IoStep};
 use super::Ring;
 use crate::driver::probe::Durable;
 use crate::driver::table::{Key, Operation, Part, Write};
-use crate::worker::Event;
+use crate::seam::Event;
 
 /// A part of a registered file.
 struct Range {

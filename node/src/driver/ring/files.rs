@@ -10,7 +10,7 @@ use seawall_wal::{BLOCK, Buffer, FileId, SlotId};
 use super::{Queue, Ring};
 use crate::driver::console;
 use crate::driver::directory::ShardDirectory;
-use crate::worker::LogFound;
+use crate::seam::LogFound;
 
 /// The files of each shard stand at a place that follows from their name: metadata first, then the slots.
 pub(super) struct LogFiles {

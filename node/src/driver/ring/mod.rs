@@ -25,7 +25,7 @@ use seawall_wal::Buffer;
 use super::probe::Durable;
 use super::table::{CANCELLATION, Key, Operation, Part, Table};
 use crate::params;
-use crate::worker::{Effect, Event};
+use crate::seam::{Effect, Event};
 
 use accept::Accepting;
 use files::LogFiles;

@@ -11,7 +11,7 @@ use seawall_wal::{Done, FileId, IoError, IoId, SlotId, io::IoStep};
 use super::Ring;
 use crate::driver::table::{Key, Operation, Part, Prepare, Stage};
 use crate::params::ZERO_FILL_BYTES;
-use crate::worker::Event;
+use crate::seam::Event;
 
 impl Ring {
     pub(super) fn prepare(&mut self, shard: ShardId, id: IoId, slot: SlotId, bytes: u64) {

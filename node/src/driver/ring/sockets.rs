@@ -7,7 +7,7 @@ use io_uring::{opcode, types};
 
 use super::Ring;
 use crate::driver::table::{Key, Operation, Part};
-use crate::worker::{ConnId, Event, SocketError};
+use crate::seam::{ConnId, Event, SocketError};
 
 /// The connections of one worker by slot. A slot's serial changes each time it is given again.
 pub(super) struct Connections {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use seawall::map::{Map, ShardId};
 use seawall_wal::{Buffer, Done, SlotId};
 
-use super::route::Letter;
+use super::letter::Letter;
 
 /// One worker of this node, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,7 +4,7 @@ use seawall::map::ShardId;
 use seawall_wal::{Io, recover::Report};
 
 use super::event::{ConnId, WorkerId};
-use super::route::Letter;
+use super::letter::Letter;
 use super::status::WorkerStatus;
 
 #[derive(Debug)]
