@@ -4,7 +4,7 @@ mod support;
 
 use seawall::refusal::{Code, Outcome};
 use seawall::{Commit, Row, RowRef, row};
-use seawall_node::params::{CONNECTION_REQUESTS, FENCE_IDLE_US};
+use seawall_node::params::{CONNECTION_REQUESTS, FENCE_IDLE_US, PREPARE_RETRY_US};
 use seawall_node::seam::{Event, SocketError, WorkerId};
 use seawall_wal::{Io, IoStep};
 use support::{Bench, CONN, Got};
@@ -202,6 +202,37 @@ fn a_full_disk_refuses_commits_and_serves_reads() {
     bench.commit(&put("again"));
     bench.settle();
     assert!(matches!(bench.replies()[..], [Got::Committed(..)]), "the next attempt to make room went well");
+}
+
+/// A start needs a segment of its own. If commits could take the last one, a node on a full disk would come up and
+/// serve nothing, not even what it has.
+#[test]
+fn a_node_on_a_full_disk_starts_and_serves_reads() {
+    let mut bench = Bench::serving();
+    bench.commit(&put("held"));
+    bench.settle();
+    bench.disk_full = true;
+    let big = "x".repeat(3000);
+    while bench.no_space.is_none() || !bench.replies().iter().any(|got| matches!(got, Got::Refused(_))) {
+        bench.commit(&Commit::new(PARTITION).put(&row("cabin", "C15"), [("state", big.as_str())]));
+        bench.settle();
+    }
+    let mut bench = bench.restart_on_a_full_disk();
+    bench.get(PARTITION, &cabin());
+    assert!(matches!(bench.replies()[..], [Got::Row(_, Some(((1, 2), _)))]), "what it has is served");
+    bench.commit(&put("again"));
+    let [Got::Refused(refusal)] = &bench.replies()[..] else { panic!("no room for a commit") };
+    assert_eq!((refusal.code, refusal.outcome), (Code::DiskFull, Outcome::None));
+    // Once more, with the reserve used up: it cannot begin an epoch, and says why.
+    let mut bench = bench.restart_on_a_full_disk();
+    bench.get(PARTITION, &cabin());
+    assert!(matches!(&bench.replies()[..], [Got::Refused(r)] if r.code == Code::DiskFull));
+    bench.disk_full = false;
+    bench.pass(PREPARE_RETRY_US);
+    bench.step(Event::Tick);
+    bench.settle();
+    bench.get(PARTITION, &cabin());
+    assert!(matches!(bench.replies()[..], [Got::Row(_, Some(((1, 2), _)))]), "space came back");
 }
 
 /// A client that asks without end stops itself, and loses nothing.

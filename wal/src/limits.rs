@@ -15,7 +15,7 @@ pub struct LogLimits {
     /// Size of a slot while the log is small, so that a new shard is cheap.
     pub small_slot_bytes: u64,
     pub slot_bytes: u64,
-    /// Prepared slots kept ready.
+    /// Prepared slots kept ready. One of them is the next start's, so that a node can begin an epoch on a full disk.
     pub spares: usize,
 }
 
@@ -27,7 +27,7 @@ impl Default for LogLimits {
             writes_in_flight: 2,
             small_slot_bytes: 4 << 20,
             slot_bytes: 64 << 20,
-            spares: 2,
+            spares: 3,
         }
     }
 }
@@ -64,7 +64,7 @@ impl LogLimits {
     }
 
     pub(crate) fn check(&self) {
-        assert!(self.writes_in_flight >= 1 && self.spares >= 1);
+        assert!(self.writes_in_flight >= 1 && self.spares >= 2);
         assert!(self.batch_bytes <= self.buffer_bytes && self.buffer_bytes.is_multiple_of(BLOCK));
         // A batch that does not fit into an empty segment could never be written.
         assert!(self.small_slot_bytes >= (self.buffer_bytes + BLOCK) as u64);

@@ -43,6 +43,8 @@ pub struct Log {
     header_io: Option<IoId>,
     prepare_io: Option<IoId>,
     prepare_error: Option<IoError>,
+    /// The error stands until an attempt goes well; another one is due.
+    retrying: bool,
     next_index: Index,
     last_kind: Option<Kind>,
     sealed: Index,
@@ -117,6 +119,7 @@ impl Log {
             header_io: None,
             prepare_io: None,
             prepare_error: None,
+            retrying: false,
             next_index: Index(resume.last.0 + 1),
             last_kind: None,
             sealed: resume.last,
@@ -185,7 +188,7 @@ impl Log {
         if len > self.largest_record() || !checked.all(|e| e.key.len() <= MAX_KEY) {
             return Err(NoRoom::TooLarge);
         }
-        let batch = self.room_for(len)?;
+        let batch = self.room_for(len, kind)?;
         batch.push(kind, time_us, entries);
         self.full |= self.open.as_ref().is_some_and(|b| b.blocks_with(0) >= self.limits.batch_bytes);
         let index = self.next_index;
@@ -200,7 +203,12 @@ impl Log {
 
     /// The open batch, if `len` more bytes fit into it *and* the batch will have a place in a segment: what was
     /// appended can always be written.
-    fn room_for(&mut self, len: usize) -> Result<&mut OpenBatch, NoRoom> {
+    /// One spare is the next start's: its epoch begins with a segment of its own, also on a full disk.
+    fn room_for(&mut self, len: usize, kind: Kind) -> Result<&mut OpenBatch, NoRoom> {
+        let reserve = match kind {
+            Kind::Data | Kind::Fence => 1,
+            Kind::EpochStart => 0,
+        };
         let blocks = match &self.open {
             Some(batch) if batch.blocks_with(len) > batch.capacity() => {
                 self.full = true;
@@ -209,7 +217,7 @@ impl Log {
             Some(batch) => batch.blocks_with(len),
             None => crate::buffer::whole_blocks(crate::format::BATCH_HEADER + len),
         };
-        if !self.segments.has_room(blocks) {
+        if !self.segments.has_room(blocks, reserve) {
             self.full |= self.open.is_some();
             return Err(self.prepare_error.map_or(NoRoom::Busy, NoRoom::DiskFull));
         }
@@ -304,18 +312,24 @@ impl Log {
     }
 
     fn keep_spares(&mut self, out: &mut Vec<Io>) {
-        if self.prepare_error.is_some() {
+        if self.prepare_error.is_some() && !self.retrying {
             return; // tried again by `retry_prepare`
         }
         let Some(spare) = self.segments.prepare() else { return };
         let io = self.issue();
+        self.retrying = false;
         self.prepare_io = Some(io);
         out.push(Io::Prepare { id: io, slot: spare.slot, bytes: spare.bytes });
     }
 
+    /// Why the log could not grow when it last tried to.
+    pub fn prepare_error(&self) -> Option<IoError> {
+        self.prepare_error
+    }
+
     /// After a failed preparation (no space, say): the next [`Log::pump`] tries again.
     pub fn retry_prepare(&mut self) {
-        self.prepare_error = None;
+        self.retrying = self.prepare_error.is_some() && self.prepare_io.is_none();
     }
 
     /// Takes back one operation. `Err` is said once, by the operation that poisons the log.
@@ -380,7 +394,10 @@ impl Log {
     /// A slot that cannot be made does not endanger the log: what was appended has its place already.
     fn prepare_ended(&mut self, result: Result<usize, IoError>) {
         match result {
-            Ok(_) => self.segments.prepared(),
+            Ok(_) => {
+                self.segments.prepared();
+                self.prepare_error = None;
+            }
             Err(error) => {
                 self.segments.prepare_failed();
                 self.prepare_error = Some(error);

@@ -53,9 +53,10 @@ impl Segments {
         Self { limits, current: None, spares, preparing: None, next_slot, next_incarnation, closed_bytes }
     }
 
-    /// Is there a place, now, for a batch of `len` bytes?
-    pub fn has_room(&self, len: usize) -> bool {
-        self.current.is_some_and(|c| c.fits(len)) || !self.spares.is_empty()
+    /// Is there a place, now, for a batch of `len` bytes that leaves `reserve` spares?
+    pub fn has_room(&self, len: usize, reserve: usize) -> bool {
+        let spares = self.spares.len();
+        spares > reserve || (spares == reserve && self.current.is_some_and(|c| c.fits(len)))
     }
 
     /// Takes the oldest spare as the next segment; `None` while the pool is dry.

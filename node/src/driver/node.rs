@@ -205,6 +205,12 @@ impl Node {
         while running > 0 {
             match notices.recv().expect("workers hold the other end while they run") {
                 Notice::Recovered { shard, report } => self.show_recovery(shard, &report),
+                Notice::NoSpace { shard, why } => {
+                    console::complain(format_args!("THE LOG OF SHARD {} CANNOT GROW: {why}", shard.0));
+                    console::complain(
+                        "commits are refused until there is space; it is tried again by itself",
+                    );
+                }
                 Notice::LogFailed { shard, why } => {
                     console::complain(format_args!("THE LOG OF SHARD {} FAILED: {why}", shard.0));
                     console::complain(

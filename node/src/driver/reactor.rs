@@ -31,6 +31,10 @@ pub(super) enum Notice {
         shard: ShardId,
         report: Report,
     },
+    NoSpace {
+        shard: ShardId,
+        why: String,
+    },
     LogFailed {
         shard: ShardId,
         why: String,
@@ -208,6 +212,7 @@ impl Reactor {
                 }
             }
             Effect::Recovered { shard, report } => self.tell(Notice::Recovered { shard, report }),
+            Effect::NoSpace { shard, why } => self.tell(Notice::NoSpace { shard, why }),
             Effect::LogFailed { shard, why } => self.tell(Notice::LogFailed { shard, why }),
             Effect::Stopped => self.stopped = true,
             Effect::Receive { .. } | Effect::Send { .. } | Effect::Close { .. } | Effect::Disk { .. } => {

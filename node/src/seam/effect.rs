@@ -25,6 +25,8 @@ pub enum Effect {
     Recovered { shard: ShardId, report: Report },
     /// The log of `shard` failed and stays failed (R4): say so, loudly. No event follows.
     LogFailed { shard: ShardId, why: String },
+    /// The log of `shard` cannot grow: commits are refused until it can. Said when it begins. No event follows.
+    NoSpace { shard: ShardId, why: String },
     /// After `Event::Stop`: nothing is under way any more.
     Stopped,
 }

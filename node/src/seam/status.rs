@@ -16,7 +16,7 @@ pub struct ShardStatus {
     pub shard: ShardId,
     /// `recovering`, `serving`, `failed` or `halted`.
     pub state: &'static str,
-    /// Why, when `state` is `failed` or `halted`.
+    /// Why, when `state` is `failed` or `halted`, or what the log suffers from.
     pub reason: Option<String>,
     pub epoch: u64,
     /// The highest index that is durable here; with one replica also the committed one.

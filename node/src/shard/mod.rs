@@ -20,10 +20,11 @@ use seawall::refusal::Refusal;
 use seawall::reply::State as ReplyState;
 use seawall_wal::recover::Report;
 use seawall_wal::{
-    Done, Entry, Epoch, Index, Io, Kind, Log, LogId, LogLimits, LogStats, Progress, Recovery, Replayed,
+    Done, Entry, Epoch, Failure, Index, Io, Kind, Log, LogId, LogLimits, LogStats, Progress, Recovery,
+    Replayed,
 };
 
-use crate::params::{FENCE_IDLE_US, PREPARE_RETRY_US, RETRY_RECOVERY_MS};
+use crate::params::{FENCE_IDLE_US, PREPARE_RETRY_US, RETRY_RECOVERY_MS, RETRY_SPACE_MS};
 use crate::seam::{ConnId, Effect, Effects, LogFound, Now, ShardStatus, WorkerId};
 use admit::Parked;
 pub(crate) use admit::decode;
@@ -134,11 +135,14 @@ impl Shard {
 
     /// While the shard does not serve, nothing is looked at.
     fn refuse_all(&self) -> Option<Refusal> {
+        let recovering = || Refusal::not_ready("recovering", RETRY_RECOVERY_MS);
         match &self.life {
             Life::Running(running) if running.serves(self.release.committed()) => None,
-            Life::Running(_) | Life::Recovering { .. } => {
-                Some(Refusal::not_ready("recovering", RETRY_RECOVERY_MS))
-            }
+            Life::Running(running) => Some(match running.log.prepare_error() {
+                Some(error) => Refusal::disk_full(error.to_string(), RETRY_SPACE_MS),
+                None => recovering(),
+            }),
+            Life::Recovering { .. } => Some(recovering()),
             Life::Halted(_) => Some(Refusal::not_ready("halted: its log cannot be believed", 0)),
             Life::Failed { why, .. } => Some(Refusal::log_failed(why.clone())),
         }
@@ -148,8 +152,9 @@ impl Shard {
     pub fn disk(&mut self, now: Now, done: Done, effects: &mut Effects) {
         match &mut self.life {
             Life::Recovering { .. } => self.recover(now, done, effects),
-            Life::Running(running) => match running.log.done(done) {
-                Ok(()) => self.durable_grew(),
+            Life::Running(running) => match running.done(done) {
+                Ok(None) => self.durable_grew(),
+                Ok(Some(why)) => effects.push(Effect::NoSpace { shard: self.id, why }),
                 Err(failure) => self.log_failed(failure.to_string(), effects),
             },
             Life::Failed { log, .. } => {
@@ -274,8 +279,12 @@ impl Shard {
     pub fn status(&self) -> ShardStatus {
         let (state, reason, log) = match &self.life {
             Life::Recovering { .. } => ("recovering", None, None),
-            Life::Running(running) if !running.serves(self.release.committed()) => ("recovering", None, None),
-            Life::Running(running) => ("serving", None, Some(&running.log)),
+            Life::Running(running) => {
+                let serves = running.serves(self.release.committed());
+                let no_space =
+                    running.log.prepare_error().map(|error| format!("the log cannot grow: {error}"));
+                (if serves { "serving" } else { "recovering" }, no_space, Some(&running.log))
+            }
             Life::Halted(report) => ("halted", Some(report.to_string()), None),
             Life::Failed { why, log } => ("failed", Some(why.clone()), Some(&**log)),
         };
@@ -297,6 +306,13 @@ impl Shard {
 impl Running {
     fn serves(&self, committed: Index) -> bool {
         self.epoch_start.is_some_and(|start| start <= committed)
+    }
+
+    /// Takes back one operation; says why if the log cannot grow from now on.
+    fn done(&mut self, done: Done) -> Result<Option<String>, Failure> {
+        let could_grow = self.log.prepare_error().is_none();
+        self.log.done(done)?;
+        Ok(self.log.prepare_error().filter(|_| could_grow).map(|error| error.to_string()))
     }
 
     /// The first record of the epoch. A pool without a prepared slot has no room yet; then the next turn tries.

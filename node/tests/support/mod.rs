@@ -28,6 +28,9 @@ pub struct Bench {
     pub closed: bool,
     pub stopped: bool,
     pub log_failed: Option<String>,
+    pub no_space: Option<String>,
+    /// No slot can be prepared.
+    pub disk_full: bool,
     session: ClientSession,
     receiving: Option<(Vec<u8>, usize)>,
     shard: ShardId,
@@ -92,6 +95,8 @@ impl Bench {
             closed: false,
             stopped: false,
             log_failed: None,
+            no_space: None,
+            disk_full: false,
             session: ClientSession::new(),
             receiving: None,
             shard,
@@ -109,6 +114,15 @@ impl Bench {
     /// The same disk under a new process.
     pub fn restart(self) -> Self {
         Self::boot(0, 1, self.files)
+    }
+
+    /// The same, and the disk has no space for another slot.
+    pub fn restart_on_a_full_disk(self) -> Self {
+        let mut bench = Self::begin(0, 1, self.files);
+        bench.disk_full = true;
+        bench.settle();
+        bench.replies();
+        bench
     }
 
     /// One event and the end of its turn.
@@ -143,6 +157,7 @@ impl Bench {
                 Effect::Mail { to, letter } => self.mail.push((to, letter)),
                 Effect::Status { status, .. } => self.status.push(status),
                 Effect::Recovered { report, .. } => assert_eq!(report.halt, None),
+                Effect::NoSpace { why, .. } => self.no_space = Some(why),
                 Effect::LogFailed { why, .. } => self.log_failed = Some(why),
                 Effect::Stopped => self.stopped = true,
             }
@@ -181,6 +196,9 @@ impl Bench {
         let done = match (io, error) {
             (Io::Write { id, buf, .. }, Some(step)) => {
                 Done { id, result: Err(IoError { step, errno: 5 }), buf: Some(buf) }
+            }
+            (Io::Prepare { id, .. }, None) if self.disk_full => {
+                Done { id, result: Err(IoError { step: IoStep::Prepare, errno: 28 }), buf: None }
             }
             (Io::Prepare { id, .. }, Some(step)) => {
                 Done { id, result: Err(IoError { step, errno: 28 }), buf: None }

@@ -73,6 +73,7 @@ impl Display for Asked<'_> {
             Effect::Close { .. }
             | Effect::Status { .. }
             | Effect::Recovered { .. }
+            | Effect::NoSpace { .. }
             | Effect::LogFailed { .. }
             | Effect::Stopped => write!(f, "{:?}", self.0),
         }

@@ -182,6 +182,7 @@ impl World {
                     return violation("a log fails only after an I/O error", text);
                 }
             }
+            Effect::NoSpace { .. } => {}
             Effect::Stopped => return self.stopped(worker),
         }
         Ok(())
