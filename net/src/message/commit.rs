@@ -106,20 +106,28 @@ impl<'a> Ops<'a> {
 
     fn check(count: usize, bytes: &'a [u8]) -> Result<Ops<'a>, Refusal> {
         let mut reader = Reader::new(bytes);
-        let mut rows = [("", &[][..]); COMMIT_OPS_MAX];
-        for (ordinal, row) in rows.iter_mut().take(count).enumerate() {
-            let op = Op::read(&mut reader).and_then(|op| op.check().map(|()| op));
-            let op = op.map_err(|malformed| in_operation(ordinal, malformed))?;
-            *row = (op.table(), op.row_key());
+        for ordinal in 0..count {
+            let op = Op::read(&mut reader).and_then(|op| op.check());
+            op.map_err(|malformed| in_operation(ordinal, malformed))?;
         }
         reader.end().map_err(|malformed| Refusal::malformed("commit", malformed))?;
-        let touched = &mut rows[..count];
-        touched.sort_unstable();
-        if touched.is_sorted_by(|a, b| a < b) {
-            Ok(Ops { count, bytes })
-        } else {
-            Err(Refusal::bad_frame("commit.rows", "each row at most once", "a row stands there twice"))
+        let ops = Ops { count, bytes };
+        if count > 1 && ops.touch_a_row_twice() {
+            return Err(Refusal::bad_frame(
+                "commit.rows",
+                "each row at most once",
+                "a row stands there twice",
+            ));
         }
+        Ok(ops)
+    }
+
+    fn touch_a_row_twice(&self) -> bool {
+        let mut rows = [("", &[][..]); COMMIT_OPS_MAX];
+        let touched = &mut rows[..self.count];
+        touched.iter_mut().zip(self.iter()).for_each(|(row, op)| *row = (op.table(), op.row_key()));
+        touched.sort_unstable();
+        !touched.is_sorted_by(|a, b| a < b)
     }
 }
 
