@@ -6,7 +6,8 @@ use bytemuck::Zeroable;
 use proptest::prelude::*;
 use seawall_wal::batch::{OpenBatch, Seal};
 use seawall_wal::checkpoint::{Fault, FoldLimits, Folded, Place, Reader, Version, fold};
-use seawall_wal::format::{Incarnation, LogId, SegmentHeader};
+use seawall_wal::format::{BATCH_HEADER, Incarnation, LogId, SegmentHeader};
+use seawall_wal::record::encoded_len;
 use seawall_wal::{BLOCK, Buffer, Entry, Epoch, Index, Kind, Space};
 
 const LOG: LogId = LogId { lineage: *b"0123456789abcdef", shard: 7 };
@@ -16,6 +17,10 @@ const ALL: FoldLimits = FoldLimits { committed: Index(u64::MAX), changes: usize:
 type Change = (u8, Vec<u8>, Option<Vec<u8>>);
 type Records = Vec<Vec<Change>>;
 type Model = BTreeMap<(u8, Vec<u8>), (Version, Vec<u8>)>;
+
+fn entries(record: &[Change]) -> impl Iterator<Item = Entry<'_>> {
+    record.iter().map(|(space, key, value)| Entry { space: Space(*space), key, value: value.as_deref() })
+}
 
 /// A log that is written segment by segment; epochs change only between them.
 struct Log {
@@ -49,14 +54,11 @@ impl Log {
         bytes[..128].copy_from_slice(bytemuck::bytes_of(&header));
         self.chain = header.header_crc;
         for records in records.chunks(batch) {
-            let mut open = OpenBatch::new(Buffer::new(0, 8 << 20), self.next);
+            let size: usize = records.iter().map(|record| encoded_len(entries(record))).sum();
+            let size = (BATCH_HEADER + size).next_multiple_of(BLOCK);
+            let mut open = OpenBatch::new(Buffer::new(0, size), self.next);
             for record in records {
-                let entries = record.iter().map(|(space, key, value)| Entry {
-                    space: Space(*space),
-                    key,
-                    value: value.as_deref(),
-                });
-                open.push(Kind::Data, self.next.0 as i64 * 10, entries);
+                open.push(Kind::Data, self.next.0 as i64 * 10, entries(record));
                 self.next.0 += 1;
             }
             let sealed = open.seal(Seal {

@@ -1,5 +1,6 @@
 //! The fold: the previous checkpoint and the closed segments behind it become the next checkpoint.
 
+use super::format::MAX_VALUE;
 use super::read::Reader;
 use super::write::{Finished, Writer};
 use super::{Boundary, Fault, Item, Place, Version};
@@ -42,6 +43,9 @@ const _: () = assert!(size_of::<Change<'_>>() == 56);
 
 /// Merges `previous` (none: the log begins with these segments) and closed segments, each of which ends at its
 /// recorded end, into the next checkpoint. The last writer of a key wins, and tombstones drop out.
+///
+/// Where a segment ends, its successor's header records, so it is for the caller to cut the last one there. One that
+/// was cut too early between two batches shows at the next fold, which its successor does not continue.
 ///
 /// Nothing goes into the sink before the segments of the round are checked. The previous checkpoint is checked while
 /// it is read, so after an error what went into the sink is worthless.
@@ -150,6 +154,11 @@ impl<'s> Walk<'_, 's> {
                 let version = Version { epoch: expected.epoch, index };
                 (boundary.cut, boundary.time_us) = (version, record.time_us);
                 for entry in record.entries() {
+                    let size = entry.value.map_or(0, <[u8]>::len);
+                    if size > MAX_VALUE {
+                        let wanted = format!("values of at most {MAX_VALUE} bytes");
+                        return Err(self.fault(expected.offset, wanted, format!("{size} bytes")));
+                    }
                     changes.push(Change { space: entry.space, key: entry.key, version, value: entry.value });
                 }
             }
