@@ -10,6 +10,7 @@
 
 pub mod batch;
 pub mod buffer;
+pub mod checkpoint;
 pub mod format;
 pub mod io;
 mod limits;

@@ -1,0 +1,199 @@
+//! The fold: the previous checkpoint and the closed segments behind it become the next checkpoint.
+
+use super::format::MAX_VALUE;
+use super::read::Reader;
+use super::write::{Finished, Writer};
+use super::{Boundary, Fault, Item, Place, Version};
+use crate::batch::{Batch, BatchError, Expected};
+use crate::format::{FIRST_BATCH, LogId, SegmentHeader};
+use crate::{Index, Space};
+
+/// What bounds a fold.
+#[derive(Clone, Copy, Debug)]
+pub struct FoldLimits {
+    /// The highest index that is known to be committed. A segment with a record above it is refused (R8).
+    pub committed: Index,
+    /// A round takes no further segment that would bring it above this many changes. It always takes one segment,
+    /// since a checkpoint stands at the end of a segment. A change takes 56 bytes, and 28 more while they are sorted.
+    pub changes: usize,
+}
+
+/// One round of a fold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Folded {
+    pub finished: Finished,
+    /// Where the new checkpoint stands.
+    pub boundary: Boundary,
+    /// How many of the segments are in it. Those behind them are for the next round, which begins with this
+    /// checkpoint; the bytes at the end do not depend on the number of rounds.
+    pub segments: usize,
+}
+
+/// One change, and where it is in the bytes of its segment: nothing is copied before it is written.
+#[derive(Clone, Copy)]
+struct Change<'s> {
+    space: Space,
+    key: &'s [u8],
+    version: Version,
+    value: Option<&'s [u8]>,
+}
+
+// `FoldLimits::changes` tells what a change costs.
+const _: () = assert!(size_of::<Change<'_>>() == 56);
+
+/// Merges `previous` (none: the log begins with these segments) and closed segments, each of which ends at its
+/// recorded end, into the next checkpoint. The last writer of a key wins, and tombstones drop out.
+///
+/// Where a segment ends, its successor's header records, so it is for the caller to cut the last one there. One that
+/// was cut too early between two batches shows at the next fold, which its successor does not continue.
+///
+/// Nothing goes into the sink before the segments of the round are checked. The previous checkpoint is checked while
+/// it is read, so after an error what went into the sink is worthless.
+pub fn fold<'s>(
+    log: &LogId,
+    previous: Option<&Reader<'_>>,
+    segments: impl IntoIterator<Item = &'s [u8]>,
+    limits: FoldLimits,
+    sink: impl FnMut(&[u8]),
+) -> Result<Folded, Fault> {
+    let mut boundary = match previous {
+        Some(reader) if reader.boundary().log != *log => {
+            return Err(Fault::new(Place::Checkpoint, 0, "a checkpoint of this log", "one of another log"));
+        }
+        Some(reader) => *reader.boundary(),
+        None => Boundary::start(*log),
+    };
+    let (mut changes, mut folded) = (Vec::new(), 0);
+    for (nth, bytes) in segments.into_iter().enumerate() {
+        let before = changes.len();
+        let walk = Walk { log, place: Place::Segment(nth), bytes, committed: limits.committed };
+        let end = walk.collect(&boundary, &mut changes)?;
+        if folded > 0 && changes.len() > limits.changes {
+            changes.truncate(before);
+            break;
+        }
+        (boundary, folded) = (end, nth + 1);
+    }
+    // Stable, so changes of one key stay in the order of the log.
+    changes.sort_by(|a, b| (a.space, a.key).cmp(&(b.space, b.key)));
+    let mut writer = Writer::new(&boundary, sink);
+    merge(previous, &changes, &mut writer)?;
+    Ok(Folded { finished: writer.finish(), boundary, segments: folded })
+}
+
+/// A checkpoint's entries and sorted changes, both ascending.
+fn merge<S: FnMut(&[u8])>(
+    previous: Option<&Reader<'_>>,
+    changes: &[Change<'_>],
+    writer: &mut Writer<S>,
+) -> Result<(), Fault> {
+    let mut changes =
+        changes.chunk_by(|a, b| (a.space, a.key) == (b.space, b.key)).filter_map(<[_]>::last).peekable();
+    if let Some(reader) = previous {
+        let mut cursor = reader.iter().digested();
+        for item in cursor.by_ref() {
+            let item = item?;
+            let place = (item.space, item.key);
+            while let Some(change) = changes.next_if(|change| (change.space, change.key) < place) {
+                change.write(writer);
+            }
+            match changes.next_if(|change| (change.space, change.key) == place) {
+                Some(newer) => newer.write(writer),
+                None => writer.push(&item),
+            }
+        }
+        cursor.check_digest()?;
+    }
+    changes.for_each(|change| change.write(writer));
+    Ok(())
+}
+
+impl Change<'_> {
+    fn write<S: FnMut(&[u8])>(&self, writer: &mut Writer<S>) {
+        let Self { space, key, version, value } = *self;
+        if let Some(value) = value {
+            writer.push(&Item { space, key, version, value });
+        }
+    }
+}
+
+/// The walk over one closed segment.
+struct Walk<'a, 's> {
+    log: &'a LogId,
+    place: Place,
+    bytes: &'s [u8],
+    committed: Index,
+}
+
+impl<'s> Walk<'_, 's> {
+    fn fault(&self, offset: u64, expected: impl Into<String>, observed: impl Into<String>) -> Fault {
+        Fault::new(self.place, offset, expected, observed)
+    }
+
+    /// Adds the segment's changes; returns where it ends.
+    fn collect(&self, start: &Boundary, changes: &mut Vec<Change<'s>>) -> Result<Boundary, Fault> {
+        let header = self.header(start)?;
+        let mut expected = Expected::first(&header);
+        let mut boundary = Boundary { incarnation: expected.incarnation, ..*start };
+        let mut rest = self.bytes.get(FIRST_BATCH as usize..).unwrap_or_default();
+        while !rest.is_empty() {
+            let batch = Batch::read(rest, self.log, &expected, rest.len()).map_err(|why| {
+                let observed = match why {
+                    BatchError::Incomplete(needed) => format!("{} of its {needed} bytes", rest.len()),
+                    BatchError::Invalid(why) => why.to_string(),
+                };
+                let wanted = format!("the batch with index {} up to the recorded end", expected.next.0);
+                self.fault(expected.offset, wanted, observed)
+            })?;
+            let last = batch.header.last_index();
+            if last > self.committed {
+                let wanted = format!("records that are committed, up to {}", self.committed.0);
+                return Err(self.fault(expected.offset, wanted, format!("record {}", last.0)));
+            }
+            for (index, record) in batch.records() {
+                let version = Version { epoch: expected.epoch, index };
+                (boundary.cut, boundary.time_us) = (version, record.time_us);
+                for entry in record.entries() {
+                    let size = entry.value.map_or(0, <[u8]>::len);
+                    if size > MAX_VALUE {
+                        let wanted = format!("values of at most {MAX_VALUE} bytes");
+                        return Err(self.fault(expected.offset, wanted, format!("{size} bytes")));
+                    }
+                    changes.push(Change { space: entry.space, key: entry.key, version, value: entry.value });
+                }
+            }
+            rest = rest.get(batch.header.blocks()..).unwrap_or_default();
+            expected = batch.next();
+        }
+        (boundary.end, boundary.chain) = (expected.offset, expected.chain);
+        Ok(boundary)
+    }
+
+    /// The segment's header, which must name the boundary as its predecessor.
+    fn header(&self, start: &Boundary) -> Result<SegmentHeader, Fault> {
+        let header = SegmentHeader::read(self.bytes, self.log)
+            .map_err(|why| self.fault(0, "the header of a segment of this log", why.to_string()))?;
+        if (self.bytes.len() as u64) < FIRST_BATCH || self.bytes.len() as u64 > header.bytes {
+            let wanted = format!("a header block and no more than {} bytes", header.bytes);
+            return Err(self.fault(0, wanted, format!("{} bytes", self.bytes.len())));
+        }
+        let predecessor = header.predecessor();
+        let next = start.cut.index.0 + 1;
+        for (name, wanted, found) in [
+            ("predecessor's incarnation", start.incarnation.0, predecessor.incarnation.0),
+            ("predecessor's end", start.end, predecessor.end),
+            ("predecessor's chain", start.chain.into(), predecessor.chain.into()),
+            ("first index", next, header.first_index),
+        ] {
+            if wanted != found {
+                return Err(self.fault(0, format!("the {name} {wanted}"), found.to_string()));
+            }
+        }
+        if header.incarnation <= start.incarnation.0 || header.epoch < start.cut.epoch.0 {
+            let wanted =
+                format!("more than {:?} in an epoch from {:?} on", start.incarnation, start.cut.epoch);
+            return Err(self.fault(0, wanted, format!("{} in {}", header.incarnation, header.epoch)));
+        }
+        Ok(header)
+    }
+}
