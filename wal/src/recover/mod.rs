@@ -226,7 +226,7 @@ impl Recovery {
             return Err(Halt::headless(stray.slot, why, offset));
         }
         // A header torn by a crash during a roll is overwritten by the next roll; anything else is left alone.
-        if evidence.unexplained.is_none() && stray.bytes >= self.limits.small_slot_bytes {
+        if evidence.unexplained().is_none() && stray.bytes >= self.limits.small_slot_bytes {
             self.spares.push(Spare { slot: stray.slot, bytes: stray.bytes });
         }
         strays.pop();
@@ -305,7 +305,7 @@ impl Recovery {
             return Ok(());
         }
         let tail = verdict::verdict(&broken, &evidence)?;
-        self.report.end = Some(End { leftover: evidence.unexplained, ..end(&walk, tail) });
+        self.report.end = Some(End { leftover: evidence.unexplained(), ..end(&walk, tail) });
         self.settle(Some(walk), out)
     }
 
