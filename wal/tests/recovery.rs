@@ -105,6 +105,27 @@ fn a_lost_segment_header_over_batches_halts() {
     }
 }
 
+/// The header of a new segment was written to another slot, and the batches after it to their own: the chain looks
+/// whole, and ends with an empty segment.
+#[test]
+fn a_misdirected_segment_header_does_not_hide_the_batches_it_belongs_to() {
+    let mut disk = five();
+    let mut log = disk.open();
+    for n in 6..9 {
+        disk.commit(&mut log, &[n]);
+    }
+    let current = disk.slots().iter().map(|(slot, _)| slot.0).filter(|n| disk.clone().slot(*n)[0] != 0).max();
+    let current = current.unwrap();
+    let elsewhere = disk.slots().last().unwrap().0.0;
+    assert!(current != elsewhere && !batches(disk.slot(current)).is_empty());
+    let header = disk.slot(current)[..BLOCK].to_vec();
+    disk.slot(elsewhere)[..BLOCK].copy_from_slice(&header);
+    disk.slot(current)[..BLOCK].fill(0);
+    let (_, log, report) = disk.recover();
+    assert!(log.is_none(), "{report}");
+    assert_eq!(report.halt.unwrap().rule, "R2");
+}
+
 /// R2 line 5. Nothing was ever written behind the end.
 #[test]
 fn zeros_behind_the_end_make_a_certain_tail() {

@@ -158,8 +158,10 @@ impl Recovery {
                 self.next_header(n + 1, out)
             }
             Phase::Stray { strays, at, mut evidence } => {
-                let newest = self.segments.last().map_or(0, |s| s.header.incarnation);
-                evidence.look(bytes, at, &self.id, Incarnation(newest + 1));
+                // A slot's batches lie under the header of their segment. Those of any segment in the chain that
+                // lie in a slot without one were written under a header that is gone, or went elsewhere.
+                let oldest = self.segments.first().map_or(1, |s| s.header.incarnation);
+                evidence.look(bytes, at, &self.id, Incarnation(oldest));
                 self.next_stray(strays, at + self.asked as u64, evidence, out)
             }
             Phase::Walk(n, walk) => self.walk(n, walk, bytes, out, sink),
