@@ -188,6 +188,33 @@ fn a_cut_is_recorded_first_and_what_it_removed_stays_removed() {
     assert!(report.end.unwrap().finished_cut);
 }
 
+/// R3, twice. A cut, then a segment whose header is visible but not yet durable when the process dies. The recovery
+/// that sees the header dies too, with the power, before it wrote the header again: the cut must still be known.
+#[test]
+fn a_cut_is_remembered_until_the_segment_that_names_it_is_durable() {
+    let mut disk = five();
+    let whole = disk.slot(0).clone();
+    let (last, ..) = *batches(&whole).last().unwrap();
+    disk.slot(0)[last + 140] ^= 1;
+    let (_, log, _) = disk.recover();
+    let (mut log, mut ios) = (log.unwrap(), Vec::new());
+    append(&mut log, b"never durable").unwrap();
+    log.pump(0, &mut ios);
+    let place = ios.iter().find_map(|io| match io {
+        seawall_wal::Io::Write { file, offset: 0, .. } => Some(*file),
+        _ => None,
+    });
+    let place = place.expect("the header of the new segment");
+    for io in ios {
+        disk.execute(io);
+    }
+    disk.recover(); // writes its metadata, sees the header
+    disk.files.get_mut(&place).unwrap().fill(0); // which the power cut takes away
+    *disk.slot(0) = whole;
+    let (seen, _, report) = disk.recover();
+    assert_eq!(seen.len(), 4, "{report}");
+}
+
 /// Readable is not durable: the last batch may stand in a volatile cache only, so it is written again before any
 /// position is reported. Batches that a later one proves durable are left alone.
 #[test]

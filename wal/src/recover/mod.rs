@@ -322,7 +322,8 @@ impl Recovery {
                 next: walk.expected.next,
                 uncertain: end.tail == Tail::Uncertain,
             }),
-            _ => None,
+            // The segment that names the end of the one that was cut may not be durable yet.
+            _ => self.meta.cut,
         };
         self.chain = walk.as_ref().map_or(0, |walk| walk.expected.chain);
         let (sequence, start) = (self.meta.sequence + 1, self.meta.start + 1);
