@@ -148,13 +148,19 @@ impl BatchHeader {
 
     /// Valid by itself: of this log, whole, and standing where it says. Its payload is not looked at.
     pub fn read(bytes: &[u8], log: &LogId, offset: u64) -> Result<Self, NotValid> {
+        let header = Self::read_anywhere(bytes, log)?;
+        if header.offset != offset {
+            return Err(NotValid::Field("own offset"));
+        }
+        Ok(header)
+    }
+
+    /// Of this log and whole, wherever it was found.
+    pub fn read_anywhere(bytes: &[u8], log: &LogId) -> Result<Self, NotValid> {
         let header: Self = cast(bytes)?;
         check(header.magic == BATCH_MAGIC, checksum(&header) == header.header_crc, header.version)?;
         if header.lineage != log.lineage || header.shard != log.shard {
             return Err(NotValid::OtherLog);
-        }
-        if header.offset != offset {
-            return Err(NotValid::Field("own offset"));
         }
         Ok(header)
     }

@@ -105,6 +105,27 @@ fn a_lost_segment_header_over_batches_halts() {
     }
 }
 
+/// The header of a new segment was written to another slot, and the batches after it to their own: the chain looks
+/// whole, and ends with an empty segment.
+#[test]
+fn a_misdirected_segment_header_does_not_hide_the_batches_it_belongs_to() {
+    let mut disk = five();
+    let mut log = disk.open();
+    for n in 6..9 {
+        disk.commit(&mut log, &[n]);
+    }
+    let current = disk.slots().iter().map(|(slot, _)| slot.0).filter(|n| disk.clone().slot(*n)[0] != 0).max();
+    let current = current.unwrap();
+    let elsewhere = disk.slots().last().unwrap().0.0;
+    assert!(current != elsewhere && !batches(disk.slot(current)).is_empty());
+    let header = disk.slot(current)[..BLOCK].to_vec();
+    disk.slot(elsewhere)[..BLOCK].copy_from_slice(&header);
+    disk.slot(current)[..BLOCK].fill(0);
+    let (_, log, report) = disk.recover();
+    assert!(log.is_none(), "{report}");
+    assert_eq!(report.halt.unwrap().rule, "R2");
+}
+
 /// R2 line 5. Nothing was ever written behind the end.
 #[test]
 fn zeros_behind_the_end_make_a_certain_tail() {
@@ -192,6 +213,33 @@ fn a_cut_is_recorded_first_and_what_it_removed_stays_removed() {
     let (seen, _, report) = disk.recover();
     assert_eq!(seen.len(), 4, "{report}");
     assert!(report.end.unwrap().finished_cut);
+}
+
+/// R3, twice. A cut, then a segment whose header is visible but not yet durable when the process dies. The recovery
+/// that sees the header dies too, with the power, before it wrote the header again: the cut must still be known.
+#[test]
+fn a_cut_is_remembered_until_the_segment_that_names_it_is_durable() {
+    let mut disk = five();
+    let whole = disk.slot(0).clone();
+    let (last, ..) = *batches(&whole).last().unwrap();
+    disk.slot(0)[last + 140] ^= 1;
+    let (_, log, _) = disk.recover();
+    let (mut log, mut ios) = (log.unwrap(), Vec::new());
+    append(&mut log, b"never durable").unwrap();
+    log.pump(0, &mut ios);
+    let place = ios.iter().find_map(|io| match io {
+        seawall_wal::Io::Write { file, offset: 0, .. } => Some(*file),
+        _ => None,
+    });
+    let place = place.expect("the header of the new segment");
+    for io in ios {
+        disk.execute(io);
+    }
+    disk.recover(); // writes its metadata, sees the header
+    disk.files.get_mut(&place).unwrap().fill(0); // which the power cut takes away
+    *disk.slot(0) = whole;
+    let (seen, _, report) = disk.recover();
+    assert_eq!(seen.len(), 4, "{report}");
 }
 
 /// Readable is not durable: the last batch may stand in a volatile cache only, so it is written again before any

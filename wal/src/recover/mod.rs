@@ -158,8 +158,10 @@ impl Recovery {
                 self.next_header(n + 1, out)
             }
             Phase::Stray { strays, at, mut evidence } => {
-                let newest = self.segments.last().map_or(0, |s| s.header.incarnation);
-                evidence.look(bytes, at, &self.id, Incarnation(newest + 1));
+                // A slot's batches lie under the header of their segment. Those of any segment in the chain that
+                // lie in a slot without one were written under a header that is gone, or went elsewhere.
+                let oldest = self.segments.first().map_or(1, |s| s.header.incarnation);
+                evidence.look(bytes, at, &self.id, Incarnation(oldest));
                 self.next_stray(strays, at + self.asked as u64, evidence, out)
             }
             Phase::Walk(n, walk) => self.walk(n, walk, bytes, out, sink),
@@ -226,7 +228,7 @@ impl Recovery {
             return Err(Halt::headless(stray.slot, why, offset));
         }
         // A header torn by a crash during a roll is overwritten by the next roll; anything else is left alone.
-        if evidence.unexplained.is_none() && stray.bytes >= self.limits.small_slot_bytes {
+        if evidence.unexplained().is_none() && stray.bytes >= self.limits.small_slot_bytes {
             self.spares.push(Spare { slot: stray.slot, bytes: stray.bytes });
         }
         strays.pop();
@@ -305,7 +307,7 @@ impl Recovery {
             return Ok(());
         }
         let tail = verdict::verdict(&broken, &evidence)?;
-        self.report.end = Some(End { leftover: evidence.unexplained, ..end(&walk, tail) });
+        self.report.end = Some(End { leftover: evidence.unexplained(), ..end(&walk, tail) });
         self.settle(Some(walk), out)
     }
 
@@ -320,7 +322,8 @@ impl Recovery {
                 next: walk.expected.next,
                 uncertain: end.tail == Tail::Uncertain,
             }),
-            _ => None,
+            // The segment that names the end of the one that was cut may not be durable yet.
+            _ => self.meta.cut,
         };
         self.chain = walk.as_ref().map_or(0, |walk| walk.expected.chain);
         let (sequence, start) = (self.meta.sequence + 1, self.meta.start + 1);

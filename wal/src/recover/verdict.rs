@@ -4,7 +4,7 @@
 //! |-------------------------------------------------------------------------------------|------------------|
 //! | a read error                                                                        | halt (`Recovery`) |
 //! | the segment has a successor: its header was issued when all before it was durable   | halt             |
-//! | a self-valid batch of the same incarnation with `flushed_through >= n`              | halt             |
+//! | a whole header of the same incarnation with `flushed_through >= n`                  | halt             |
 //! | a slot without a header holds a self-valid batch that the chain lacks               | halt (`Recovery`) |
 //! | only zeros, or batches of earlier incarnations                                      | cut, certain     |
 //! | anything else                                                                       | cut, uncertain   |
@@ -39,5 +39,5 @@ pub fn verdict(at: &Break, evidence: &Evidence) -> Result<Tail, Halt> {
     {
         return Err(Halt::flushed_but_gone(at, through, place));
     }
-    Ok(if evidence.unexplained.is_none() { Tail::Certain } else { Tail::Uncertain })
+    Ok(if evidence.unexplained().is_none() { Tail::Certain } else { Tail::Uncertain })
 }

@@ -80,7 +80,10 @@ impl Disk {
 
     /// Runs recovery to its end; what it replayed, and the log unless it halted.
     pub fn recover(&mut self) -> (Vec<Seen>, Option<Log>, Report) {
-        let limits = LogLimits::test_min();
+        self.recover_with(LogLimits::test_min())
+    }
+
+    pub fn recover_with(&mut self, limits: LogLimits) -> (Vec<Seen>, Option<Log>, Report) {
         let mut recovery = Recovery::new(LOG, limits, self.slots(), limits.buffers());
         let (mut ios, mut seen) = (Vec::new(), Vec::new());
         recovery.start(&mut ios);
@@ -100,7 +103,11 @@ impl Disk {
     }
 
     pub fn open(&mut self) -> Log {
-        let (_, log, report) = self.recover();
+        self.open_with(LogLimits::test_min())
+    }
+
+    pub fn open_with(&mut self, limits: LogLimits) -> Log {
+        let (_, log, report) = self.recover_with(limits);
         let mut log = log.unwrap_or_else(|| panic!("{report}"));
         self.settle(&mut log);
         log

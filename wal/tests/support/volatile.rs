@@ -1,0 +1,150 @@
+//! A disk whose writes are accepted first and durable only after their own flush.
+//!
+//! The fault model: a crash of the *process* leaves everything visible, and what was not flushed stays volatile. A
+//! crash of the *power* keeps what was flushed; of each write that was not, sectors of 512 bytes survive by a
+//! pattern. A flush makes its own write durable and no other one. A slot has its name when its preparation ended.
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use seawall_wal::{Done, FileId, Io, SlotId, meta};
+
+use crate::support::LOG;
+
+const SECTOR: usize = 512;
+
+/// Cheap to clone: files are copied when they change.
+#[derive(Clone)]
+pub struct Volatile {
+    files: BTreeMap<FileId, File>,
+    pending: Vec<Pending>,
+}
+
+#[derive(Clone)]
+struct File {
+    durable: Rc<Vec<u8>>,
+    visible: Rc<Vec<u8>>,
+}
+
+#[derive(Clone)]
+struct Pending {
+    file: FileId,
+    offset: usize,
+    bytes: Rc<Vec<u8>>,
+}
+
+/// What is left of one write that was not flushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    Nothing,
+    All,
+    FirstHalf,
+    SecondHalf,
+    Even,
+    Odd,
+}
+
+#[derive(Clone, Debug)]
+pub enum Crash {
+    Process,
+    /// One pattern for each write under way, in the order of their acceptance; repeated when it is too short.
+    Power(Vec<Left>),
+}
+
+impl Left {
+    fn keeps(self, sector: usize, of: usize) -> bool {
+        match self {
+            Left::Nothing => false,
+            Left::All => true,
+            Left::FirstHalf => sector < of / 2,
+            Left::SecondHalf => sector >= of / 2,
+            Left::Even => sector.is_multiple_of(2),
+            Left::Odd => !sector.is_multiple_of(2),
+        }
+    }
+}
+
+impl Volatile {
+    pub fn new() -> Self {
+        let bytes = Rc::new(meta::format(&LOG));
+        let meta = File { durable: Rc::clone(&bytes), visible: bytes };
+        Self { files: BTreeMap::from([(FileId::Meta, meta)]), pending: Vec::new() }
+    }
+
+    pub fn slots(&self) -> Vec<(SlotId, u64)> {
+        let slot = |(id, file): (&FileId, &File)| match id {
+            FileId::Slot(slot) => Some((*slot, file.visible.len() as u64)),
+            FileId::Meta => None,
+        };
+        self.files.iter().filter_map(slot).collect()
+    }
+
+    /// Writes that a power cut could still take away.
+    pub fn at_risk(&self) -> usize {
+        self.pending.len()
+    }
+
+    pub fn accept(&mut self, io: &Io) {
+        let Io::Write { file, offset, buf, at, len, .. } = io else { return };
+        let (bytes, offset) = (buf.bytes()[*at..*at + *len].to_vec(), usize::try_from(*offset).unwrap());
+        let target = self.files.get_mut(file).expect("the file exists before it is written");
+        Rc::make_mut(&mut target.visible)[offset..offset + len].copy_from_slice(&bytes);
+        self.pending.push(Pending { file: *file, offset, bytes: Rc::new(bytes) });
+    }
+
+    /// Ends an operation: a write is durable, a slot is there, a read has its bytes.
+    pub fn finish(&mut self, io: Io) -> Done {
+        match io {
+            Io::Write { id, file, offset, buf, len, .. } => {
+                let offset = usize::try_from(offset).unwrap();
+                let own = |p: &Pending| p.file == file && p.offset == offset && p.bytes.len() == len;
+                let nth = self.pending.iter().rposition(own).expect("it was accepted");
+                let done = self.pending.remove(nth);
+                // Older writes of the same place are overwritten in the cache, and cannot come after this one.
+                let inside = |p: &Pending| {
+                    p.file == file && p.offset >= offset && p.offset + p.bytes.len() <= offset + len
+                };
+                let mut seen = 0;
+                self.pending.retain(|p| {
+                    seen += 1;
+                    seen > nth || !inside(p)
+                });
+                let target = self.files.get_mut(&file).unwrap();
+                Rc::make_mut(&mut target.durable)[offset..offset + len].copy_from_slice(&done.bytes);
+                Done { id, result: Ok(len), buf: Some(buf) }
+            }
+            Io::Read { id, file, offset, mut buf, len } => {
+                let at = usize::try_from(offset).unwrap();
+                buf.bytes_mut()[..len].copy_from_slice(&self.files[&file].visible[at..at + len]);
+                Done { id, result: Ok(len), buf: Some(buf) }
+            }
+            Io::Prepare { id, slot, bytes } => {
+                let zeros = Rc::new(vec![0; usize::try_from(bytes).unwrap()]);
+                let file = File { durable: Rc::clone(&zeros), visible: zeros };
+                self.files.insert(FileId::Slot(slot), file);
+                Done { id, result: Ok(0), buf: None }
+            }
+        }
+    }
+
+    /// The disk as the next start finds it.
+    pub fn after(&self, crash: &Crash) -> Self {
+        let mut disk = self.clone();
+        let Crash::Power(patterns) = crash else { return disk };
+        for (n, write) in std::mem::take(&mut disk.pending).into_iter().enumerate() {
+            let pattern = patterns[n % patterns.len()];
+            let target = disk.files.get_mut(&write.file).unwrap();
+            let sectors = write.bytes.len() / SECTOR;
+            for sector in (0..sectors).filter(|s| pattern.keeps(*s, sectors)) {
+                let (from, to) = (sector * SECTOR, write.offset + sector * SECTOR);
+                Rc::make_mut(&mut target.durable)[to..to + SECTOR]
+                    .copy_from_slice(&write.bytes[from..from + SECTOR]);
+            }
+        }
+        for file in disk.files.values_mut() {
+            file.visible = Rc::clone(&file.durable);
+        }
+        disk
+    }
+}
