@@ -11,6 +11,7 @@
 pub mod batch;
 pub mod buffer;
 pub mod format;
+pub mod fuzz;
 pub mod io;
 mod limits;
 mod log;
