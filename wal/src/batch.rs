@@ -144,6 +144,11 @@ impl<'a> Batch<'a> {
         if header.records == 0 || header.blocks() > max {
             return field("length");
         }
+        // Whoever made its checksum right may have written anything: no sum below overflows.
+        let behind = header.first_index.checked_add(u64::from(header.records));
+        if behind.is_none() || header.offset.checked_add(header.blocks() as u64).is_none() {
+            return field("place");
+        }
         let end = BATCH_HEADER + header.length as usize;
         let Some(payload) = bytes.get(BATCH_HEADER..end) else {
             return Err(BatchError::Incomplete(header.blocks()));

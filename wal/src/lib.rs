@@ -12,6 +12,7 @@ pub mod batch;
 pub mod buffer;
 pub mod checkpoint;
 pub mod format;
+pub mod fuzz;
 pub mod io;
 mod limits;
 mod log;

@@ -304,6 +304,25 @@ fn bytes_of_another_log_or_version_are_named_and_never_an_empty_slot() {
     assert!(stranger(|h| h.version = 9).contains("format version 9"));
 }
 
+/// A whole header may still say nonsense: an end before the first batch once made the walk count below zero.
+#[test]
+fn a_recorded_end_outside_the_batches_of_a_segment_halts() {
+    use seawall_wal::format::SegmentHeader;
+    for end in [0, BLOCK as u64 - 1, 5000, u64::MAX] {
+        let mut disk = five();
+        let mut log = disk.open();
+        disk.commit(&mut log, b"six");
+        let newest = disk.slots().into_iter().map(|(slot, _)| slot.0);
+        let newest = newest.filter(|n| disk.clone().slot(*n)[0] != 0).max().unwrap();
+        let mut header: SegmentHeader = bytemuck::pod_read_unaligned(&disk.slot(newest)[..SEGMENT_HEADER]);
+        header.pred_end = end;
+        disk.slot(newest)[..SEGMENT_HEADER].copy_from_slice(bytemuck::bytes_of(&header.seal()));
+        let (_, log, report) = disk.recover();
+        assert!(log.is_none());
+        assert_eq!(report.halt.unwrap().rule, "R1");
+    }
+}
+
 /// A missing segment file in the middle of the chain.
 #[test]
 fn a_gap_in_the_chain_halts() {

@@ -1,6 +1,6 @@
 //! Which slots are the log: the chain of segments, found by their headers.
 
-use crate::format::{Incarnation, LogId, NotValid, SegmentHeader};
+use crate::format::{FIRST_BATCH, Incarnation, LogId, NotValid, SegmentHeader};
 use crate::recover::report::Halt;
 use crate::{BLOCK, SlotId};
 
@@ -47,7 +47,8 @@ pub fn link(found: &[Found]) -> Result<(Vec<Segment>, Vec<Found>), Halt> {
                 Incarnation(older.header.incarnation),
             ));
         }
-        if named.end > older.header.bytes || !named.end.is_multiple_of(BLOCK as u64) {
+        if !(FIRST_BATCH..=older.header.bytes).contains(&named.end) || !named.end.is_multiple_of(BLOCK as u64)
+        {
             return Err(Halt::broken_end(newer.slot, named.end, older.header.bytes));
         }
     }

@@ -1,0 +1,65 @@
+//! One door for each decoder, for bytes that anybody may have written: it returns, whatever they are. A fuzzer walks
+//! through these, and the tests do so with bytes made from golden ones.
+
+use crate::batch::{Batch, Expected};
+use crate::format::{BATCH_HEADER, BatchHeader, Incarnation, LogId, SEGMENT_HEADER, SegmentHeader, checksum};
+use crate::{Epoch, Index, meta, record};
+
+/// Whose log the bytes are said to be: the golden bytes' one.
+pub const LOG: LogId = LogId { lineage: *b"0123456789abcdef", shard: 7 };
+
+/// The header of a segment; as it stands, and with its checksum made right, so that the rest is reached too.
+pub fn segment(bytes: &[u8]) {
+    let _ = SegmentHeader::read(bytes, &LOG);
+    let Some(front) = bytes.get(..SEGMENT_HEADER) else { return };
+    let header = bytemuck::pod_read_unaligned::<SegmentHeader>(front).seal();
+    if let Ok(header) = SegmentHeader::read(bytemuck::bytes_of(&header), &LOG) {
+        let _ = (Expected::first(&header), header.predecessor());
+    }
+}
+
+/// A batch where it says that it stands, with all its records; as it is, and with its checksums made right.
+pub fn batch(bytes: &[u8]) {
+    walk(bytes);
+    let Some(front) = bytes.get(..BATCH_HEADER) else { return };
+    let mut header: BatchHeader = bytemuck::pod_read_unaligned(front);
+    (header.lineage, header.shard) = (LOG.lineage, LOG.shard);
+    let end = BATCH_HEADER.saturating_add(header.length as usize).min(bytes.len());
+    header.length = u32::try_from(end - BATCH_HEADER).unwrap_or(0);
+    header.payload_crc = crc32c::crc32c(&bytes[BATCH_HEADER..end]);
+    let header = header.seal();
+    let mut sealed = bytes.to_vec();
+    sealed[..BATCH_HEADER].copy_from_slice(bytemuck::bytes_of(&header));
+    debug_assert_eq!(checksum(&header), header.header_crc);
+    walk(&sealed);
+}
+
+fn walk(bytes: &[u8]) {
+    let Ok(header) = BatchHeader::read_anywhere(bytes, &LOG) else { return };
+    let expected = Expected {
+        incarnation: Incarnation(header.incarnation),
+        offset: header.offset,
+        epoch: Epoch(header.epoch),
+        next: Index(header.first_index),
+        chain: header.chain,
+    };
+    if let Ok(batch) = Batch::read(bytes, &LOG, &expected, usize::MAX) {
+        let _ = batch.records().fold(0, |sum, (_, record)| sum + record.entries().count());
+        let _ = (batch.next(), batch.header.last_index());
+    }
+}
+
+/// Records one after the other.
+pub fn record(bytes: &[u8]) {
+    let mut rest = bytes;
+    while let Some((record, behind)) = record::split(rest) {
+        let _ = record.entries().count();
+        rest = behind;
+    }
+}
+
+/// Both copies of the metadata.
+pub fn metadata(bytes: &[u8]) {
+    let _ = meta::read(bytes, &LOG);
+    let _ = meta::Meta::decode(bytes, &LOG).map(|meta| meta.encode(&LOG));
+}

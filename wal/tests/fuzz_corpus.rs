@@ -1,0 +1,87 @@
+//! The fuzzer's doors, with bytes made from the golden ones: no decoder panics, whatever it reads.
+
+use seawall_wal::fuzz;
+
+/// The golden bytes of the format's document.
+fn golden(name: &str) -> Vec<u8> {
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/log-format.md");
+    #[allow(clippy::disallowed_methods, reason = "the seeds are in the document")]
+    let text = std::fs::read_to_string(document).expect("the format's document");
+    let block = text.split(&format!("golden: {name}\n")).nth(1).expect("a golden block of this name");
+    let block = block.split("```").next().expect("an end of the block");
+    let digits: Vec<u8> = block.chars().filter_map(|c| c.to_digit(16)).map(|d| d as u8).collect();
+    digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+}
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % end as u64).unwrap()
+    }
+}
+
+const RUNS: usize = 100_000;
+
+/// A few bytes changed, to anything or to an extreme; now and then a piece is cut out, doubled or cut off.
+fn mutate(seed: &[u8], door: fn(&[u8])) {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut bytes = Vec::new();
+    door(seed);
+    for _ in 0..RUNS {
+        bytes.clear();
+        bytes.extend_from_slice(seed);
+        for _ in 0..=random.below(6) {
+            let at = random.below(bytes.len());
+            match random.below(8) {
+                0 => bytes.truncate(at + 1),
+                1 => bytes.extend_from_within(at..),
+                2 => drop(bytes.drain(at / 2..at)),
+                3 | 4 => {
+                    let byte = [0, 1, 0x7f, 0x80, 0xff][random.below(5)];
+                    let end = bytes.len().min(at + 1 + random.below(8));
+                    bytes[at..end].fill(byte);
+                }
+                _ => bytes[at] = random.next() as u8,
+            }
+        }
+        door(&bytes);
+    }
+}
+
+#[test]
+fn segment_headers() {
+    mutate(&golden("segment header"), fuzz::segment);
+}
+
+#[test]
+fn batches() {
+    mutate(&golden("batch"), fuzz::batch);
+}
+
+#[test]
+fn records() {
+    mutate(&golden("batch")[128..], fuzz::record);
+}
+
+#[test]
+fn metadata() {
+    mutate(&golden("metadata"), fuzz::metadata);
+}
+
+/// The highest index there can be, and records behind it.
+#[test]
+fn a_batch_whose_indices_overflow() {
+    let mut bytes = golden("batch");
+    bytes[48..56].fill(0xff);
+    fuzz::batch(&bytes);
+    bytes[32..40].fill(0xff);
+    fuzz::batch(&bytes);
+}
