@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::{fs, os::unix::fs::FileExt};
 
 use driver_support::Scratch;
-use seawall::{Client, Commit, Row, Value, row};
+use seawall::{Client, Commit, Outcome, Row, Value, row};
 use serde_json::Value as Json;
 
 const BLOCK: u64 = 4096;
@@ -37,7 +37,8 @@ impl Node {
         let mut client = Client::connect(self.listen.clone()).unwrap();
         for n in from..to {
             let fields = Row::new().with("state", "held").with("n", Value::Int(n.into()));
-            client.commit(&Commit::new("HP-2026").put(&row("cabin", n), fields)).unwrap();
+            let outcome = client.commit(&Commit::new("HP-2026").put(&row("cabin", n), fields)).unwrap();
+            assert!(matches!(outcome, Outcome::Committed(_)));
         }
     }
 }
