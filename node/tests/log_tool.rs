@@ -163,7 +163,10 @@ fn damage_is_named_with_its_place_and_the_node_agrees() {
     }
     let (code, out, err) = log("dump", &data, &[]);
     assert!(code == Some(1) && err.contains("R2") && out.lines().count() >= 1, "{out}{err}");
-    drop(Node::start(&data));
+    let node = Node::start(&data);
+    let (code, verified) = object("verify", &data);
+    assert_eq!((code, &verified["written_by"]), (Some(1), &node.process.id().into()), "damage stays");
+    drop(node);
     let report = fs::read_to_string(shard.join("recovery-report.json")).unwrap();
     let report: Json = serde_json::from_str(&report).unwrap();
     let (_, verified) = object("verify", &data);
@@ -239,4 +242,29 @@ fn a_live_log_is_never_called_damaged() {
     let (code, out, _) = log("inspect", &data, &[]);
     assert!(code == Some(0) && out.contains("is writing it"), "{out}");
     node.put(1500, 1501);
+}
+
+/// Batches that reach over the ends of the windows that are read at once.
+#[test]
+fn large_batches_are_read_whole() {
+    let scratch = Scratch::new("log-large");
+    let data = scratch.path().join("data");
+    let node = Node::start(&data);
+    let mut client = Client::connect(node.listen.clone()).unwrap();
+    for _ in 0..3 {
+        let mut commit = Commit::new("HP-2026");
+        for n in 0..16i64 {
+            commit = commit.put(&row("cabin", n), Row::new().with("bytes", vec![7u8; 60_000]));
+        }
+        assert!(matches!(client.commit(&commit).unwrap(), Outcome::Committed(_)));
+    }
+    drop(node);
+    let (code, stats) = object("stats", &data);
+    assert!(code == Some(0) && stats["logs"][0]["payload_bytes"].as_u64() > Some(2_800_000), "{stats}");
+    let (_, out, _) = log("dump", &data, &["--json"]);
+    let entries = |line| serde_json::from_str::<Json>(line).unwrap()["entries"].as_array().unwrap().len();
+    assert_eq!(
+        out.lines().filter(|line| line.contains("\"data\"")).map(entries).collect::<Vec<_>>(),
+        [16; 3]
+    );
 }

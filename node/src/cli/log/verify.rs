@@ -18,7 +18,7 @@ pub(super) fn run(place: &Place) -> Result<Exit, Failed> {
         )
     };
     let people = || parts.iter().map(line).collect::<Vec<_>>().join("\n");
-    place.say(people, || document(place, &target, &parts, |part| verdict(part)));
+    place.say(people, || document(place, &target, &parts, verdict));
     Ok(judged(&parts))
 }
 
