@@ -117,12 +117,22 @@ impl SegmentHeader {
     }
 
     pub fn read(bytes: &[u8], log: &LogId) -> Result<Self, NotValid> {
-        let header: Self = cast(bytes)?;
-        check(header.magic == SEGMENT_MAGIC, checksum(&header) == header.header_crc, header.version)?;
+        let header = Self::peek(bytes)?;
         if header.lineage != log.lineage || header.shard != log.shard {
             return Err(NotValid::OtherLog);
         }
         Ok(header)
+    }
+
+    /// An intact header, whoever's it is; [`SegmentHeader::log`] says whose.
+    pub fn peek(bytes: &[u8]) -> Result<Self, NotValid> {
+        let header: Self = cast(bytes)?;
+        check(header.magic == SEGMENT_MAGIC, checksum(&header) == header.header_crc, header.version)?;
+        Ok(header)
+    }
+
+    pub fn log(&self) -> LogId {
+        LogId { lineage: self.lineage, shard: self.shard }
     }
 
     pub fn predecessor(&self) -> Predecessor {

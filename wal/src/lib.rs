@@ -5,7 +5,8 @@
 //! handing out an [`Io`] and learns the result from a [`Done`].
 //!
 //! The way of the data: [`mod@record`] -> [`batch`] -> [`Log`] -> [`Io::Write`]; and back at a start:
-//! [`Io::Read`] -> [`Recovery`] -> records and a [`recover::Report`] -> [`Log`].
+//! [`Io::Read`] -> [`Recovery`] -> records and a [`recover::Report`] -> [`Log`]. A [`Scan`] is the same way, ended
+//! before anything is written.
 #![forbid(unsafe_code)]
 
 pub mod batch;
@@ -19,6 +20,7 @@ mod log;
 pub mod meta;
 pub mod record;
 pub mod recover;
+pub mod scan;
 mod segments;
 
 pub use buffer::{BLOCK, Buffer};
@@ -28,6 +30,7 @@ pub use limits::LogLimits;
 pub use log::{Cause, Failure, Log, LogStats, NoRoom};
 pub use record::{Entry, Kind, Record, Space};
 pub use recover::{Progress, Recovery, Replayed};
+pub use scan::Scan;
 
 /// The contiguous number of a record in a shard's log; the first record is 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

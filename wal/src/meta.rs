@@ -84,6 +84,13 @@ pub fn read(bytes: &[u8], log: &LogId) -> Result<Meta, [NotValid; 2]> {
     }
 }
 
+/// Whose log one copy says it is.
+pub fn peek(copy: &[u8]) -> Result<LogId, NotValid> {
+    let block: Block = format::cast(copy)?;
+    format::check(block.magic == MAGIC, format::checksum(&block) == block.crc, block.version)?;
+    Ok(LogId { lineage: block.lineage, shard: block.shard })
+}
+
 impl Meta {
     /// Where the copy with this sequence number belongs: never over the current one.
     pub fn offset(&self) -> u64 {

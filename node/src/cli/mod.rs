@@ -10,6 +10,7 @@
 mod connect;
 mod dev;
 mod get;
+mod log;
 mod put;
 
 use std::fmt;
@@ -31,6 +32,7 @@ enum Verb {
     Dev(dev::Dev),
     Put(put::Put),
     Get(get::Get),
+    Log(log::Log),
 }
 
 /// How a verb ended, for scripts. Most usage errors are clap's, which exits with 2 as well.
@@ -50,6 +52,7 @@ pub fn main() -> ExitCode {
         Verb::Dev(dev) => dev.run(),
         Verb::Put(put) => put.run(),
         Verb::Get(get) => get.run(),
+        Verb::Log(log) => log.run(),
     };
     match ended {
         Exit::Done => ExitCode::SUCCESS,

@@ -31,6 +31,13 @@ impl Found {
     }
 }
 
+/// An end that cannot be the older one's, in the newer one's header.
+pub fn bad_end(older: &Segment, newer: &Segment) -> Option<Halt> {
+    let end = newer.header.predecessor().end;
+    let bad = !(FIRST_BATCH..=older.header.bytes).contains(&end) || !end.is_multiple_of(BLOCK as u64);
+    bad.then(|| Halt::broken_end(newer.slot, end, older.header.bytes))
+}
+
 /// Oldest segment first, then the slots that belong to no segment. The newest header leads; each names the one
 /// before it; the first names none.
 pub fn link(found: &[Found]) -> Result<(Vec<Segment>, Vec<Found>), Halt> {
@@ -47,9 +54,8 @@ pub fn link(found: &[Found]) -> Result<(Vec<Segment>, Vec<Found>), Halt> {
                 Incarnation(older.header.incarnation),
             ));
         }
-        if !(FIRST_BATCH..=older.header.bytes).contains(&named.end) || !named.end.is_multiple_of(BLOCK as u64)
-        {
-            return Err(Halt::broken_end(newer.slot, named.end, older.header.bytes));
+        if let Some(halt) = bad_end(older, newer) {
+            return Err(halt);
         }
     }
     if let Some(first) = segments.first()

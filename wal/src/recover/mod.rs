@@ -12,7 +12,7 @@ mod report;
 mod verdict;
 mod walk;
 
-use chain::{Found, Segment};
+pub use chain::{Found, Segment};
 use evidence::Evidence;
 pub use report::{End, Halt, Report};
 use verdict::Break;
@@ -122,6 +122,43 @@ impl Recovery {
 
     pub fn start(&mut self, out: &mut Vec<Io>) {
         self.read(FileId::Meta, 0, META_BYTES, out);
+    }
+
+    /// Begins behind the headers: `segments` is a segment, and its successor if it has one.
+    pub(crate) fn start_at(
+        &mut self,
+        segments: Vec<Segment>,
+        meta: Meta,
+        out: &mut Vec<Io>,
+    ) -> Result<(), Halt> {
+        if let [segment, successor] = segments[..]
+            && let Some(end) = chain::bad_end(&segment, &successor)
+        {
+            return Err(end);
+        }
+        (self.meta, self.segments) = (meta, segments);
+        self.report.segments = 1;
+        self.next_segment(0, out)
+    }
+
+    /// What was found so far.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// The chain, oldest segment first; empty until all headers were read.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// The slots whose headers were read.
+    pub fn found(&self) -> &[Found] {
+        &self.found
+    }
+
+    /// The slots that hold nothing.
+    pub fn spares(&self) -> &[Spare] {
+        &self.spares
     }
 
     pub fn done(&mut self, done: Done, out: &mut Vec<Io>, sink: Sink<'_>) -> Progress {

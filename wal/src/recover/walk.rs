@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 
 use crate::batch::{Batch, BatchError, Expected};
-use crate::format::{FIRST_BATCH, LogId, NotValid};
+use crate::format::{BatchHeader, FIRST_BATCH, LogId, NotValid};
 use crate::record::Record;
 use crate::recover::chain::Segment;
 use crate::recover::report::{Halt, Report};
 use crate::recover::verdict::Break;
-use crate::{Epoch, Index};
+use crate::{Epoch, Index, SlotId};
 
 /// A record of the recovered log, in order.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +16,9 @@ pub struct Replayed<'a> {
     pub epoch: Epoch,
     pub index: Index,
     pub record: Record<'a>,
+    /// Where it stands: the slot, and the header of its batch.
+    pub slot: SlotId,
+    pub batch: BatchHeader,
 }
 
 /// One segment on the walk.
@@ -81,8 +84,9 @@ impl Walk {
     }
 
     fn accept(&mut self, batch: &Batch<'_>, report: &mut Report, sink: &mut dyn FnMut(Replayed<'_>)) {
+        let (epoch, slot) = (self.expected.epoch, self.segment.slot);
         for (index, record) in batch.records() {
-            sink(Replayed { epoch: self.expected.epoch, index, record });
+            sink(Replayed { epoch, index, record, slot, batch: batch.header });
         }
         let header = &batch.header;
         report.batches += 1;

@@ -1,0 +1,225 @@
+//! What a path is, whose log it holds, and who is writing it.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use seawall::position::Lineage;
+use seawall_wal::format::{NotValid, SEGMENT_HEADER, SegmentHeader};
+use seawall_wal::meta::{self, META_BYTES};
+use seawall_wal::recover::Segment;
+use seawall_wal::{BLOCK, FileId, LogId, SlotId};
+
+use super::Failed;
+use crate::driver::superblock::Superblock;
+
+pub(super) struct Target {
+    pub superblock: Option<Superblock>,
+    pub shards: Vec<Shard>,
+    /// The process that holds the data directory's lock.
+    pub writer: Option<u32>,
+}
+
+/// The files of one log, or one segment of it.
+pub(super) struct Shard {
+    /// The shard's directory, or the segment's file.
+    pub path: PathBuf,
+    directory: PathBuf,
+    pub id: LogId,
+    /// One segment, and its successor where that is beside it.
+    pub only: Option<(Segment, Option<Segment>)>,
+    lock: PathBuf,
+}
+
+fn unreadable(path: &Path, why: impl std::fmt::Display) -> Failed {
+    Failed::Unreadable(format!("{}: {why}", path.display()))
+}
+
+impl Target {
+    pub fn find(path: &Path) -> Result<Self, Failed> {
+        let path = &fs::canonicalize(path).map_err(|e| unreadable(path, e))?;
+        let parent = |p: &Path| p.parent().unwrap_or(Path::new("/")).to_owned();
+        if !path.is_dir() {
+            let lock = parent(&parent(path)).join("lock");
+            let writer = writer(&lock);
+            return Ok(Self { superblock: None, shards: vec![segment(path, lock)?], writer });
+        }
+        let (top, superblock) = (path.join("superblock"), parent(path).join("superblock"));
+        if top.exists() {
+            let superblock = read_superblock(&top)?;
+            let shards: Result<_, _> = (1..=superblock.shards)
+                .map(|n| Shard::new(&path.join(format!("shard-{n:04}")), Some((superblock.lineage, n))))
+                .collect();
+            return Ok(Self {
+                superblock: Some(superblock),
+                shards: shards?,
+                writer: writer(&path.join("lock")),
+            });
+        }
+        if !path.join("meta").exists() && slots(path)?.is_empty() {
+            return Err(unreadable(path, "neither a data directory nor a shard of one: it holds no log"));
+        }
+        let number = path.file_name().and_then(|n| n.to_str()?.strip_prefix("shard-")?.parse().ok());
+        let superblock = if superblock.exists() { Some(read_superblock(&superblock)?) } else { None };
+        let known = superblock.and_then(|s| Some((s.lineage, number?)));
+        let shard = Shard::new(path, known)?;
+        Ok(Self { superblock, writer: writer(&shard.lock), shards: vec![shard] })
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.shards.iter().map(Shard::bytes).sum()
+    }
+}
+
+impl Shard {
+    fn new(path: &Path, known: Option<(Lineage, u32)>) -> Result<Self, Failed> {
+        let known = known.map(|(lineage, shard)| LogId { lineage: lineage.0, shard });
+        let id = whose(path, known)?;
+        let lock = path.parent().unwrap_or(path).join("lock");
+        Ok(Self { path: path.to_owned(), directory: path.to_owned(), id, only: None, lock })
+    }
+
+    pub fn slots(&self) -> Result<Vec<(SlotId, u64)>, Failed> {
+        slots(&self.directory)
+    }
+
+    pub fn file(&self, file: FileId) -> PathBuf {
+        match file {
+            FileId::Slot(_) if self.only.is_some() => self.path.clone(),
+            FileId::Slot(SlotId(slot)) => self.directory.join(format!("slot-{slot:06}.seg")),
+            FileId::Meta => self.directory.join("meta"),
+        }
+    }
+
+    pub fn meta(&self) -> meta::Meta {
+        let bytes = front(&self.file(FileId::Meta), META_BYTES).unwrap_or_default();
+        meta::read(&bytes, &self.id).unwrap_or_default()
+    }
+
+    /// Both copies, as they are.
+    pub fn metadata(&self) -> Vec<Result<meta::Meta, NotValid>> {
+        let bytes = front(&self.file(FileId::Meta), META_BYTES).unwrap_or_default();
+        bytes.chunks(BLOCK).map(|copy| meta::Meta::decode(copy, &self.id)).collect()
+    }
+
+    pub fn writer(&self) -> Option<u32> {
+        writer(&self.lock)
+    }
+
+    pub fn bytes(&self) -> u64 {
+        match &self.only {
+            Some((segment, _)) => segment.header.bytes,
+            None => self.slots().map_or(0, |slots| slots.iter().map(|(_, bytes)| bytes).sum()),
+        }
+    }
+}
+
+/// A segment by its header. A file whose header is gone is judged with its shard, not alone.
+fn segment(path: &Path, lock: PathBuf) -> Result<Shard, Failed> {
+    let bytes = front(path, SEGMENT_HEADER).map_err(|e| unreadable(path, e))?;
+    let header = SegmentHeader::peek(&bytes).map_err(|why| match why {
+        NotValid::Checksum => Failed::Damaged(format!(
+            "{} at offset 0 breaks R1: expected a segment header; observed that {why}",
+            path.display()
+        )),
+        _ => unreadable(path, format!("not a segment: {why}")),
+    })?;
+    let size = fs::metadata(path).map_err(|e| unreadable(path, e))?.len();
+    if size != header.bytes {
+        let (path, expected) = (path.display(), header.bytes);
+        return Err(Failed::Damaged(format!(
+            "{path} breaks R5: expected a file of {expected} bytes; observed {size} bytes"
+        )));
+    }
+    let directory = path.parent().unwrap_or(Path::new("/")).to_owned();
+    let name = path.file_name().and_then(|n| n.to_str()).and_then(slot_of);
+    let slot = name.unwrap_or(SlotId(0));
+    let beside = slots(&directory).unwrap_or_default().into_iter().filter_map(|(slot, _)| {
+        let bytes = front(&directory.join(format!("slot-{:06}.seg", slot.0)), SEGMENT_HEADER).ok()?;
+        Some(Segment { slot, header: SegmentHeader::read(&bytes, &header.log()).ok()? })
+    });
+    let successor = beside.into_iter().find(|s| s.header.pred_incarnation == header.incarnation);
+    let only = Some((Segment { slot, header }, successor));
+    Ok(Shard { path: path.to_owned(), directory, id: header.log(), only, lock })
+}
+
+/// Whose log a directory holds: as the data directory says, or else as its files do. Another version is named here:
+/// such a log is not damaged, it is another program's.
+fn whose(path: &Path, known: Option<LogId>) -> Result<LogId, Failed> {
+    let mut said = known;
+    let mut hear = |file: &Path, heard: Result<LogId, NotValid>| match heard {
+        Ok(id) => {
+            said = said.or(Some(id));
+            Ok(())
+        }
+        Err(why @ NotValid::Version(_)) => Err(unreadable(file, why)),
+        Err(_) => Ok(()),
+    };
+    let file = path.join("meta");
+    match front(&file, META_BYTES) {
+        Ok(bytes) => bytes.chunks(BLOCK).try_for_each(|copy| hear(&file, meta::peek(copy)))?,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => return Err(unreadable(&file, e)),
+    }
+    for (slot, _) in slots(path)? {
+        let file = path.join(format!("slot-{:06}.seg", slot.0));
+        let bytes = front(&file, SEGMENT_HEADER).map_err(|e| unreadable(&file, e))?;
+        hear(&file, SegmentHeader::peek(&bytes).map(|header| header.log()))?;
+    }
+    said.ok_or_else(|| {
+        let path = path.display();
+        Failed::Damaged(format!("{path} breaks R6: expected metadata or a segment header that says whose log this is; observed none that is whole"))
+    })
+}
+
+fn read_superblock(path: &Path) -> Result<Superblock, Failed> {
+    let bytes = front(path, BLOCK).map_err(|e| unreadable(path, e))?;
+    Superblock::decode(&bytes).map_err(|why| {
+        let sum = bytes.get(..252).map(|covered| crc32c::crc32c(covered).to_le_bytes());
+        let rotten = bytes.starts_with(b"SEAWALL\0") && bytes.get(252..256) != sum.as_ref().map(|s| &s[..]);
+        match rotten {
+            true => Failed::Damaged(format!(
+                "{} at offset 0: expected a whole superblock; observed that {why}",
+                path.display()
+            )),
+            false => unreadable(path, why),
+        }
+    })
+}
+
+fn front(path: &Path, len: usize) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(len);
+    File::open(path)?.take(len as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn slots(directory: &Path) -> Result<Vec<(SlotId, u64)>, Failed> {
+    let mut slots = Vec::new();
+    for entry in fs::read_dir(directory).map_err(|e| unreadable(directory, e))? {
+        let entry = entry.map_err(|e| unreadable(directory, e))?;
+        if let Some(slot) = slot_of(&entry.file_name().to_string_lossy()) {
+            slots.push((slot, entry.metadata().map_err(|e| unreadable(&entry.path(), e))?.len()));
+        }
+    }
+    slots.sort_unstable();
+    Ok(slots)
+}
+
+fn slot_of(name: &str) -> Option<SlotId> {
+    let digits = name.strip_prefix("slot-")?.strip_suffix(".seg")?;
+    (digits.len() >= 6 && digits.bytes().all(|b| b.is_ascii_digit()))
+        .then(|| digits.parse().ok())?
+        .map(SlotId)
+}
+
+/// Who holds the lock, as the kernel lists it: asking by locking would take it from a node that starts.
+fn writer(lock: &Path) -> Option<u32> {
+    let inode = fs::metadata(lock).ok()?.ino().to_string();
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    locks.lines().find_map(|line| {
+        let mut words = line.split_whitespace().skip_while(|w| *w != "FLOCK").skip(3);
+        let (pid, file) = (words.next()?, words.next()?);
+        (file.rsplit(':').next()? == inode).then(|| pid.parse().ok())?
+    })
+}
