@@ -117,6 +117,10 @@ fn a_clean_log_is_shown_whole_and_not_touched() {
         let (code, out, err) = log(verb, &data, &[]);
         assert!(code == Some(0) && out.contains("shard-0001") && err.is_empty(), "{out}{err}");
     }
+    let alone = scratch.path().join("alone.seg");
+    fs::copy(data.join("shard-0001/slot-000000.seg"), &alone).unwrap();
+    let (code, verified) = object("verify", &alone);
+    assert_eq!((code, &verified["logs"][0]["records"]), (Some(0), &11.into()), "{verified}");
     assert!(picture(&data) == before, "looking changes nothing");
 }
 
@@ -211,6 +215,10 @@ fn what_is_no_log_is_said_to_be_none() {
         }
     }
     let data = made(&scratch);
+    flip(&data.join("superblock"), 20);
+    let (code, _, err) = log("verify", &data, &[]);
+    assert!(code == Some(1) && err.contains("checksum"), "rot is damage, not another program's: {err}");
+    flip(&data.join("superblock"), 20);
     let segment = data.join("shard-0001/slot-000000.seg");
     let mut header = fs::read(&segment).unwrap();
     header[4] = 9;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::tally::spread;
+use super::tally::{Sum, spread};
 use super::{Exit, Failed, Part, Place, document, judged, verify};
 
 pub(super) fn run(place: &Place) -> Result<Exit, Failed> {
@@ -39,7 +39,10 @@ fn object(part: &Part) -> Json {
     object["padding_bytes"] = json!(sum.padding());
     object["records_per_batch"] =
         json!(spread.map(|(min, median, max)| json!({ "min": min, "median": median, "max": max })));
-    let epoch = |(epoch, sum): (&u64, &super::tally::Sum)| json!({ "epoch": epoch, "batches": sum.batches, "records": sum.records, "bytes": sum.bytes });
+    let epoch = |(epoch, sum): (&u64, &Sum)| {
+        let Sum { batches, records, bytes, .. } = sum;
+        json!({ "epoch": epoch, "batches": batches, "records": records, "bytes": bytes })
+    };
     object["epochs"] = part.tally.epochs.iter().map(epoch).collect();
     object
 }

@@ -156,20 +156,18 @@ fn whose(path: &Path, known: Option<LogId>) -> Result<LogId, Failed> {
         Err(why @ NotValid::Version(_)) => Err(unreadable(file, why)),
         Err(_) => Ok(()),
     };
-    let file = path.join("meta");
-    match front(&file, META_BYTES) {
-        Ok(bytes) => bytes.chunks(BLOCK).try_for_each(|copy| hear(&file, meta::peek(copy)))?,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-        Err(e) => return Err(unreadable(&file, e)),
+    let metadata = path.join("meta");
+    for copy in open_front(&metadata, META_BYTES)?.chunks(BLOCK) {
+        hear(&metadata, meta::peek(copy))?;
     }
     for (slot, _) in slots(path)? {
         let file = path.join(format!("slot-{:06}.seg", slot.0));
-        let bytes = front(&file, SEGMENT_HEADER).map_err(|e| unreadable(&file, e))?;
+        let bytes = open_front(&file, SEGMENT_HEADER)?;
         hear(&file, SegmentHeader::peek(&bytes).map(|header| header.log()))?;
     }
     said.ok_or_else(|| {
-        let path = path.display();
-        Failed::Damaged(format!("{path} breaks R6: expected metadata or a segment header that says whose log this is; observed none that is whole"))
+        let expected = "metadata or a segment header that says whose log this is";
+        Failed::Damaged(format!("{} breaks R6: expected {expected}; observed none", path.display()))
     })
 }
 
@@ -186,6 +184,15 @@ fn read_superblock(path: &Path) -> Result<Superblock, Failed> {
             false => unreadable(path, why),
         }
     })
+}
+
+/// What may not be opened is said at once. A file that is gone or a sector that cannot be read is for the scan to
+/// judge, as recovery would.
+fn open_front(path: &Path, len: usize) -> Result<Vec<u8>, Failed> {
+    match front(path, len) {
+        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => Err(unreadable(path, e)),
+        other => Ok(other.unwrap_or_default()),
+    }
 }
 
 fn front(path: &Path, len: usize) -> std::io::Result<Vec<u8>> {

@@ -25,6 +25,7 @@ pub(super) fn run(place: &Place) -> Result<Exit, Failed> {
 /// The verdict on one part, as every verb tells programs.
 pub(super) fn verdict(part: &Part) -> Json {
     let report = &part.looked.report;
+    let leftover = report.end.is_some_and(|end| end.leftover.is_some());
     json!({
         "path": part.shard.path.display().to_string(),
         "shard": report.shard,
@@ -40,7 +41,7 @@ pub(super) fn verdict(part: &Part) -> Json {
             "leftover_at": end.leftover,
             "finished_cut": end.finished_cut,
         })),
-        "may_be_under_way": part.looked.writer.is_some(),
+        "may_be_under_way": leftover && part.looked.writer.is_some(),
         "damage": report.halt.as_ref().map(|halt| json!({
             "rule": halt.rule,
             "file": halt.file,
