@@ -85,4 +85,10 @@ pub const PLANTS: &[Plant] = &[
         replace: "let index = if PLANTED { Index(0) } else { index };
         self.release.answer(asked.to, index, Answer::Committed { position: version });",
     },
+    Plant {
+        name: "stop-before-the-others-left",
+        file: "node/src/worker/route.rs",
+        find: "self.left.iter().all(|left| *left)",
+        replace: "self.left.iter().all(|left| *left) || (self.leaving && PLANTED)",
+    },
 ];
