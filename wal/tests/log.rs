@@ -28,6 +28,17 @@ fn ready() -> (Disk, seawall_wal::Log) {
     (disk, log)
 }
 
+/// Two writes under way: the second flies once the open batch is full.
+fn two_in_flight(log: &mut seawall_wal::Log) -> (Io, Io) {
+    append(log, b"a").unwrap();
+    let mut ios = pump(log);
+    while ios.len() < 2 {
+        append(log, &[1; 2000]).unwrap();
+        ios.extend(pump(log));
+    }
+    (ios.remove(0), ios.remove(0))
+}
+
 #[test]
 fn records_that_arrive_while_a_write_is_under_way_share_the_next_one() {
     let (mut disk, mut log) = ready();
@@ -49,13 +60,7 @@ fn records_that_arrive_while_a_write_is_under_way_share_the_next_one() {
 #[test]
 fn only_the_contiguous_prefix_is_durable() {
     let (mut disk, mut log) = ready();
-    append(&mut log, b"a").unwrap();
-    let mut ios = pump(&mut log);
-    while ios.len() < 2 {
-        append(&mut log, &[1; 2000]).unwrap();
-        ios.extend(pump(&mut log));
-    }
-    let (first, second) = (ios.remove(0), ios.remove(0));
+    let (first, second) = two_in_flight(&mut log);
     log.done(disk.execute(second)).unwrap();
     assert_eq!(log.durable(), Index(1), "the first of the two is still under way");
     log.done(disk.execute(first)).unwrap();
@@ -72,13 +77,7 @@ fn an_error_or_a_short_result_poisons_the_log_for_good() {
     ];
     for error in errors {
         let (mut disk, mut log) = ready();
-        append(&mut log, b"a").unwrap();
-        let mut ios = pump(&mut log);
-        while ios.len() < 2 {
-            append(&mut log, &[1; 2000]).unwrap();
-            ios.extend(pump(&mut log));
-        }
-        let (first, second) = (ios.remove(0), ios.remove(0));
+        let (first, second) = two_in_flight(&mut log);
         log.done(finish(first, error)).unwrap_err();
         log.done(disk.execute(second)).unwrap();
         assert_eq!(log.durable(), Index(1));
