@@ -4,6 +4,7 @@
 //! lock                      held by the one process that serves the directory; holds its pid
 //! superblock                written last when a directory is made: without it nothing here is served
 //! shard-0001/meta           the log's small metadata
+//! shard-0001/checkpoint-000000001234.ckp   the state at index 1234
 //! shard-0001/slot-000017.seg   a place in the pool of segments; `.tmp` behind it until it is wholly zeroed and flushed
 //! ```
 //!
@@ -17,7 +18,8 @@ use std::{fmt, thread, time::Duration};
 
 use seawall::map::ShardId;
 use seawall::position::Lineage;
-use seawall_wal::{FileId, LogId, SlotId, meta};
+use seawall_wal::recover::Files;
+use seawall_wal::{CheckpointId, FileId, LogId, SlotId, meta};
 
 use super::superblock::Superblock;
 use super::{clock, lock::Lock};
@@ -239,9 +241,13 @@ fn shard_path(path: &Path, shard: ShardId) -> PathBuf {
 }
 
 fn slot_of(name: &str) -> Option<SlotId> {
-    let digits = name.strip_prefix("slot-")?.strip_suffix(".seg")?;
-    let all_digits = digits.len() >= 6 && digits.bytes().all(|b| b.is_ascii_digit());
-    all_digits.then(|| digits.parse().ok())?.map(SlotId)
+    let slot = SlotId(name.strip_prefix("slot-")?.strip_suffix(".seg")?.parse().ok()?);
+    (name == FileId::Slot(slot).to_string()).then_some(slot)
+}
+
+fn checkpoint_of(name: &str) -> Option<CheckpointId> {
+    let id = CheckpointId(name.strip_prefix("checkpoint-")?.strip_suffix(".ckp")?.parse().ok()?);
+    (name == FileId::Checkpoint(id).to_string()).then_some(id)
 }
 
 /// The files of one shard's log.
@@ -263,25 +269,27 @@ impl ShardDirectory {
     }
 
     pub fn path(&self, file: FileId) -> PathBuf {
-        match file {
-            FileId::Meta => self.path.join(META),
-            FileId::Slot(SlotId(slot)) => self.path.join(format!("slot-{slot:06}.seg")),
-        }
+        self.path.join(file.to_string())
     }
 
-    /// The slots with their final names, and the sizes of their files. The names are made durable first: a process
+    /// The slots and checkpoints with their final names, and the sizes of their files. The names are made durable first: a process
     /// that was killed between a rename and its flush left one that a power cut could still take away.
-    pub fn slots(&self) -> io::Result<Vec<(SlotId, u64)>> {
+    pub fn files(&self) -> io::Result<Files> {
         File::open(&self.path)?.sync_all()?;
-        let mut slots = Vec::new();
+        let mut files = Files::default();
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
-            if let Some(slot) = slot_of(&entry.file_name().to_string_lossy()) {
-                slots.push((slot, entry.metadata()?.len()));
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if let Some(slot) = slot_of(&name) {
+                files.slots.push((slot, entry.metadata()?.len()));
+            } else if let Some(checkpoint) = checkpoint_of(&name) {
+                files.checkpoints.push((checkpoint, entry.metadata()?.len()));
             }
         }
-        slots.sort_unstable();
-        Ok(slots)
+        files.slots.sort_unstable();
+        files.checkpoints.sort_unstable();
+        Ok(files)
     }
 
     pub fn open_file(&self, file: FileId, direct: bool) -> io::Result<File> {
@@ -312,6 +320,15 @@ impl ShardDirectory {
         {
             console::complain(format_args!("{}: cannot be removed: {e}", self.unfinished(slot).display()));
         }
+    }
+
+    /// A log makes one checkpoint at a time; what becomes of it, its final name says.
+    pub fn unfinished_checkpoint(&self) -> PathBuf {
+        self.path.join(format!("checkpoint.{UNFINISHED}"))
+    }
+
+    pub fn open_unfinished_checkpoint(&self, direct: bool) -> io::Result<File> {
+        OpenOptions::new().read(true).custom_flags(direct_flag(direct)).open(self.unfinished_checkpoint())
     }
 
     fn unfinished(&self, slot: SlotId) -> PathBuf {

@@ -25,6 +25,8 @@ use crate::seam::{Event, Letter, WorkerId, WorkerStatus};
 /// From the service plane to one worker.
 #[derive(Debug)]
 pub enum Control {
+    /// The keeper executed an effect.
+    Kept(Event),
     StatusAsked { answer: oneshot::Sender<WorkerStatus> },
     Stop,
 }
