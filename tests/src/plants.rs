@@ -19,20 +19,20 @@ pub const PLANTS: &[Plant] = &[
     },
     Plant {
         name: "acknowledge-the-newest-completion",
-        file: "wal/src/log.rs",
+        file: "wal/src/log/mod.rs",
         find: "pub fn durable(&self) -> Index {",
         replace: "pub fn durable(&self) -> Index {
         if PLANTED && let Some(newest) = self.in_flight.iter().rfind(|f| f.landed) { return newest.last; }",
     },
     Plant {
         name: "take-a-short-write-for-a-whole-one",
-        file: "wal/src/log.rs",
+        file: "wal/src/log/mod.rs",
         find: "Ok(moved) if moved == asked => Ok(()),",
         replace: "Ok(moved) if moved == asked || PLANTED => Ok(()),",
     },
     Plant {
         name: "take-an-error-for-a-success",
-        file: "wal/src/log.rs",
+        file: "wal/src/log/mod.rs",
         find: "Err(error) => Err(Cause::Error(error)),\n    }",
         replace: "Err(_) if PLANTED => Ok(()),\n        Err(error) => Err(Cause::Error(error)),\n    }",
     },
@@ -61,20 +61,20 @@ pub const PLANTS: &[Plant] = &[
     },
     Plant {
         name: "believe-what-can-be-read",
-        file: "wal/src/recover/mod.rs",
+        file: "wal/src/recover/settle.rs",
         find: "if at < end {\n            let slot = walk.segment.slot;",
         replace: "if at < end && !PLANTED {\n            let slot = walk.segment.slot;",
     },
     Plant {
         name: "continue-the-epoch",
-        file: "wal/src/recover/mod.rs",
+        file: "wal/src/recover/settle.rs",
         find: "let epoch = Epoch(self.meta.epoch.max(self.report.found_epoch).0 + 1);",
         replace: "let epoch = self.meta.epoch.max(self.report.found_epoch);
         let epoch = Epoch(epoch.0 + u64::from(epoch.0 == 0 || !PLANTED));",
     },
     Plant {
         name: "roll-while-writes-are-under-way",
-        file: "wal/src/log.rs",
+        file: "wal/src/log/mod.rs",
         find: "_ if self.in_flight.is_empty() => self.roll(now_us, out),",
         replace: "_ if self.in_flight.is_empty() || PLANTED => self.roll(now_us, out),",
     },

@@ -25,9 +25,7 @@ mod segments;
 
 pub use buffer::{BLOCK, Buffer};
 pub use format::LogId;
-pub use io::{
-    CheckpointId, Done, FileId, FoldDone, FoldError, FoldJob, Io, IoError, IoId, IoStep, SlotId,
-};
+pub use io::{CheckpointId, Done, FileId, FoldDone, FoldError, FoldJob, Io, IoError, IoId, IoStep, SlotId};
 pub use limits::LogLimits;
 pub use log::{Cause, Checkpoint, Failure, Log, LogStats, NoRoom};
 pub use record::{Entry, Kind, Record, Space};

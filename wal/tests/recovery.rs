@@ -114,7 +114,8 @@ fn a_misdirected_segment_header_does_not_hide_the_batches_it_belongs_to() {
     for n in 6..9 {
         disk.commit(&mut log, &[n]);
     }
-    let current = disk.found().slots.iter().map(|(slot, _)| slot.0).filter(|n| disk.clone().slot(*n)[0] != 0).max();
+    let current =
+        disk.found().slots.iter().map(|(slot, _)| slot.0).filter(|n| disk.clone().slot(*n)[0] != 0).max();
     let current = current.unwrap();
     let elsewhere = disk.found().slots.last().unwrap().0.0;
     assert!(current != elsewhere && !batches(disk.slot(current)).is_empty());

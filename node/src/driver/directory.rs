@@ -172,7 +172,7 @@ fn holds_a_log(path: &Path) -> bool {
     let Ok(entries) = fs::read_dir(path) else { return false };
     entries.flatten().filter_map(|shard| fs::read_dir(shard.path()).ok()).flatten().flatten().any(|file| {
         let name = file.file_name();
-        slot_of(&name.to_string_lossy()).is_some()
+        file_of(&name.to_string_lossy()).is_some()
     })
 }
 
@@ -240,14 +240,13 @@ fn shard_path(path: &Path, shard: ShardId) -> PathBuf {
     path.join(format!("shard-{:04}", shard.0))
 }
 
-fn slot_of(name: &str) -> Option<SlotId> {
-    let slot = SlotId(name.strip_prefix("slot-")?.strip_suffix(".seg")?.parse().ok()?);
-    (name == FileId::Slot(slot).to_string()).then_some(slot)
-}
-
-fn checkpoint_of(name: &str) -> Option<CheckpointId> {
-    let id = CheckpointId(name.strip_prefix("checkpoint-")?.strip_suffix(".ckp")?.parse().ok()?);
-    (name == FileId::Checkpoint(id).to_string()).then_some(id)
+/// The file of a log that bears this name.
+pub fn file_of(name: &str) -> Option<FileId> {
+    let number = |prefix, suffix| name.strip_prefix(prefix)?.strip_suffix(suffix)?.parse().ok();
+    let slot =
+        || number("slot-", ".seg").and_then(|n| u32::try_from(n).ok()).map(|n| FileId::Slot(SlotId(n)));
+    let checkpoint = || number("checkpoint-", ".ckp").map(|n: u64| FileId::Checkpoint(CheckpointId(n)));
+    slot().or_else(checkpoint).filter(|file| file.to_string() == name)
 }
 
 /// The files of one shard's log.
@@ -281,10 +280,10 @@ impl ShardDirectory {
             let entry = entry?;
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            if let Some(slot) = slot_of(&name) {
-                files.slots.push((slot, entry.metadata()?.len()));
-            } else if let Some(checkpoint) = checkpoint_of(&name) {
-                files.checkpoints.push((checkpoint, entry.metadata()?.len()));
+            match file_of(&name) {
+                Some(FileId::Slot(slot)) => files.slots.push((slot, entry.metadata()?.len())),
+                Some(FileId::Checkpoint(id)) => files.checkpoints.push((id, entry.metadata()?.len())),
+                Some(FileId::Meta) | None => {}
             }
         }
         files.slots.sort_unstable();

@@ -61,7 +61,7 @@ impl Keeper {
                     return;
                 }
                 let event = keeping.execute(shard, io);
-                let mut control = Control::Kept(event);
+                let mut control = Control::Kept(Box::new(event));
                 while let Err(back) = post.control(worker, control) {
                     if keeping.stopped.load(Ordering::Relaxed) {
                         return;
@@ -110,7 +110,9 @@ impl Keeping {
     fn execute(&self, shard: ShardId, io: Io) -> Event {
         let log = self.logs.iter().find(|log| log.shard == shard).expect("a shard of this node");
         match io {
-            Io::Fold(job) => Event::Folded { shard, done: FoldDone { id: job.id, result: self.fold(log, &job) } },
+            Io::Fold(job) => {
+                Event::Folded { shard, done: FoldDone { id: job.id, result: self.fold(log, &job) } }
+            }
             Io::Remove { id, file } => Event::Disk { shard, done: remove(log, id, file) },
             other => unreachable!("a driver executes {other:?}"),
         }
@@ -174,7 +176,9 @@ fn map(log: &ShardDirectory, file: FileId) -> io::Result<Mmap> {
 
 fn remove(log: &ShardDirectory, id: IoId, file: FileId) -> Done {
     let result = match fs::remove_file(log.path(file)) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(IoError { step: IoStep::Remove, errno: errno(&e) }),
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+            Err(IoError { step: IoStep::Remove, errno: errno(&e) })
+        }
         _ => Ok(0),
     };
     Done { id, result, buf: None }

@@ -26,8 +26,10 @@ use crate::seam::{Event, Letter, WorkerId, WorkerStatus};
 #[derive(Debug)]
 pub enum Control {
     /// The keeper executed an effect.
-    Kept(Event),
-    StatusAsked { answer: oneshot::Sender<WorkerStatus> },
+    Kept(Box<Event>),
+    StatusAsked {
+        answer: oneshot::Sender<WorkerStatus>,
+    },
     Stop,
 }
 

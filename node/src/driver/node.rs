@@ -9,6 +9,7 @@ use std::{fmt, io};
 
 use seawall::map::{Generation, Map, ShardId};
 use seawall_wal::LogLimits;
+use seawall_wal::checkpoint::FoldPolicy;
 
 use super::directory::{Directory, DirectoryError, ShardDirectory};
 use super::keeper::Keeper;
@@ -32,6 +33,8 @@ pub struct NodeConfig {
     pub workers: Option<u16>,
     /// `None` follows what the probe finds.
     pub durable: Option<Durable>,
+    /// Bytes of closed log that are worth a checkpoint.
+    pub checkpoint_after: u64,
     /// Started for development: clients are told.
     pub dev: bool,
 }
@@ -76,6 +79,7 @@ pub struct Node {
     admin: TcpListener,
     listen: SocketAddr,
     admin_address: SocketAddr,
+    limits: LogLimits,
     dev: bool,
 }
 
@@ -108,6 +112,7 @@ impl Node {
             placement,
             listeners,
             admin: admin_listener,
+            limits: limits(config),
             dev: config.dev,
         })
     }
@@ -180,7 +185,7 @@ impl Node {
             id,
             workers: self.workers(),
             lineage: self.directory.lineage(),
-            limits: LogLimits::default(),
+            limits: self.limits,
             capabilities: Capabilities {
                 driver: self.probe.driver.into(),
                 durable_primitive: self.probe.durable.name().into(),
@@ -276,6 +281,12 @@ impl fmt::Display for Node {
         let (path, lineage) = (self.directory.path().display(), self.directory.lineage());
         write!(f, "data        {path} ({made}), lineage {lineage}")
     }
+}
+
+fn limits(config: &NodeConfig) -> LogLimits {
+    let limits = LogLimits::default();
+    let fold = FoldPolicy { least_bytes: config.checkpoint_after, ..limits.fold };
+    LogLimits { fold, ..limits }
 }
 
 fn tell_to_stop(post: &Post, workers: u16) {

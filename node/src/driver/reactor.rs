@@ -31,7 +31,7 @@ use crate::worker::{Worker, WorkerConfig};
 pub(super) enum Notice {
     Recovered {
         shard: ShardId,
-        report: Report,
+        report: Box<Report>,
     },
     NoSpace {
         shard: ShardId,
@@ -179,7 +179,7 @@ impl Reactor {
         while let Some(control) = self.inbox.control() {
             self.events.push(match control {
                 Control::Stop => Event::Stop,
-                Control::Kept(event) => event,
+                Control::Kept(event) => *event,
                 Control::StatusAsked { answer } => {
                     let ticket = self.next_ticket;
                     self.next_ticket += 1;

@@ -22,7 +22,7 @@ pub enum Effect {
     /// The answer to `Event::StatusAsked`.
     Status { ticket: u64, status: WorkerStatus },
     /// Recovery of `shard` ended, well or halted: show it and store it. No event follows.
-    Recovered { shard: ShardId, report: Report },
+    Recovered { shard: ShardId, report: Box<Report> },
     /// The log of `shard` failed and stays failed (R4): say so, loudly. No event follows.
     LogFailed { shard: ShardId, why: String },
     /// The log of `shard` cannot grow: commits are refused until it can. Said when it begins. No event follows.

@@ -72,7 +72,7 @@ enum Life {
     },
     Running(Box<Running>),
     /// Recovery refused: nothing can be believed, nothing is served.
-    Halted(Report),
+    Halted(Box<Report>),
     /// The log failed while running (R4); its operations may still come back.
     Failed {
         log: Box<Log>,
@@ -195,6 +195,7 @@ impl Shard {
         let report = match progress {
             Progress::Working => return,
             Progress::Halted(report) => {
+                let report = Box::new(report);
                 self.state = State::default();
                 self.life = Life::Halted(report.clone());
                 report
@@ -209,7 +210,7 @@ impl Shard {
                     Running { log: *log, time, epoch_start: None, retry_prepare_us: 0, appended_us: 0 };
                 running.start_epoch(now);
                 self.life = Life::Running(Box::new(running));
-                report
+                Box::new(report)
             }
         };
         effects.push(Effect::Recovered { shard: self.id, report });
@@ -228,7 +229,7 @@ impl Shard {
 
     /// R4: nothing more is acknowledged, and what ran ahead of the disk is forgotten.
     fn log_failed(&mut self, why: String, effects: &mut Effects) {
-        let halted = Life::Halted(Report::default());
+        let halted = Life::Halted(Box::default());
         let Life::Running(running) = std::mem::replace(&mut self.life, halted) else { return };
         self.release.fail(&why);
         self.parked.fail(&why, &mut self.release);

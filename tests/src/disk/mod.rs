@@ -30,7 +30,8 @@ mod operation;
 use std::collections::BTreeMap;
 
 use seawall::map::ShardId;
-use seawall_wal::{BLOCK, Done, FileId, Io, IoError, IoStep, SlotId};
+use seawall_wal::recover::Files;
+use seawall_wal::{BLOCK, Done, FileId, Io, IoError, IoStep};
 
 use crate::fault::{Fault, Fired};
 use crate::random::Random;
@@ -102,15 +103,15 @@ impl Disk {
         (shape.write_error, shape.flush_error, shape.short_write) = (0, 0, 0);
     }
 
-    /// The slots of a shard as a start finds them, in any order.
-    pub fn found(&mut self, shard: ShardId) -> Vec<(SlotId, u64)> {
+    /// The files of a shard as a start finds them, in any order.
+    pub fn found(&mut self, shard: ShardId) -> Files {
         let slot = |(&(of, file), content): (&(ShardId, FileId), &File)| match file {
             FileId::Slot(slot) if of == shard => Some((slot, content.image().len() as u64)),
-            FileId::Slot(_) | FileId::Meta => None,
+            _ => None,
         };
-        let mut found: Vec<_> = self.files.iter().filter_map(slot).collect();
-        self.random.shuffle(&mut found);
-        found
+        let mut slots: Vec<_> = self.files.iter().filter_map(slot).collect();
+        self.random.shuffle(&mut slots);
+        Files { slots, ..Files::default() }
     }
 
     /// Takes an operation; `plan` receives when each of its steps happens.
@@ -146,6 +147,7 @@ impl Disk {
                 let fails = self.random.chance(self.shape.prepare_error);
                 Task::Prepare { slot, bytes: place(bytes), fails }
             }
+            Io::Fold(_) | Io::Remove { .. } => unreachable!("the logs of this plan are never folded"),
         };
         self.operations.insert(ticket, Operation { id, shard, task });
     }

@@ -180,7 +180,7 @@ fn a_slot_whose_preparation_was_not_reported_is_absent_half_written_or_complete(
         let mut disk = disk(shape(), seed);
         submit(&mut disk, Io::Prepare { id: IoId(1), slot: SlotId(1), bytes: 8 * BLOCK as u64 });
         disk.kill();
-        disk.found(SHARD).into_iter().find(|(slot, _)| *slot == SlotId(1)).map(|(_, bytes)| bytes)
+        disk.found(SHARD).slots.into_iter().find(|(slot, _)| *slot == SlotId(1)).map(|(_, bytes)| bytes)
     };
     let left: Vec<_> = (0..40).map(left).collect();
     let whole = 8 * BLOCK as u64;

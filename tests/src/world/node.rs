@@ -60,7 +60,7 @@ impl World {
         let map = self.map.clone();
         for range in map.ranges() {
             let found =
-                LogFound { slots: self.disk.found(range.shard), buffers: self.shape.limits.buffers() };
+                LogFound { files: self.disk.found(range.shard), buffers: self.shape.limits.buffers() };
             self.tell(self.owner(range.shard), Event::Boot { shard: range.shard, found });
         }
         for number in 0..self.shape.workers {
@@ -183,6 +183,7 @@ impl World {
                 }
             }
             Effect::NoSpace { .. } => {}
+            Effect::FoldFailed { .. } => unreachable!("the logs of this plan are never folded"),
             Effect::Stopped => return self.stopped(worker),
         }
         Ok(())

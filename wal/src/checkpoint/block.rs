@@ -29,11 +29,7 @@ pub fn fault(offset: usize, expected: impl Into<String>, observed: impl Into<Str
 }
 
 /// The index, each line of it checked against its neighbours. `bytes` are its whole blocks, which stand at `offset`.
-pub fn read_index<'a>(
-    bytes: &'a [u8],
-    offset: usize,
-    footer: &Footer,
-) -> Result<Vec<BlockRef<'a>>, Fault> {
+pub fn read_index<'a>(bytes: &'a [u8], offset: usize, footer: &Footer) -> Result<Vec<BlockRef<'a>>, Fault> {
     let length = usize::try_from(footer.index_length).unwrap_or(usize::MAX).min(bytes.len());
     let (mut rest, padding) = bytes.split_at(length);
     let crc = crc32c::crc32c(rest);
@@ -61,7 +57,11 @@ pub fn read_index<'a>(
     }
     if next != offset || index.len() as u64 != footer.blocks || entries != footer.entries {
         let expected = format!("{} blocks with {} entries up to {offset}", footer.blocks, footer.entries);
-        return Err(fault(offset + bytes.len(), expected, format!("{} with {entries} up to {next}", index.len())));
+        return Err(fault(
+            offset + bytes.len(),
+            expected,
+            format!("{} with {entries} up to {next}", index.len()),
+        ));
     }
     Ok(index)
 }

@@ -161,9 +161,8 @@ impl Footer {
     /// Where the whole blocks of the index stand in a file of `size` bytes: they end where the footer begins.
     pub(super) fn index(&self, size: u64) -> Result<Range<usize>, Fault> {
         let end = size - BLOCK as u64;
-        let bad = |why: &str| {
-            Fault::new(Place::Checkpoint, end, "an index between the blocks and the footer", why)
-        };
+        let bad =
+            |why: &str| Fault::new(Place::Checkpoint, end, "an index between the blocks and the footer", why);
         let (offset, length) = (self.index_offset, self.index_length);
         if offset < BLOCK as u64 || offset > end || !offset.is_multiple_of(BLOCK as u64) {
             return Err(bad("its offset"));

@@ -114,6 +114,9 @@ impl Default for FoldPolicy {
 }
 
 impl FoldPolicy {
+    /// For who needs every record to stay in the log.
+    pub const NEVER: Self = Self { least_bytes: u64::MAX, most_segments: usize::MAX };
+
     /// A fold rewrites the whole checkpoint. Waiting until as much log has closed keeps what is written for each
     /// byte of log constant, however large the state is.
     pub fn should_fold(&self, closed_bytes: u64, closed_segments: usize, size_of_last: u64) -> bool {

@@ -361,7 +361,8 @@ impl Log {
     fn landed(&mut self, id: IoId) {
         if self.header_io == Some(id) {
             self.header_io = None;
-            let current = self.keep.segments.current.as_mut().expect("a header belongs to the current segment");
+            let current =
+                self.keep.segments.current.as_mut().expect("a header belongs to the current segment");
             current.header_durable = self.failed.is_none();
         } else if let Some(flight) = self.in_flight.iter_mut().find(|f| f.io == id) {
             flight.landed = true;

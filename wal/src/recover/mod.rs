@@ -208,7 +208,9 @@ impl Recovery {
         };
         let step = match trouble {
             None => self.advance(&buf, out, sink),
-            Some(why) if matches!(self.at.0, FileId::Checkpoint(_)) => self.checkpoint_unreadable(why, out, sink),
+            Some(why) if matches!(self.at.0, FileId::Checkpoint(_)) => {
+                self.checkpoint_unreadable(why, out, sink)
+            }
             Some(why) => Err(self.failed(why)),
         };
         self.buffers.push(buf);

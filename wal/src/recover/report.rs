@@ -129,7 +129,8 @@ impl Halt {
 
     pub(super) fn nothing_behind(base: &Boundary) -> Self {
         let file = FileId::Checkpoint(CheckpointId(base.cut.index.0)).to_string();
-        let expected = format!("a segment that continues the checkpoint, after segment {}", base.incarnation.0);
+        let expected =
+            format!("a segment that continues the checkpoint, after segment {}", base.incarnation.0);
         Self { rule: "R8", file, offset: 0, expected, observed: "none".into() }
     }
 
@@ -186,6 +187,11 @@ impl Halt {
 }
 
 impl Report {
+    /// Nothing that should be whole is damaged.
+    pub fn is_clean(&self) -> bool {
+        self.halt.is_none() && self.corrupt.is_empty()
+    }
+
     /// One JSON object, on one line.
     pub fn json(&self) -> String {
         let end = self.end.map_or("null".into(), |e| {

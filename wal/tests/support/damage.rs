@@ -50,7 +50,8 @@ pub enum Outcome {
 impl Subject {
     /// `disk` holds a whole log; its segment in slot `target` is the one that will be damaged.
     pub fn new(mut disk: Disk, target: u32) -> Self {
-        let slots: Vec<_> = disk.found().slots.iter().map(|(slot, _)| (*slot, disk.slot(slot.0).clone())).collect();
+        let slots: Vec<_> =
+            disk.found().slots.iter().map(|(slot, _)| (*slot, disk.slot(slot.0).clone())).collect();
         let meta = disk.files[&FileId::Meta].clone();
         let (expected, log, report) = disk.recover();
         assert!(log.is_some() && !expected.is_empty(), "{report}");

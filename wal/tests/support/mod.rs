@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use seawall_wal::checkpoint::{FoldPolicy, Folded};
 use seawall_wal::recover::{Files, Report};
 use seawall_wal::{
-    BLOCK, Buffer, Done, Entry, Epoch, FileId, FoldDone, FoldError, FoldJob, Index, Io, IoError, IoStep, Kind, Log,
-    LogId, LogLimits, Progress, Recovery, Replay, SlotId, Space, meta,
+    BLOCK, Buffer, Done, Entry, Epoch, FileId, FoldDone, FoldError, FoldJob, Index, Io, IoError, IoStep,
+    Kind, Log, LogId, LogLimits, Progress, Recovery, Replay, SlotId, Space, meta,
 };
 
 pub const LOG: LogId = LogId { lineage: *b"a lineage for it", shard: 1 };
@@ -36,7 +36,7 @@ pub fn limits() -> LogLimits {
     LogLimits { fold: NEVER, ..LogLimits::test_min() }
 }
 
-pub const NEVER: FoldPolicy = FoldPolicy { least_bytes: u64::MAX, most_segments: usize::MAX };
+pub const NEVER: FoldPolicy = FoldPolicy::NEVER;
 
 impl Disk {
     pub fn new() -> Self {
@@ -192,10 +192,7 @@ pub fn found(files: impl Iterator<Item = (FileId, usize)>) -> Files {
 }
 
 /// Makes a checkpoint as every executor has to.
-pub fn run<'d>(
-    job: &FoldJob,
-    file: impl Fn(FileId) -> &'d [u8],
-) -> Result<(Folded, Vec<u8>), FoldError> {
+pub fn run<'d>(job: &FoldJob, file: impl Fn(FileId) -> &'d [u8]) -> Result<(Folded, Vec<u8>), FoldError> {
     let previous = job.previous.map(|id| file(FileId::Checkpoint(id)));
     let segments: Vec<&[u8]> = job.segments.iter().map(|(slot, _)| file(FileId::Slot(*slot))).collect();
     let mut bytes = Vec::new();
