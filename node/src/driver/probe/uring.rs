@@ -5,22 +5,35 @@ use std::io;
 
 use io_uring::{IoUring, cqueue, squeue};
 
-/// `Err` has what is wrong and what changes it.
-pub(super) fn check() -> Result<(), (String, String)> {
+/// Why io_uring cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unusable {
+    pub what: String,
+    pub way_out: String,
+    /// Somebody forbids it; the machine could do it.
+    pub blocked: bool,
+}
+
+pub(super) fn check() -> Result<(), Unusable> {
     let built = IoUring::<squeue::Entry, cqueue::Entry>::builder()
         .setup_single_issuer()
         .setup_defer_taskrun()
         .setup_submit_all()
         .build(8);
-    built.map(drop).map_err(|e| explain(&e))
+    built.map(drop).map_err(|e| {
+        let (what, way_out) = explain(&e);
+        Unusable { what, way_out, blocked: is_blocked(&e) }
+    })
+}
+
+/// Kernels without it, seccomp filters of container runtimes, and the sysctl answer with any of the three.
+fn is_blocked(e: &io::Error) -> bool {
+    matches!(e.raw_os_error(), Some(libc::ENOSYS | libc::EPERM | libc::EACCES))
 }
 
 fn explain(e: &io::Error) -> (String, String) {
     match e.raw_os_error() {
-        // Kernels without it, seccomp filters of container runtimes, and the sysctl answer with any of the three.
-        Some(libc::ENOSYS | libc::EPERM | libc::EACCES) => {
-            (format!("io_uring is blocked here ({e})"), unblock())
-        }
+        _ if is_blocked(e) => (format!("io_uring is blocked here ({e})"), unblock()),
         Some(libc::EINVAL) => (
             "this kernel's io_uring is too old (DEFER_TASKRUN is missing)".into(),
             "run Linux 6.1 or newer".into(),
@@ -53,10 +66,13 @@ mod tests {
     #[test]
     fn each_way_of_being_blocked_is_called_blocked() {
         for errno in [libc::ENOSYS, libc::EPERM, libc::EACCES] {
-            let (what, way_out) = explain(&io::Error::from_raw_os_error(errno));
+            let error = io::Error::from_raw_os_error(errno);
+            let (what, way_out) = explain(&error);
+            assert!(is_blocked(&error));
             assert!(what.contains("blocked"), "{what}");
             assert!(way_out.contains("io_uring"), "{way_out}");
         }
-        assert!(explain(&io::Error::from_raw_os_error(libc::EINVAL)).1.contains("6.1"));
+        let too_old = io::Error::from_raw_os_error(libc::EINVAL);
+        assert!(explain(&too_old).1.contains("6.1") && !is_blocked(&too_old));
     }
 }
