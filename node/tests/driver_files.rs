@@ -9,6 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use driver_support::{Bench, Scratch};
 use seawall::map::ShardId;
@@ -25,6 +26,7 @@ const SLOT: FileId = FileId::Slot(SlotId(17));
 const SLOT_BYTES: u64 = 3 << 20 | BLOCK as u64;
 
 for_both_drivers! {
+    the_end_of_an_operation_ends_the_sleep,
     prepare_makes_zeros_of_the_right_size_under_the_final_name,
     a_write_is_readable_after_everything_was_opened_again,
     a_buffer_that_is_not_of_the_pool_works_all_the_same,
@@ -236,6 +238,35 @@ fn a_file_that_is_not_there_is_an_error_and_not_a_panic(kind: Kind) {
     let error = done.result.unwrap_err();
     assert_eq!((error.step, error.errno), (IoStep::Open, libc::ENOENT));
     assert!(done.buf.is_some());
+}
+
+/// Without a tick, so an operation whose end wakes nobody is slept over for ever.
+fn the_end_of_an_operation_ends_the_sleep(kind: Kind) {
+    let working = std::thread::spawn(move || {
+        let scratch = Scratch::new(&format!("sleep-{kind:?}"));
+        let directory = Directory::open(&scratch.path().join("data"), None, 1).unwrap();
+        let mut driver = Driver::new(DriverConfig::new(kind, 1, Durable::Link, true)).unwrap();
+        let logs = vec![(directory.shard(SHARD).unwrap(), LogLimits::test_min().buffers())];
+        let mut buffers = driver.open_logs(logs).unwrap().remove(0).1.buffers;
+        let mut events = Vec::new();
+        for id in (0..200).map(IoId) {
+            let buf = buffers.pop().unwrap();
+            let io = Io::Write { id, file: FileId::Meta, offset: 0, buf, at: 0, len: BLOCK };
+            assert!(driver.execute(Effect::Disk { shard: SHARD, io }).is_none());
+            while events.is_empty() {
+                driver.wait();
+                driver.reap(&mut events);
+            }
+            let Some(Event::Disk { done, .. }) = events.pop() else { panic!("only disks here") };
+            buffers.extend(done.buf);
+        }
+    });
+    let patience = Instant::now() + Duration::from_secs(60);
+    while !working.is_finished() {
+        assert!(Instant::now() < patience, "the driver sleeps over the end of a write");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    working.join().unwrap();
 }
 
 /// The slot under preparation is a pipe here, which is full after a few pages: its filling does not end, and the
