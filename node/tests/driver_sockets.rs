@@ -6,6 +6,7 @@ mod driver_support;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 use driver_support::Bench;
 use seawall_node::driver::choice::Kind;
@@ -15,6 +16,7 @@ use seawall_node::driver::probe::Durable;
 use seawall_node::seam::{ConnId, Effect, Event, SocketError};
 
 for_both_drivers! {
+    who_never_sleeps_hears_all_the_same,
     the_last_bytes_of_a_peer_are_heard_and_then_its_end,
     more_than_the_kernel_keeps_flows_both_ways,
     a_crowd_is_let_in_to_the_last,
@@ -135,6 +137,24 @@ fn more_than_the_kernel_keeps_flows_both_ways(kind: Kind) {
     assert!(all.len() == BYTES && all.iter().enumerate().all(|(at, b)| *b == byte(at)));
 }
 
+/// A worker whose mailbox is never empty does not sleep, turn after turn.
+fn who_never_sleeps_hears_all_the_same(kind: Kind) {
+    let (mut bench, address) = listening(kind, 8);
+    let _client = TcpStream::connect(address).unwrap();
+    let patience = Instant::now() + Duration::from_secs(10);
+    let (mut accepted, mut ticked) = (false, false);
+    let mut events = Vec::new();
+    while !(accepted && ticked) {
+        assert!(Instant::now() < patience, "accepted: {accepted}, ticked: {ticked}");
+        bench.driver.submit();
+        bench.driver.reap(&mut events);
+        for event in events.drain(..) {
+            accepted |= matches!(event, Event::Accepted { .. });
+            ticked |= matches!(event, Event::Tick);
+        }
+    }
+}
+
 fn a_crowd_is_let_in_to_the_last(kind: Kind) {
     let (mut bench, address) = listening(kind, 300);
     let clients: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(address).unwrap()).collect();
@@ -163,10 +183,17 @@ fn closing_ends_what_is_under_way_and_then_says_so(kind: Kind) {
     let (mut bench, address) = listening(kind, 8);
     let client = TcpStream::connect(address).unwrap();
     let conn = accepted(&mut bench);
-    // The client reads nothing, so one of the two stays in the kernel whatever the buffers' size.
     bench.execute(Effect::Receive { conn, buf: vec![0; 64], from: 0 });
-    bench.execute(Effect::Send { conn, buf: vec![1; 64 << 20], from: 0 });
-    bench.driver.submit();
+    // The client reads nothing, so one of these stays in the driver whatever the kernel has room for.
+    let mut buf = vec![1; 64 << 20];
+    loop {
+        bench.execute(Effect::Send { conn, buf, from: 0 });
+        match bench.next_within(2) {
+            Some(Event::Sent { buf: back, result: Ok(_), .. }) => buf = back,
+            Some(other) => panic!("{other:?}"),
+            None => break,
+        }
+    }
     bench.execute(Effect::Close { conn });
     let (mut received, mut sent) = (0, 0);
     loop {

@@ -80,7 +80,8 @@ fn a_dsync_write_is_durable_by_itself() {
     let done = log.run_without(always(&[libc::SYS_pwritev2]), Durable::Dsync, write);
     assert_eq!(done.result, error(IoStep::Write));
     assert!(done.buf.is_some());
-    let others = always(&[libc::SYS_pwrite64, libc::SYS_fdatasync, libc::SYS_fsync]);
+    let mut others = always(&[libc::SYS_pwrite64, libc::SYS_fdatasync, libc::SYS_fsync]);
+    others.push(when(libc::SYS_pwritev2, 5, SeccompCmpOp::Ne, libc::RWF_DSYNC));
     assert_eq!(log.run_without(others, Durable::Dsync, write).result, Ok(BLOCK));
 }
 
@@ -89,7 +90,7 @@ fn a_slot_has_no_name_before_its_zeros_are_flushed() {
     let log = Log::new("unflushed");
     let files = log.files();
     let directory = files.handle().as_raw_fd();
-    let zeros_alone = when(libc::SYS_fsync, SeccompCmpOp::Ne, directory);
+    let zeros_alone = vec![when(libc::SYS_fsync, 0, SeccompCmpOp::Ne, directory)];
     assert_eq!(log.run(files, zeros_alone, Durable::Link, prepare).result, error(IoStep::Prepare));
     let files = log.files();
     assert!(files.slots().unwrap().is_empty());
@@ -101,7 +102,7 @@ fn a_slot_has_no_name_before_its_zeros_are_flushed() {
 fn a_slot_is_not_made_before_its_name_is_flushed() {
     let log = Log::new("unnamed");
     let files = log.files();
-    let name_alone = when(libc::SYS_fsync, SeccompCmpOp::Eq, files.handle().as_raw_fd());
+    let name_alone = vec![when(libc::SYS_fsync, 0, SeccompCmpOp::Eq, files.handle().as_raw_fd())];
     assert_eq!(log.run(files, name_alone, Durable::Link, prepare).result, error(IoStep::Prepare));
     let log = Log::new("named");
     assert_eq!(log.run_without(always(&[libc::SYS_fdatasync]), Durable::Link, prepare).result, Ok(BLOCK));

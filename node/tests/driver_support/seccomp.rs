@@ -11,11 +11,10 @@ pub fn always(calls: &[i64]) -> Vec<Call> {
     calls.iter().map(|call| (*call, Vec::new())).collect()
 }
 
-/// When its first argument, a file's number, compares like this.
-pub fn when(call: i64, operator: SeccompCmpOp, fd: i32) -> Vec<Call> {
-    let condition =
-        SeccompCondition::new(0, SeccompCmpArgLen::Dword, operator, fd as u64).expect("a condition");
-    vec![(call, vec![SeccompRule::new(vec![condition]).expect("a rule")])]
+/// When the argument `nth`, counted from 0, compares like this.
+pub fn when(call: i64, nth: u8, operator: SeccompCmpOp, value: i32) -> Call {
+    let condition = SeccompCondition::new(nth, SeccompCmpArgLen::Dword, operator, value as u64);
+    (call, vec![SeccompRule::new(vec![condition.expect("a condition")]).expect("a rule")])
 }
 
 /// Runs `body` on a thread where `calls` end with `errno`. There is no way back from that, so the thread ends.

@@ -54,7 +54,7 @@ fn unblock() -> String {
             format!("kernel.io_uring_disabled is {value}: run `sysctl kernel.io_uring_disabled=0` as root")
         }
         _ => "a seccomp filter forbids it: allow io_uring_setup, io_uring_enter and io_uring_register \
-              (`--security-opt seccomp=…` for a container, SystemCallFilter=@io-event for a unit)"
+              (`--security-opt seccomp=…` for a container, SystemCallFilter=@aio for a unit)"
             .into(),
     }
 }

@@ -42,7 +42,7 @@ impl Lanes {
         let bell = Arc::new(Bell::new()?);
         let (sender, ended) = sync_channel(most);
         let lane = |name| (shards > 0).then(|| Lane::start(name, most, &sender, &bell)).transpose();
-        let (log, chores) = (lane("log")?, lane("chores")?);
+        let (log, chores) = (lane("log")?, lane("slot")?);
         Ok(Self { log, chores, ended, bell, under_way: 0, most })
     }
 
