@@ -26,6 +26,7 @@ const SLOT: FileId = FileId::Slot(SlotId(17));
 const SLOT_BYTES: u64 = 3 << 20 | BLOCK as u64;
 
 for_both_drivers! {
+    what_never_ends_is_given_up_and_said,
     the_end_of_an_operation_ends_the_sleep,
     prepare_makes_zeros_of_the_right_size_under_the_final_name,
     a_write_is_readable_after_everything_was_opened_again,
@@ -86,6 +87,16 @@ impl Log {
     fn read(&mut self, offset: u64, buf: Buffer, len: usize) -> Done {
         let id = self.id();
         self.run(Io::Read { id, file: SLOT, offset, buf, len })
+    }
+
+    /// Its slot is a pipe.
+    fn begin_endless_prepare(&mut self) -> (IoId, PathBuf) {
+        let pipe = self.file().with_extension("seg.tmp");
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let id = self.id();
+        let io = Io::Prepare { id, slot: SlotId(17), bytes: SLOT_BYTES };
+        self.bench.execute(Effect::Disk { shard: SHARD, io });
+        (id, pipe)
     }
 
     /// How many the ring reaped; the other driver has none, and `driver_syscall.rs` looks at its calls.
@@ -269,16 +280,22 @@ fn the_end_of_an_operation_ends_the_sleep(kind: Kind) {
     working.join().unwrap();
 }
 
-/// The slot under preparation is a pipe here, which is full after a few pages: its filling does not end, and the
-/// write goes by.
+/// The slot under preparation is a pipe that nobody reads.
+fn what_never_ends_is_given_up_and_said(kind: Kind) {
+    let scratch = Scratch::new(&format!("stuck-{kind:?}"));
+    let mut log = Log::open_with(DriverConfig::new(kind, 1, Durable::Link, false), &scratch);
+    log.begin_endless_prepare();
+    assert!(log.bench.next_within(1).is_none());
+    assert!(!log.bench.driver.finish(), "it did not come back");
+    assert!(log.bench.driver.under_way() > 0);
+}
+
+/// The slot under preparation is a pipe, which is full after a few pages: its filling does not end, and the write
+/// goes by.
 fn a_write_does_not_wait_for_a_slot_that_is_being_filled(kind: Kind) {
     let scratch = Scratch::new(&format!("filling-{kind:?}"));
     let mut log = Log::open_with(DriverConfig::new(kind, 1, Durable::Link, false), &scratch);
-    let pipe = log.file().with_extension("seg.tmp");
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let id = log.id();
-    let prepare = Io::Prepare { id, slot: SlotId(17), bytes: SLOT_BYTES };
-    log.bench.execute(Effect::Disk { shard: SHARD, io: prepare });
+    let (id, pipe) = log.begin_endless_prepare();
     let buf = log.found.buffers.remove(0);
     let done = log.write(FileId::Meta, 0, buf, BLOCK);
     assert_eq!(done.result, Ok(BLOCK));

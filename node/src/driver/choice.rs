@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::probe::Unusable;
+use super::probe::Obstacle;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -45,18 +45,16 @@ impl fmt::Display for Choice {
 
 /// `wanted` is an order and is followed or refused. Without one a *blocked* io_uring gives way to system calls; one
 /// that is broken in another way is for a person to look at, who may order them.
-pub fn choose(wanted: Option<Kind>, ring: Result<(), Unusable>) -> Result<Choice, Unusable> {
+pub fn choose(wanted: Option<Kind>, ring: Result<(), Obstacle>) -> Result<Choice, Obstacle> {
     let chosen = |kind, why| Ok(Choice { kind, why });
     match (wanted, ring) {
         (Some(Kind::Syscall), _) => chosen(Kind::Syscall, "as --driver asks".into()),
         (Some(Kind::Ring), Ok(())) => chosen(Kind::Ring, "as --driver asks".into()),
         (None, Ok(())) => chosen(Kind::Ring, "io_uring works here".into()),
-        (None, Err(Unusable { what, way_out, blocked: true })) => {
-            chosen(Kind::Syscall, format!("{what}; {way_out}"))
-        }
-        (Some(Kind::Ring) | None, Err(mut unusable)) => {
-            unusable.way_out += ", or start with --driver syscall";
-            Err(unusable)
+        (None, Err(obstacle)) if obstacle.blocked => chosen(Kind::Syscall, obstacle.to_string()),
+        (Some(Kind::Ring) | None, Err(mut obstacle)) => {
+            obstacle.way_out += ", or start with --driver syscall";
+            Err(obstacle)
         }
     }
 }
@@ -65,8 +63,8 @@ pub fn choose(wanted: Option<Kind>, ring: Result<(), Unusable>) -> Result<Choice
 mod tests {
     use super::*;
 
-    fn blocked() -> Unusable {
-        Unusable { what: "io_uring is blocked".into(), way_out: "unblock it".into(), blocked: true }
+    fn blocked() -> Obstacle {
+        Obstacle { what: "io_uring is blocked".into(), way_out: "unblock it".into(), blocked: true }
     }
 
     #[test]
@@ -75,7 +73,7 @@ mod tests {
         let choice = choose(None, Err(blocked())).unwrap();
         assert_eq!(choice.kind, Kind::Syscall);
         assert!(choice.why.contains("blocked") && choice.why.contains("unblock it"), "{choice}");
-        let broken = Unusable { what: "too old".into(), way_out: "run another".into(), blocked: false };
+        let broken = Obstacle { what: "too old".into(), way_out: "run another".into(), blocked: false };
         let refused = choose(None, Err(broken)).unwrap_err();
         assert!(refused.way_out.contains("run another") && refused.way_out.contains("--driver syscall"));
     }

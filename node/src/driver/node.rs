@@ -14,7 +14,7 @@ use super::choice::{self, Choice, Kind};
 use super::directory::{Directory, DirectoryError, ShardDirectory};
 use super::either::DriverConfig;
 use super::mailbox::{Control, Post};
-use super::probe::{self, Durable, Placement, Probe};
+use super::probe::{self, Durable, Obstacle, Placement, Probe};
 use super::reactor::{self, Notice, Seat};
 use super::{listener, signals};
 use crate::driver::console;
@@ -42,8 +42,7 @@ pub struct NodeConfig {
 #[derive(Debug)]
 pub enum NodeError {
     Directory(DirectoryError),
-    /// What is wrong, and the way out.
-    Driver(String, String),
+    Driver(Obstacle),
     Address(&'static str, io::Error),
     Start(io::Error),
     Worker(WorkerId, String),
@@ -53,7 +52,7 @@ impl fmt::Display for NodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NodeError::Directory(e) => write!(f, "{e}"),
-            NodeError::Driver(what, way_out) => write!(f, "{what}; {way_out}"),
+            NodeError::Driver(obstacle) => write!(f, "{obstacle}"),
             NodeError::Address(option, e) => write!(f, "{e}; name another address with {option}"),
             NodeError::Start(e) => write!(f, "the node cannot start: {e}"),
             NodeError::Worker(worker, why) => write!(f, "worker {} cannot start: {why}", worker.0),
@@ -92,8 +91,7 @@ pub struct Serving<'a> {
 impl Node {
     /// Looks at the machine, takes the data directory and the ports. What can be refused is refused here.
     pub fn prepare(config: &NodeConfig) -> Result<Self, NodeError> {
-        let driver = choice::choose(config.driver, probe::ring())
-            .map_err(|unusable| NodeError::Driver(unusable.what, unusable.way_out))?;
+        let driver = choice::choose(config.driver, probe::driver()).map_err(NodeError::Driver)?;
         let free = Placement::new(None);
         let wanted = config.workers.map(u32::from);
         let directory = Directory::open(&config.data, wanted, u32::from(free.default_workers()))?;

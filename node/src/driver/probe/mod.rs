@@ -11,7 +11,7 @@ use super::directory::DirectoryError;
 
 pub use cpu::Placement;
 pub use disk::{Direct, WriteCache};
-pub use uring::Unusable;
+pub use uring::Obstacle;
 
 /// How a write is made durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +44,8 @@ pub struct Probe {
     pub disk_cpu: Option<usize>,
 }
 
-/// Whether this machine can run the ring driver; asked before anything is touched.
-pub fn ring() -> Result<(), Unusable> {
+/// Whether this machine can run the ring; asked before anything is touched.
+pub fn driver() -> Result<(), Obstacle> {
     uring::check()
 }
 

@@ -1,20 +1,25 @@
 //! Whether io_uring is there, and whether it may be used.
 
-use std::fs;
-use std::io;
+use std::{fmt, fs, io};
 
 use io_uring::{IoUring, cqueue, squeue};
 
-/// Why io_uring cannot be used.
+/// Why io_uring cannot be used here.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unusable {
+pub struct Obstacle {
+    /// Somebody forbids it or left it out; otherwise it is there and broken.
+    pub blocked: bool,
     pub what: String,
     pub way_out: String,
-    /// Somebody forbids it; the machine could do it.
-    pub blocked: bool,
 }
 
-pub(super) fn check() -> Result<(), Unusable> {
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.what, self.way_out)
+    }
+}
+
+pub(super) fn check() -> Result<(), Obstacle> {
     let built = IoUring::<squeue::Entry, cqueue::Entry>::builder()
         .setup_single_issuer()
         .setup_defer_taskrun()
@@ -22,7 +27,7 @@ pub(super) fn check() -> Result<(), Unusable> {
         .build(8);
     built.map(drop).map_err(|e| {
         let (what, way_out) = explain(&e);
-        Unusable { what, way_out, blocked: is_blocked(&e) }
+        Obstacle { blocked: is_blocked(&e), what, way_out }
     })
 }
 
