@@ -32,11 +32,11 @@ pub(super) struct Dev {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Durable {
-    /// By what the disk's cache is.
+    /// By what the disk's cache is, and by measuring.
     Auto,
     /// A write linked to fdatasync.
     Link,
-    /// A write with RWF_DSYNC.
+    /// A write with RWF_DSYNC, until such writes end at scheduler ticks.
     Dsync,
 }
 

@@ -12,7 +12,8 @@ use seawall_wal::LogLimits;
 
 use super::directory::{Directory, DirectoryError, ShardDirectory};
 use super::mailbox::{Control, Post};
-use super::probe::{self, Durable, Placement, Probe};
+use super::probe::watch::{Clustered, Switches};
+use super::probe::{self, Durable, Obstacle, Placement, Probe};
 use super::reactor::{self, Notice, Seat};
 use super::ring::RingConfig;
 use super::{listener, signals};
@@ -39,8 +40,7 @@ pub struct NodeConfig {
 #[derive(Debug)]
 pub enum NodeError {
     Directory(DirectoryError),
-    /// What is wrong, and the way out.
-    Driver(String, String),
+    Driver(Obstacle),
     Address(&'static str, io::Error),
     Start(io::Error),
     Worker(WorkerId, String),
@@ -50,7 +50,7 @@ impl fmt::Display for NodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NodeError::Directory(e) => write!(f, "{e}"),
-            NodeError::Driver(what, way_out) => write!(f, "{what}; {way_out}"),
+            NodeError::Driver(obstacle) => write!(f, "{obstacle}"),
             NodeError::Address(option, e) => write!(f, "{e}; name another address with {option}"),
             NodeError::Start(e) => write!(f, "the node cannot start: {e}"),
             NodeError::Worker(worker, why) => write!(f, "worker {} cannot start: {why}", worker.0),
@@ -76,6 +76,7 @@ pub struct Node {
     listen: SocketAddr,
     admin_address: SocketAddr,
     dev: bool,
+    switches: Arc<Switches>,
 }
 
 /// What a node says when every shard has recovered or given up.
@@ -88,11 +89,12 @@ pub struct Serving<'a> {
 impl Node {
     /// Looks at the machine, takes the data directory and the ports. What can be refused is refused here.
     pub fn prepare(config: &NodeConfig) -> Result<Self, NodeError> {
-        probe::driver().map_err(|(what, way_out)| NodeError::Driver(what, way_out))?;
+        probe::driver().map_err(NodeError::Driver)?;
         let free = Placement::new(None);
         let wanted = config.workers.map(u32::from);
         let directory = Directory::open(&config.data, wanted, u32::from(free.default_workers()))?;
         let probe = probe::probe(&config.data, config.durable)?;
+        directory.put_probe(&format!("{:#}\n", probe.json()));
         let placement = Placement::new(probe.disk_cpu);
         let listen = |e| NodeError::Address("--listen", e);
         let listeners = listener::bind(config.listen, directory.shards() as usize).map_err(listen)?;
@@ -102,6 +104,7 @@ impl Node {
         Ok(Self {
             listen: listeners[0].local_addr().map_err(listen)?,
             admin_address: admin_listener.local_addr().map_err(admin)?,
+            switches: Arc::new(Switches::new(workers(&directory))),
             directory,
             probe,
             placement,
@@ -111,9 +114,8 @@ impl Node {
         })
     }
 
-    /// One worker for each shard; shard 1 is worker 0's.
     fn workers(&self) -> u16 {
-        u16::try_from(self.directory.shards()).expect("made from a number of workers")
+        workers(&self.directory)
     }
 
     /// Serves until a signal, then stops in order. `serving` is called once.
@@ -185,6 +187,8 @@ impl Node {
             driver: self.probe.driver,
             durable: self.probe.durable.name(),
             why_durable: self.probe.why_durable.clone(),
+            switches: self.switches.clone(),
+            warnings: self.probe.file_system.warnings().iter().map(ToString::to_string).collect(),
             direct_io: self.probe.direct.works,
             lineage: self.directory.lineage().to_string(),
             listen: self.listen,
@@ -217,6 +221,7 @@ impl Node {
                         "nothing more is acknowledged there; restart the node to recover the log",
                     );
                 }
+                Notice::GaveUpDsync { worker, why } => self.note_switch(worker, why),
                 Notice::Serving(workers) => {
                     let (listen, admin) = (self.listen, self.admin_address);
                     if let Some(serving) = serving.take() {
@@ -237,6 +242,16 @@ impl Node {
             }
         }
         Ok(())
+    }
+
+    fn note_switch(&self, worker: WorkerId, why: Clustered) {
+        let (from, to) = (Durable::Dsync.name(), Durable::Link.name());
+        console::complain(format_args!(
+            "worker {}: from now on durable by {to} instead of {from}: {why}, so a busy CPU held them up and not the \
+             disk; nothing was lost",
+            worker.0
+        ));
+        self.switches.note(worker, why);
     }
 
     fn show_recovery(&self, shard: ShardId, report: &seawall_wal::recover::Report) {
@@ -260,6 +275,11 @@ impl fmt::Display for Node {
         let (path, lineage) = (self.directory.path().display(), self.directory.lineage());
         write!(f, "data        {path} ({made}), lineage {lineage}")
     }
+}
+
+/// One for each shard; shard 1 is worker 0's.
+fn workers(directory: &Directory) -> u16 {
+    u16::try_from(directory.shards()).expect("made from a number of workers")
 }
 
 fn tell_to_stop(post: &Post, workers: u16) {

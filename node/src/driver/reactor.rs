@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use super::clock;
 use super::directory::ShardDirectory;
 use super::mailbox::{Control, Inbox, Post};
+use super::probe::watch::Clustered;
 use super::ring::{Ring, RingConfig};
 use crate::driver::console;
 use crate::seam::{Effect, Effects, Event, WorkerId, WorkerStatus};
@@ -38,6 +39,11 @@ pub(super) enum Notice {
     LogFailed {
         shard: ShardId,
         why: String,
+    },
+    /// Writes with RWF_DSYNC ended at scheduler ticks: this worker links them to fdatasync from now on.
+    GaveUpDsync {
+        worker: WorkerId,
+        why: Clustered,
     },
     /// Every shard of the node has recovered or given up.
     Serving(Vec<WorkerStatus>),
@@ -166,6 +172,9 @@ impl Reactor {
 
     fn gather(&mut self) {
         self.ring.reap(&mut self.events);
+        if let Some(why) = self.ring.take_switch() {
+            self.tell(Notice::GaveUpDsync { worker: self.id, why });
+        }
         self.inbox.letters(&mut self.events);
         while let Some(control) = self.inbox.control() {
             self.events.push(match control {

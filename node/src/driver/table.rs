@@ -45,6 +45,8 @@ pub(super) struct Write {
     pub written: Option<i32>,
     /// `None` until the linked flush ended; `Some(0)` from the start when the write itself is durable.
     pub flushed: Option<i32>,
+    /// When it was begun, by the stopwatch, if anybody watches how long writes take.
+    pub begun_us: u64,
 }
 
 impl Write {
@@ -158,7 +160,8 @@ mod tests {
 
     fn write(written: i32, flushed: i32) -> Result<usize, IoError> {
         let (shard, id, buf) = (ShardId(1), IoId(7), Buffer::new(0, 8192));
-        let write = Write { shard, id, buf, len: 8192, written: Some(written), flushed: Some(flushed) };
+        let write =
+            Write { shard, id, buf, len: 8192, written: Some(written), flushed: Some(flushed), begun_us: 0 };
         write.verdict().expect("both halves ended")
     }
 
@@ -188,7 +191,7 @@ mod tests {
     #[test]
     fn half_an_answer_is_no_answer() {
         let (shard, id, buf) = (ShardId(1), IoId(7), Buffer::new(0, 4096));
-        let mut write = Write { shard, id, buf, len: 4096, written: Some(4096), flushed: None };
+        let mut write = Write { shard, id, buf, len: 4096, written: Some(4096), flushed: None, begun_us: 0 };
         assert_eq!(write.verdict(), None);
         (write.written, write.flushed) = (None, Some(0));
         assert_eq!(write.verdict(), None);

@@ -1,10 +1,13 @@
 //! What is said about the node, as JSON.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::seam::{ShardStatus, WorkerStatus};
+use crate::driver::probe::Durable;
+use crate::driver::probe::watch::Switches;
+use crate::seam::{ShardStatus, WorkerId, WorkerStatus};
 
 /// What does not change while the process runs.
 #[derive(Clone, Debug)]
@@ -13,6 +16,10 @@ pub struct Facts {
     pub driver: &'static str,
     pub durable: &'static str,
     pub why_durable: String,
+    /// The workers that gave up RWF_DSYNC since.
+    pub switches: Arc<Switches>,
+    /// What the file system under the data is to be warned of.
+    pub warnings: Vec<String>,
     pub direct_io: bool,
     pub lineage: String,
     pub listen: SocketAddr,
@@ -33,7 +40,8 @@ pub(super) fn full(facts: &Facts, workers: &[Option<WorkerStatus>]) -> Value {
         "lineage": facts.lineage,
         "listen": facts.listen.to_string(),
         "driver": facts.driver,
-        "durable": { "primitive": facts.durable, "why": facts.why_durable },
+        "durable": { "primitive": facts.durable, "why": facts.why_durable, "switched": switched(facts, workers.len()) },
+        "warnings": facts.warnings,
         "direct_io": facts.direct_io,
         "workers": workers.iter().enumerate().map(|(id, w)| worker(id, w.as_ref())).collect::<Vec<_>>(),
         "shards": workers.iter().flatten().flat_map(|w| &w.shards).map(shard).collect::<Vec<_>>(),
@@ -49,6 +57,17 @@ pub(super) fn readiness(facts: &Facts, workers: &[Option<WorkerStatus>]) -> Valu
         "not_serving": shards.map(shard).collect::<Vec<_>>(),
         "silent_workers": silent.collect::<Vec<_>>(),
     })
+}
+
+/// `primitive` is what the start chose; these workers use another one by now.
+fn switched(facts: &Facts, workers: usize) -> Vec<Value> {
+    let workers = (0u16..).map(WorkerId).take(workers);
+    let switches = workers.filter_map(|worker| Some((worker, facts.switches.of(worker)?)));
+    switches
+        .map(|(worker, why)| {
+            json!({ "worker": worker.0, "primitive": Durable::Link.name(), "why": why.to_string() })
+        })
+        .collect()
 }
 
 fn worker(id: usize, status: Option<&WorkerStatus>) -> Value {

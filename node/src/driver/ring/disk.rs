@@ -5,7 +5,9 @@ use seawall::map::ShardId;
 use seawall_wal::{Buffer, Done, FileId, Io, IoError, IoId, io::IoStep};
 
 use super::Ring;
+use crate::driver::clock;
 use crate::driver::probe::Durable;
+use crate::driver::probe::watch::Clustered;
 use crate::driver::table::{Key, Operation, Part, Write};
 use crate::seam::Event;
 
@@ -47,7 +49,8 @@ impl Ring {
         let number = self.files.registered(shard, &buf);
         let source = buf.bytes()[at..].as_ptr();
         let flushed = if linked { None } else { Some(0) };
-        let write = Write { shard, id, buf, len: range.len, written: None, flushed };
+        let begun_us = if self.watch.is_some() { clock::stopwatch_us() } else { 0 };
+        let write = Write { shard, id, buf, len: range.len, written: None, flushed, begun_us };
         let key = self.table.insert(Operation::Write(write));
         let write = entry_for_write(&range, source, number, flags).user_data(key.user_data(Part::Main));
         if linked {
@@ -91,8 +94,20 @@ impl Ring {
         *half = Some(result);
         let Some(result) = write.verdict() else { return };
         let Operation::Write(write) = self.table.remove(key) else { unreachable!("it was looked at") };
+        if let (Some(watch), Ok(_)) = (&mut self.watch, result)
+            && let Some(clustered) = watch.saw(clock::stopwatch_us().saturating_sub(write.begun_us))
+        {
+            self.give_up_dsync(clustered);
+        }
         let done = Done { id: write.id, result, buf: Some(write.buf) };
         events.push(Event::Disk { shard: write.shard, done });
+    }
+
+    /// From the next write on. Those under way end as they began: each is durable by its own means.
+    fn give_up_dsync(&mut self, why: Clustered) {
+        self.config.durable = Durable::Link;
+        self.watch = None;
+        self.gave_up_dsync = Some(why);
     }
 
     pub(super) fn read_completed(&mut self, key: Key, result: i32, events: &mut Vec<Event>) {

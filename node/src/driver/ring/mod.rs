@@ -13,7 +13,7 @@ mod accept;
 mod disk;
 mod files;
 mod prepare;
-mod queue;
+pub(in crate::driver) mod queue;
 mod sockets;
 
 use std::io;
@@ -22,7 +22,9 @@ use std::os::fd::RawFd;
 use io_uring::{opcode, types};
 use seawall_wal::Buffer;
 
+use super::clock;
 use super::probe::Durable;
+use super::probe::watch::{Clustered, Watch};
 use super::table::{CANCELLATION, Key, Operation, Part, Table};
 use crate::params;
 use crate::seam::{Effect, Event};
@@ -41,12 +43,14 @@ pub struct RingConfig {
     pub direct: bool,
     pub connections: u32,
     pub slots_per_shard: u32,
+    /// The time between two scheduler ticks, at which writes with RWF_DSYNC must not end.
+    pub tick_us: u64,
 }
 
 impl RingConfig {
     pub fn new(shards: u32, durable: Durable, direct: bool) -> Self {
         let (connections, slots_per_shard) = (params::CONNECTIONS_PER_WORKER, params::SLOTS_PER_SHARD);
-        Self { shards, durable, direct, connections, slots_per_shard }
+        Self { shards, durable, direct, connections, slots_per_shard, tick_us: clock::tick_us() }
     }
 }
 
@@ -56,6 +60,9 @@ pub struct Ring {
     table: Table,
     config: RingConfig,
     files: LogFiles,
+    /// While writes use RWF_DSYNC.
+    watch: Option<Watch>,
+    gave_up_dsync: Option<Clustered>,
     connections: Connections,
     accepting: Accepting,
     /// The zeros that a slot is filled with; the kernel only reads them.
@@ -77,6 +84,8 @@ impl Ring {
         Ok(Self {
             queue,
             table: Table::default(),
+            watch: (config.durable == Durable::Dsync).then(|| Watch::new(config.tick_us)),
+            gave_up_dsync: None,
             connections: Connections::new(config.connections),
             accepting: Accepting::default(),
             config,
@@ -126,6 +135,11 @@ impl Ring {
     /// Submits without sleeping.
     pub fn submit(&mut self) {
         self.queue.enter(0);
+    }
+
+    /// Why this ring went from RWF_DSYNC to the link since it was last asked; at most once in its life.
+    pub fn take_switch(&mut self) -> Option<Clustered> {
+        self.gave_up_dsync.take()
     }
 
     /// How often the kernel was entered; a measure.

@@ -5,7 +5,7 @@ use std::io;
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
 /// The kernel side of a ring. What is pushed goes to the kernel with the next enter, all in one call.
-pub(super) struct Queue {
+pub(in crate::driver) struct Queue {
     ring: IoUring,
     /// How many system calls were made, and how many completions they brought; measures, not states.
     pub enters: u64,
