@@ -189,6 +189,7 @@ fn by_call(file: &File, block: &Buffer, offset: u64) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::scratch::Scratch;
     use super::*;
 
     #[test]
@@ -200,6 +201,35 @@ mod tests {
         assert_eq!((one.p50, one.p99), (us(7), us(7)));
         let ticking = Series::of(vec![us(3_990); 60], 4_000);
         assert!(ticking.at_ticks && ticking.to_string().contains("ticks"), "{ticking}");
+    }
+
+    /// In the temporary directory, whatever it is on.
+    #[test]
+    fn both_ways_are_measured_through_a_ring_and_through_calls() {
+        for (io_uring, through) in [(true, "io_uring"), (false, "system calls")] {
+            let scratch = Scratch::new(&std::env::temp_dir()).expect("a scratch file");
+            let measured = measure(&scratch.plain, io_uring).expect("it can be written");
+            assert_eq!(measured.through, through);
+            assert!((2..=2 * ROUNDS).contains(&measured.link.writes));
+            assert!(measured.dsync.is_none_or(|dsync| dsync.writes == measured.link.writes));
+            assert_eq!(scratch.plain.metadata().expect("it is open").len(), SCRATCH_BYTES as u64);
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_an_error_and_no_figure() {
+        let scratch = Scratch::new(&std::env::temp_dir()).expect("a scratch file");
+        let read_only = File::open("/dev/null").expect("it is everywhere");
+        assert!(measure(&read_only, false).is_err());
+        for ring in [None, Some(Queue::new(8, 16).expect("a ring"))] {
+            let mut rig = Rig { file: &read_only, ring, block: Buffer::new(0, BLOCK), next: 0 };
+            for durable in [Durable::Link, Durable::Dsync] {
+                let error = rig.write(durable).expect_err("it was opened for reading");
+                assert_eq!(error.raw_os_error(), Some(libc::EBADF), "the write's error, not its flush's");
+            }
+            rig.file = &scratch.plain;
+            rig.write(Durable::Link).expect("the next write is not held up by the last");
+        }
     }
 
     #[test]
