@@ -90,3 +90,35 @@ fn shard(status: &ShardStatus) -> Value {
         "log_bytes": status.log_bytes,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::probe::watch::clustered;
+
+    #[test]
+    fn a_worker_that_gave_up_what_the_start_chose_is_named() {
+        let facts = Facts {
+            version: "0",
+            driver: "ring",
+            durable: Durable::Dsync.name(),
+            why_durable: "measured".into(),
+            switches: Arc::new(Switches::new(2)),
+            warnings: vec!["slow: so it is".into()],
+            direct_io: true,
+            lineage: String::new(),
+            listen: "127.0.0.1:1".parse().expect("an address"),
+            shards: 0,
+        };
+        assert_eq!(full(&facts, &[None, None])["durable"]["switched"], json!([]));
+        facts.switches.note(WorkerId(1), clustered(4_000, [4_000; 64]).expect("they cluster"));
+        let status = full(&facts, &[None, None]);
+        assert_eq!(status["durable"]["primitive"], "write with RWF_DSYNC");
+        let switched = &status["durable"]["switched"];
+        assert_eq!(switched.as_array().map(Vec::len), Some(1));
+        assert_eq!(switched[0]["worker"], 1);
+        assert_eq!(switched[0]["primitive"], "write linked to fdatasync");
+        assert!(switched[0]["why"].as_str().is_some_and(|why| why.contains("4.00 ms")), "{switched}");
+        assert_eq!(status["warnings"], json!(["slow: so it is"]));
+    }
+}

@@ -90,7 +90,7 @@ mod tests {
     const INTERRUPTS: &str = "           CPU0       CPU2
  31:          0        275 PCI-MSIX-0000:00:01.0   3-edge      virtio0-stats
  36:         12      61559 PCI-MSIX-0000:00:02.0   1-edge      virtio1-req.0
- 37:     999999          0 PCI-MSIX-0000:00:02.0   0-edge      nvme0q0
+ 37:          0     999999 PCI-MSIX-0000:00:02.0   0-edge      nvme0q0
  38:         50         51 PCI-MSIX-0000:00:02.0   1-edge      nvme0q1
  39:         50          1 PCI-MSIX-0000:00:02.0   1-edge      nvme0q12
 LOC:     123456     123456 Local timer interrupts";

@@ -106,11 +106,13 @@ fn try_block(file: &File) -> io::Result<()> {
 fn alignment(file: &File) -> Alignment {
     match statx(file, libc::STATX_DIOALIGN) {
         None => Alignment::Unsaid,
-        Some(about) => match (about.stx_dio_mem_align, about.stx_dio_offset_align) {
-            (0, _) | (_, 0) => Alignment::Refused,
-            (memory, disk) => Alignment::Needs { memory, disk },
-        },
+        Some(about) => said(about.stx_dio_mem_align, about.stx_dio_offset_align),
     }
+}
+
+/// In an answer about alignment, zero says that there is no direct I/O.
+fn said(memory: u32, disk: u32) -> Alignment {
+    if memory == 0 || disk == 0 { Alignment::Refused } else { Alignment::Needs { memory, disk } }
 }
 
 /// What the kernel says of an open file; `None` when it does not know about `wanted`.
@@ -205,6 +207,8 @@ mod tests {
         let judged = |alignment| judge_direct(alignment, Ok(()));
         let needs = |memory, disk| judged(Alignment::Needs { memory, disk });
         assert!(judged(Alignment::Unsaid).works);
+        assert_eq!(said(512, 4096), Alignment::Needs { memory: 512, disk: 4096 });
+        assert_eq!([said(0, 0), said(0, 512), said(512, 0)], [Alignment::Refused; 3]);
         assert!(needs(4, 512).works && needs(4096, 4096).works);
         for wrong in [needs(4096, 16384), needs(8192, 512), judged(Alignment::Refused)] {
             assert!(!wrong.works);

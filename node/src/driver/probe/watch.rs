@@ -181,6 +181,8 @@ mod tests {
             assert_eq!(noticed(tick, noise(5_000).map(|n| 4_000 + n)), None, "4 to 9 ms, tick {tick}");
             assert_eq!(noticed(tick, noise(20_000).map(|n| 2_000 + n)), None, "2 to 22 ms, tick {tick}");
             assert_eq!(noticed(tick, noise(tick).map(move |n| tick / 2 + n)), None, "about a tick, {tick}");
+            let hardly_more_than_a_tick = noise(3 * tick / 10).map(move |n| 9 * tick / 10 + n);
+            assert_eq!(noticed(tick, hardly_more_than_a_tick), None, "0.9 to 1.2 ticks, {tick}");
         }
     }
 
