@@ -93,7 +93,7 @@ fn a_slot_has_no_name_before_its_zeros_are_flushed() {
     let zeros_alone = vec![when(libc::SYS_fsync, 0, SeccompCmpOp::Ne, directory)];
     assert_eq!(log.run(files, zeros_alone, Durable::Link, prepare).result, error(IoStep::Prepare));
     let files = log.files();
-    assert!(files.slots().unwrap().is_empty());
+    assert!(files.files().unwrap().slots.is_empty());
     let unfinished = files.path(FileId::Slot(SlotId(0))).with_extension("seg.tmp");
     assert!(!unfinished.exists(), "what failed gives its room back");
 }

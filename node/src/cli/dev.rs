@@ -50,11 +50,11 @@ enum Driver {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Durable {
-    /// By what the disk's cache is.
+    /// By what the disk's cache is, and by measuring.
     Auto,
     /// A write, then fdatasync.
     Link,
-    /// A write with RWF_DSYNC.
+    /// A write with RWF_DSYNC, until such writes end at scheduler ticks.
     Dsync,
 }
 

@@ -8,8 +8,10 @@ use seawall::map::ShardId;
 use seawall_wal::{Buffer, FileId, Io};
 
 use super::choice::Kind;
+use super::clock;
 use super::directory::ShardDirectory;
 use super::probe::Durable;
+use super::probe::watch::Clustered;
 use super::ring::Ring;
 use super::syscall::Syscall;
 use crate::params;
@@ -25,12 +27,14 @@ pub struct DriverConfig {
     pub direct: bool,
     pub connections: u32,
     pub slots_per_shard: u32,
+    /// The time between two scheduler ticks, at which writes with RWF_DSYNC must not end.
+    pub tick_us: u64,
 }
 
 impl DriverConfig {
     pub fn new(kind: Kind, shards: u32, durable: Durable, direct: bool) -> Self {
         let (connections, slots_per_shard) = (params::CONNECTIONS_PER_WORKER, params::SLOTS_PER_SHARD);
-        Self { kind, shards, durable, direct, connections, slots_per_shard }
+        Self { kind, shards, durable, direct, connections, slots_per_shard, tick_us: clock::tick_us() }
     }
 }
 
@@ -96,6 +100,15 @@ impl Driver {
         match self {
             Driver::Ring(ring) => ring.execute(effect),
             Driver::Syscall(syscall) => syscall.execute(effect),
+        }
+    }
+
+    /// Why this worker gave up RWF_DSYNC; said once. The log thread of the other driver waits for its own writes,
+    /// and is not watched.
+    pub fn take_switch(&mut self) -> Option<Clustered> {
+        match self {
+            Driver::Ring(ring) => ring.take_switch(),
+            Driver::Syscall(_) => None,
         }
     }
 

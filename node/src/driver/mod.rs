@@ -3,7 +3,7 @@
 //! ```text
 //! node.rs       one process: the data directory, the probe, the threads, the signals, the end
 //! directory.rs  the data directory and its shards    superblock.rs  its block of identity    lock.rs  one process
-//! probe/        what the machine offers: io_uring, direct I/O, the durable primitive, the disk's CPU
+//! probe/        what the machine offers: io_uring, the file system, the durable primitive by measurement, the disk's CPU
 //! reactor.rs    one worker's turn: reap -> clock -> step -> submit -> sleep
 //! table.rs      the operations that the kernel is busy with, and the memory it may touch meanwhile
 //! choice.rs     which of two drivers, and why          either.rs    both behind one door

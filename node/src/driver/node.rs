@@ -16,6 +16,7 @@ use super::directory::{Directory, DirectoryError, ShardDirectory};
 use super::either::DriverConfig;
 use super::keeper::Keeper;
 use super::mailbox::{Control, Post};
+use super::probe::watch::{Clustered, Switches};
 use super::probe::{self, Durable, Obstacle, Placement, Probe};
 use super::reactor::{self, Notice, Seat};
 use super::{listener, signals};
@@ -84,6 +85,7 @@ pub struct Node {
     admin_address: SocketAddr,
     limits: LogLimits,
     dev: bool,
+    switches: Arc<Switches>,
 }
 
 /// What a node says when every shard has recovered or given up.
@@ -101,6 +103,7 @@ impl Node {
         let wanted = config.workers.map(u32::from);
         let directory = Directory::open(&config.data, wanted, u32::from(free.default_workers()))?;
         let probe = probe::probe(&config.data, config.durable)?;
+        directory.put_probe(&format!("{:#}\n", probe.json()));
         let placement = Placement::new(probe.disk_cpu);
         let listen = |e| NodeError::Address("--listen", e);
         let listeners = listener::bind(config.listen, directory.shards() as usize).map_err(listen)?;
@@ -110,6 +113,7 @@ impl Node {
         Ok(Self {
             listen: listeners[0].local_addr().map_err(listen)?,
             admin_address: admin_listener.local_addr().map_err(admin)?,
+            switches: Arc::new(Switches::new(workers(&directory))),
             directory,
             driver,
             probe,
@@ -121,9 +125,8 @@ impl Node {
         })
     }
 
-    /// One worker for each shard; shard 1 is worker 0's.
     fn workers(&self) -> u16 {
-        u16::try_from(self.directory.shards()).expect("made from a number of workers")
+        workers(&self.directory)
     }
 
     /// Serves until a signal, then stops in order. `serving` is called once.
@@ -207,6 +210,8 @@ impl Node {
             why_driver: self.driver.why.clone(),
             durable: self.probe.durable.name(),
             why_durable: self.probe.why_durable.clone(),
+            switches: self.switches.clone(),
+            warnings: self.probe.file_system.warnings().iter().map(ToString::to_string).collect(),
             direct_io: self.probe.direct.works,
             lineage: self.directory.lineage().to_string(),
             listen: self.listen,
@@ -244,6 +249,7 @@ impl Node {
                         "nothing more is acknowledged there; restart the node to recover the log",
                     );
                 }
+                Notice::GaveUpDsync { worker, why } => self.note_switch(worker, why),
                 Notice::Serving(workers) => {
                     let (listen, admin) = (self.listen, self.admin_address);
                     if let Some(serving) = serving.take() {
@@ -264,6 +270,16 @@ impl Node {
             }
         }
         Ok(())
+    }
+
+    fn note_switch(&self, worker: WorkerId, why: Clustered) {
+        let (from, to) = (Durable::Dsync.name(), Durable::Link.name());
+        console::complain(format_args!(
+            "worker {}: from now on durable by {to} instead of {from}: {why}, so a busy CPU held them up and not the \
+             disk; nothing was lost",
+            worker.0
+        ));
+        self.switches.note(worker, why);
     }
 
     fn show_recovery(&self, shard: ShardId, report: &seawall_wal::recover::Report) {
@@ -294,6 +310,11 @@ fn limits(config: &NodeConfig) -> LogLimits {
     let limits = LogLimits::default();
     let fold = FoldPolicy { least_bytes: config.checkpoint_after, ..limits.fold };
     LogLimits { fold, ..limits }
+}
+
+/// One for each shard; shard 1 is worker 0's.
+fn workers(directory: &Directory) -> u16 {
+    u16::try_from(directory.shards()).expect("made from a number of workers")
 }
 
 fn tell_to_stop(post: &Post, workers: u16) {

@@ -22,6 +22,7 @@ use super::directory::ShardDirectory;
 use super::either::{Driver, DriverConfig};
 use super::keeper::{Order, Orders};
 use super::mailbox::{Control, Inbox, Post};
+use super::probe::watch::Clustered;
 use crate::driver::console;
 use crate::seam::{Effect, Effects, Event, WorkerId, WorkerStatus};
 use crate::worker::{Worker, WorkerConfig};
@@ -44,6 +45,11 @@ pub(super) enum Notice {
     FoldFailed {
         shard: ShardId,
         why: String,
+    },
+    /// Writes with RWF_DSYNC ended at scheduler ticks: this worker links them to fdatasync from now on.
+    GaveUpDsync {
+        worker: WorkerId,
+        why: Clustered,
     },
     /// Every shard of the node has recovered or given up.
     Serving(Vec<WorkerStatus>),
@@ -175,6 +181,9 @@ impl Reactor {
 
     fn gather(&mut self) {
         self.driver.reap(&mut self.events);
+        if let Some(why) = self.driver.take_switch() {
+            self.tell(Notice::GaveUpDsync { worker: self.id, why });
+        }
         self.inbox.letters(&mut self.events);
         while let Some(control) = self.inbox.control() {
             self.events.push(match control {

@@ -13,7 +13,7 @@ mod accept;
 mod disk;
 mod files;
 mod prepare;
-mod queue;
+pub(in crate::driver) mod queue;
 mod sockets;
 
 use std::io;
@@ -25,6 +25,8 @@ use seawall_wal::{Buffer, FileId};
 
 use super::connections::Connections;
 use super::either::DriverConfig;
+use super::probe::Durable;
+use super::probe::watch::{Clustered, Watch};
 use super::table::{CANCELLATION, Key, Operation, Part, Table};
 use crate::params;
 use crate::seam::{Effect, Event};
@@ -41,6 +43,9 @@ pub struct Ring {
     config: DriverConfig,
     files: LogFiles,
     connections: Connections<Connection>,
+    /// While writes use RWF_DSYNC.
+    watch: Option<Watch>,
+    gave_up_dsync: Option<Clustered>,
     accepting: Accepting,
     /// The zeros that a slot is filled with; the kernel only reads them.
     zeros: Buffer,
@@ -61,6 +66,8 @@ impl Ring {
         Ok(Self {
             queue,
             table: Table::default(),
+            watch: (config.durable == Durable::Dsync).then(|| Watch::new(config.tick_us)),
+            gave_up_dsync: None,
             connections: Connections::new(config.connections),
             accepting: Accepting::default(),
             config,
@@ -117,6 +124,11 @@ impl Ring {
         self.queue.enter(0);
     }
 
+    /// Why this ring went from RWF_DSYNC to the link since it was last asked; at most once in its life.
+    pub fn take_switch(&mut self) -> Option<Clustered> {
+        self.gave_up_dsync.take()
+    }
+
     /// How often the kernel was entered; a measure.
     pub fn enters(&self) -> u64 {
         self.queue.enters
@@ -125,6 +137,11 @@ impl Ring {
     /// How many completions were reaped; a measure.
     pub fn completions(&self) -> u64 {
         self.queue.completions
+    }
+
+    /// How writes are made durable by now.
+    pub fn durable(&self) -> Durable {
+        self.config.durable
     }
 
     /// How many operations the kernel is busy with.
