@@ -8,6 +8,7 @@
 //! table.rs      the operations that the kernel is busy with, and the memory it may touch meanwhile
 //! ring/         the io_uring driver: log files and sockets on one ring, one wait point
 //! clock.rs      the two clocks of the core          console.rs  what people are told
+//! engine.rs     one log on one driver, and nothing else, for those who measure it
 //! mailbox.rs    letters between workers, control from the service plane, waking only a sleeper
 //! ```
 //!
@@ -23,6 +24,7 @@
 pub mod clock;
 pub mod console;
 pub mod directory;
+pub mod engine;
 pub mod listener;
 mod lock;
 pub mod mailbox;

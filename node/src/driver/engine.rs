@@ -1,0 +1,205 @@
+//! One log on one driver, and nothing else: no sockets, no shard, no turn. For those who measure or test the log by
+//! itself on the disk that a node would use, in the way that a node would use it.
+//!
+//! Call order: [`Engine::open`]; append to [`Engine::log`], then [`Engine::pump`]; [`Engine::wait`] sleeps until
+//! something is durable; [`Engine::close`] before the directory is opened again.
+
+use std::io;
+use std::path::Path;
+use std::{fmt, mem};
+
+use seawall::map::ShardId;
+use seawall_wal::recover::Report;
+use seawall_wal::{Done, Failure, Io, Log, LogId, LogLimits, Progress, Recovery};
+
+use super::clock;
+use super::directory::{Directory, DirectoryError};
+use super::probe::{self, Durable, Placement, Probe};
+use super::ring::{Ring, RingConfig};
+use crate::seam::{Effect, Event, LogFound};
+
+const SHARD: ShardId = ShardId(1);
+
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    pub limits: LogLimits,
+    /// `None` follows what the probe finds.
+    pub durable: Option<Durable>,
+    /// The most slots that the log may come to have.
+    pub slots: u32,
+}
+
+/// Why there is no log, or none any more.
+#[derive(Debug)]
+pub enum EngineError {
+    Directory(DirectoryError),
+    /// What is wrong, and the way out.
+    Driver(String, String),
+    Start(io::Error),
+    Halted(Box<Report>),
+    Log(Failure),
+}
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EngineError::Directory(e) => write!(f, "{e}"),
+            EngineError::Driver(what, way_out) => write!(f, "{what}; {way_out}"),
+            EngineError::Start(e) => write!(f, "the driver cannot start: {e}"),
+            EngineError::Halted(report) => write!(f, "{report}"),
+            EngineError::Log(failure) => write!(f, "the log failed: {failure}; open it again to recover it"),
+        }
+    }
+}
+
+impl std::error::Error for EngineError {}
+
+impl From<DirectoryError> for EngineError {
+    fn from(e: DirectoryError) -> Self {
+        EngineError::Directory(e)
+    }
+}
+
+impl From<Failure> for EngineError {
+    fn from(failure: Failure) -> Self {
+        EngineError::Log(failure)
+    }
+}
+
+/// A running log. It belongs to the thread that opened it.
+pub struct Engine {
+    log: Log,
+    ring: Ring,
+    probe: Probe,
+    recovered: Recovered,
+    prepares: u64,
+    /// Reused from call to call.
+    ios: Vec<Io>,
+    events: Vec<Event>,
+    directory: Directory,
+}
+
+/// What opening found, and how long that took.
+#[derive(Clone, Debug)]
+pub struct Recovered {
+    pub report: Report,
+    /// From the first read to the running log; opening files and looking at the machine is not in it.
+    pub us: u64,
+}
+
+impl Engine {
+    /// Opens the data directory at `path` or makes it, and recovers its log. The calling thread is pinned where a
+    /// node would pin its first worker.
+    pub fn open(path: &Path, config: &EngineConfig) -> Result<Self, EngineError> {
+        probe::driver().map_err(|(what, way_out)| EngineError::Driver(what, way_out))?;
+        let directory = Directory::open(path, Some(1), 1)?;
+        let probe = probe::probe(path, config.durable)?;
+        if let Some(cpu) = Placement::new(probe.disk_cpu).cpu(0) {
+            let _where_it_may_run = core_affinity::set_for_current(cpu); // a measure is then noisier, not wrong
+        }
+        let mut ring = RingConfig::new(1, probe.durable, probe.direct.works);
+        ring.slots_per_shard = config.slots;
+        let mut ring = Ring::new(ring).map_err(EngineError::Start)?;
+        let logs = vec![(directory.shard(SHARD)?, config.limits.buffers())];
+        let (_, found) = ring.open_logs(logs).map_err(EngineError::Start)?.remove(0);
+        let id = LogId { lineage: directory.lineage().0, shard: SHARD.0 };
+        let begin = clock::now().mono_us;
+        let (log, report) = recover(&mut ring, id, config.limits, found)?;
+        let recovered = Recovered { report, us: clock::now().mono_us - begin };
+        let (ios, events) = (Vec::new(), Vec::new());
+        Ok(Self { log, ring, probe, recovered, prepares: 0, ios, events, directory })
+    }
+
+    pub fn log(&mut self) -> &mut Log {
+        &mut self.log
+    }
+
+    /// Lets the log hand out what can be written now. It reaches the kernel with the next [`Engine::submit`] or
+    /// [`Engine::wait`].
+    pub fn pump(&mut self, now_us: i64) {
+        self.log.pump(now_us, &mut self.ios);
+        for io in self.ios.drain(..) {
+            self.prepares += u64::from(matches!(io, Io::Prepare { .. }));
+            execute(&mut self.ring, io);
+        }
+    }
+
+    /// Submits without sleeping.
+    pub fn submit(&mut self) {
+        self.ring.submit();
+    }
+
+    /// Submits, sleeps until an operation ended, and gives the log what ended. Only while something is outstanding.
+    pub fn wait(&mut self) -> Result<(), EngineError> {
+        let mut events = mem::take(&mut self.events);
+        self.ring.wait();
+        self.ring.reap(&mut events);
+        let ended = events.drain(..).try_for_each(|event| self.log.done(done(event)));
+        self.events = events;
+        Ok(ended?)
+    }
+
+    pub fn probe(&self) -> &Probe {
+        &self.probe
+    }
+
+    pub fn recovered(&self) -> &Recovered {
+        &self.recovered
+    }
+
+    /// How often the kernel was entered; a measure.
+    pub fn enters(&self) -> u64 {
+        self.ring.enters()
+    }
+
+    /// How many slots the log asked to be made; a measure.
+    pub fn prepares(&self) -> u64 {
+        self.prepares
+    }
+
+    /// Waits until the kernel gave everything back, and lets go of the directory. What was appended and not written
+    /// is forgotten.
+    pub fn close(mut self) -> Result<(), EngineError> {
+        while self.log.outstanding() {
+            self.wait()?;
+        }
+        self.ring.finish();
+        drop(self.directory);
+        Ok(())
+    }
+}
+
+fn recover(
+    ring: &mut Ring,
+    id: LogId,
+    limits: LogLimits,
+    found: LogFound,
+) -> Result<(Log, Report), EngineError> {
+    let mut recovery = Recovery::new(id, limits, found.slots, found.buffers);
+    let (mut ios, mut events) = (Vec::new(), Vec::new());
+    recovery.start(&mut ios);
+    loop {
+        ios.drain(..).for_each(|io| execute(ring, io));
+        ring.wait();
+        ring.reap(&mut events);
+        for event in events.drain(..) {
+            match recovery.done(done(event), &mut ios, &mut |_| ()) {
+                Progress::Working => {}
+                Progress::Halted(report) => return Err(EngineError::Halted(Box::new(report))),
+                Progress::Recovered(log, report) => return Ok((*log, report)),
+            }
+        }
+    }
+}
+
+fn execute(ring: &mut Ring, io: Io) {
+    let left = ring.execute(Effect::Disk { shard: SHARD, io });
+    assert!(left.is_none(), "a disk's effect is the driver's business");
+}
+
+fn done(event: Event) -> Done {
+    match event {
+        Event::Disk { done, .. } => done,
+        other => unreachable!("nothing but log operations was asked for, and this came: {other:?}"),
+    }
+}
