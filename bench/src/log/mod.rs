@@ -22,7 +22,7 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use seawall_node::driver::engine::{Engine, EngineConfig, EngineError};
+use seawall_node::driver::engine::{Engine, EngineConfig, EngineError, Recovered};
 use seawall_wal::LogLimits;
 
 pub use options::{Driver, Durable, Options};
@@ -60,6 +60,7 @@ pub struct Outcome {
 /// The same log, read back from the disk.
 #[derive(Clone, Copy, Debug)]
 pub struct Recovery {
+    /// Everything that was read, the prepared segments that were not used included.
     pub bytes: u64,
     pub records: u64,
     pub us: u64,
@@ -205,12 +206,12 @@ fn recover(
     let durable = engine.log().durable();
     engine.close()?;
     let engine = open(options, path, limits)?;
-    let (report, us) = (&engine.recovered().report, engine.recovered().us);
+    let Recovered { report, us, read_bytes } = engine.recovered();
     if report.last != durable {
         let (path, found) = (path.display(), report.last.0);
         return Err(Stopped(format!("{path}: {} records were durable and {found} were found", durable.0)));
     }
-    let recovery = Recovery { bytes: report.bytes, records: report.records, us };
+    let recovery = Recovery { bytes: *read_bytes, records: report.records, us: *us };
     engine.close()?;
     Ok(recovery)
 }

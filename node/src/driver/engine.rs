@@ -85,6 +85,8 @@ pub struct Recovered {
     pub report: Report,
     /// From the first read to the running log; opening files and looking at the machine is not in it.
     pub us: u64,
+    /// What was read for it: the log, and the slots behind it, which must prove to be empty.
+    pub read_bytes: u64,
 }
 
 impl Engine {
@@ -103,9 +105,7 @@ impl Engine {
         let logs = vec![(directory.shard(SHARD)?, config.limits.buffers())];
         let (_, found) = ring.open_logs(logs).map_err(EngineError::Start)?.remove(0);
         let id = LogId { lineage: directory.lineage().0, shard: SHARD.0 };
-        let begin = clock::now().mono_us;
-        let (log, report) = recover(&mut ring, id, config.limits, found)?;
-        let recovered = Recovered { report, us: clock::now().mono_us - begin };
+        let (log, recovered) = recover(&mut ring, id, config.limits, found)?;
         let (ios, events) = (Vec::new(), Vec::new());
         Ok(Self { log, ring, probe, recovered, prepares: 0, ios, events, directory })
     }
@@ -174,19 +174,28 @@ fn recover(
     id: LogId,
     limits: LogLimits,
     found: LogFound,
-) -> Result<(Log, Report), EngineError> {
+) -> Result<(Log, Recovered), EngineError> {
+    let begin = clock::now().mono_us;
     let mut recovery = Recovery::new(id, limits, found.slots, found.buffers);
-    let (mut ios, mut events) = (Vec::new(), Vec::new());
+    let (mut ios, mut events, mut read_bytes) = (Vec::new(), Vec::new(), 0);
     recovery.start(&mut ios);
     loop {
-        ios.drain(..).for_each(|io| execute(ring, io));
+        for io in ios.drain(..) {
+            if let Io::Read { len, .. } = io {
+                read_bytes += len as u64;
+            }
+            execute(ring, io);
+        }
         ring.wait();
         ring.reap(&mut events);
         for event in events.drain(..) {
             match recovery.done(done(event), &mut ios, &mut |_| ()) {
                 Progress::Working => {}
                 Progress::Halted(report) => return Err(EngineError::Halted(Box::new(report))),
-                Progress::Recovered(log, report) => return Ok((*log, report)),
+                Progress::Recovered(log, report) => {
+                    let us = clock::now().mono_us - begin;
+                    return Ok((*log, Recovered { report, us, read_bytes }));
+                }
             }
         }
     }
