@@ -5,11 +5,13 @@ mod driver_support;
 
 use driver_support::Scratch;
 use seawall_node::driver::engine::{Engine, EngineConfig, EngineError};
+use seawall_node::driver::probe;
 use seawall_wal::{BLOCK, Entry, Index, Kind, LogLimits, Space};
 
 /// Segments of a few batches, so that the log rolls and prepares as well.
-fn config() -> EngineConfig {
-    EngineConfig { limits: LogLimits::test_min(), durable: None, slots: 64 }
+fn config(scratch: &Scratch) -> EngineConfig {
+    let probe = probe::probe(scratch.path(), None).unwrap();
+    EngineConfig { limits: LogLimits::test_min(), probe, slots: 64 }
 }
 
 fn append(engine: &mut Engine, value: &[u8]) -> Index {
@@ -34,7 +36,7 @@ fn settle(engine: &mut Engine) {
 #[test]
 fn what_was_durable_is_found_again() {
     let scratch = Scratch::new("engine");
-    let mut engine = Engine::open(scratch.path(), &config()).unwrap();
+    let mut engine = Engine::open(scratch.path(), &config(&scratch)).unwrap();
     assert_eq!(engine.recovered().report.records, 0);
     for n in 0..40u8 {
         append(&mut engine, &[n; BLOCK]);
@@ -46,7 +48,7 @@ fn what_was_durable_is_found_again() {
     assert!(engine.enters() > stats.batches);
     engine.close().unwrap();
 
-    let mut engine = Engine::open(scratch.path(), &config()).unwrap();
+    let mut engine = Engine::open(scratch.path(), &config(&scratch)).unwrap();
     let report = &engine.recovered().report;
     assert_eq!((report.records, report.last, report.batches), (40, Index(40), stats.batches));
     assert_eq!(append(&mut engine, b"and on it goes"), Index(41));
@@ -56,8 +58,8 @@ fn what_was_durable_is_found_again() {
 #[test]
 fn a_directory_that_another_has_open_is_refused() {
     let scratch = Scratch::new("engine-twice");
-    let engine = Engine::open(scratch.path(), &config()).unwrap();
-    match Engine::open(scratch.path(), &config()) {
+    let engine = Engine::open(scratch.path(), &config(&scratch)).unwrap();
+    match Engine::open(scratch.path(), &config(&scratch)) {
         Err(EngineError::Directory(why)) => assert!(!why.way_out.is_empty(), "{why}"),
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("two logs in one directory"),

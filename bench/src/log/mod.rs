@@ -23,6 +23,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use seawall_node::driver::engine::{Engine, EngineConfig, EngineError, Recovered};
+use seawall_node::driver::probe::{self, Probe};
 use seawall_wal::LogLimits;
 
 pub use options::{Driver, Durable, Options};
@@ -69,9 +70,11 @@ pub struct Recovery {
 /// Measures each batch size, and hands over what came of it.
 pub fn run(options: &Options, mut each: impl FnMut(&Outcome)) -> Result<(), Stopped> {
     claim(&options.dir)?;
+    let probe = probe::probe(&options.dir, options.durable.wanted()).map_err(EngineError::from)?;
+    let run = Run { options, probe };
     for &batch_bytes in &options.batch {
         let path = options.dir.join(format!("batch-{batch_bytes}"));
-        let outcome = measure(options, batch_bytes, &path);
+        let outcome = measure(&run, batch_bytes, &path);
         let cleared = clear(&path);
         each(&outcome?);
         cleared?;
@@ -79,18 +82,25 @@ pub fn run(options: &Options, mut each: impl FnMut(&Outcome)) -> Result<(), Stop
     Ok(())
 }
 
-fn measure(options: &Options, batch_bytes: usize, path: &Path) -> Result<Outcome, Stopped> {
+/// What all batch sizes have in common.
+struct Run<'a> {
+    options: &'a Options,
+    probe: Probe,
+}
+
+fn measure(run: &Run<'_>, batch_bytes: usize, path: &Path) -> Result<Outcome, Stopped> {
+    let options = run.options;
     let say = |what: &str| progress(&format!("{} KiB: {what}", batch_bytes >> 10));
     let limits = limits(options, batch_bytes);
     say("a short run, to know how many segments to prepare");
-    let (mut engine, until) = prepared(options, path, &limits, SLOTS_MIN, PILOT)?;
+    let (mut engine, until) = prepared(run, path, &limits, SLOTS_MIN, PILOT)?;
     let pilot = Writer::new(batch_bytes, options.depth).run(&mut engine, until)?;
     engine.close()?;
     clear(path)?;
 
     let slots = slots_for(options, batch_bytes, &pilot);
     say(&format!("preparing {slots} segments of {} MiB", options.segment));
-    let (mut engine, until) = prepared(options, path, &limits, slots, options.seconds)?;
+    let (mut engine, until) = prepared(run, path, &limits, slots, options.seconds)?;
     let mut writer = Writer::new(batch_bytes, options.depth);
     say("warming up");
     let warm = writer.run(&mut engine, Until { time: WARMUP, rolls: until.rolls / 4 })?;
@@ -100,11 +110,11 @@ fn measure(options: &Options, batch_bytes: usize, path: &Path) -> Result<Outcome
     let left = left - tally.counts.rolls;
     let workqueue = count_workqueue(&mut writer, &mut engine, Until { time: COUNTING, rolls: left })?;
     let pool_used_up = tally.elapsed < options.seconds;
-    let (durable, direct) = (engine.probe().durable.name(), engine.probe().direct.works);
+    let (durable, direct) = (run.probe.durable.name(), run.probe.direct.works);
     let recovery = match options.recover {
         true => {
             say("recovering");
-            Some(recover(options, path, &limits, engine)?)
+            Some(recover(run, path, &limits, engine)?)
         }
         false => engine.close().map(|()| None)?,
     };
@@ -136,7 +146,7 @@ fn limits(options: &Options, batch_bytes: usize) -> LogLimits {
 
 /// A log with a pool of `slots` prepared segments, and how long it can be written without making another.
 fn prepared(
-    options: &Options,
+    run: &Run<'_>,
     path: &Path,
     limits: &LogLimits,
     slots: u64,
@@ -148,7 +158,7 @@ fn prepared(
         small_slot_bytes: limits.slot_bytes,
         ..*limits
     };
-    let mut engine = open(options, path, &many)?;
+    let mut engine = open(run, path, &many)?;
     loop {
         engine.pump(0);
         if !engine.log().outstanding() {
@@ -161,17 +171,17 @@ fn prepared(
         return Err(Stopped(format!("{path}: {error}; free some space there, or lower --pool")));
     }
     engine.close()?;
-    let engine = open(options, path, limits)?;
+    let engine = open(run, path, limits)?;
     // The window's last batch may roll once more while it is awaited; so may what comes after the window.
     let rolls = slots - (limits.spares as u64 + 3);
     Ok((engine, Until { time, rolls }))
 }
 
-fn open(options: &Options, path: &Path, limits: &LogLimits) -> Result<Engine, Stopped> {
+fn open(run: &Run<'_>, path: &Path, limits: &LogLimits) -> Result<Engine, Stopped> {
     let slots =
         u32::try_from(limits.spares).expect("a pool is bounded").max(seawall_node::params::SLOTS_PER_SHARD);
-    let config = EngineConfig { limits: *limits, durable: options.durable.wanted(), slots };
-    match options.driver {
+    let config = EngineConfig { limits: *limits, probe: run.probe.clone(), slots };
+    match run.options.driver {
         Driver::Ring => Ok(Engine::open(path, &config)?),
     }
 }
@@ -197,15 +207,10 @@ fn count_workqueue(
 }
 
 /// Opens the log once more and compares what is found with what was reported durable.
-fn recover(
-    options: &Options,
-    path: &Path,
-    limits: &LogLimits,
-    mut engine: Engine,
-) -> Result<Recovery, Stopped> {
+fn recover(run: &Run<'_>, path: &Path, limits: &LogLimits, mut engine: Engine) -> Result<Recovery, Stopped> {
     let durable = engine.log().durable();
     engine.close()?;
-    let engine = open(options, path, limits)?;
+    let engine = open(run, path, limits)?;
     let Recovered { report, us, read_bytes } = engine.recovered();
     if report.last != durable {
         let (path, found) = (path.display(), report.last.0);

@@ -42,13 +42,18 @@ fn options(dir: &Path, batch: usize, depth: usize) -> Options {
     }
 }
 
+fn started(options: &Options) -> Run<'_> {
+    fs::create_dir_all(&options.dir).unwrap();
+    Run { options, probe: probe::probe(&options.dir, options.durable.wanted()).unwrap() }
+}
+
 #[test]
 fn every_batch_has_the_size_that_was_asked_for_and_is_counted_once() {
     for (batch, depth) in [(4096, 1), (16_384, 2), (262_144, 2)] {
         let scratch = Scratch::new("writer");
         let (options, path) = (options(&scratch.0, batch, depth), scratch.0.join("log"));
         let limits = limits(&options, batch);
-        let (mut engine, until) = prepared(&options, &path, &limits, 9, options.seconds).unwrap();
+        let (mut engine, until) = prepared(&started(&options), &path, &limits, 9, options.seconds).unwrap();
         assert_eq!(until.rolls, 3, "what is prepared, less what the log keeps ready, less three");
         // The prepared segments bound the window, and the time does not.
         let tally = Writer::new(batch, depth).run(&mut engine, until).unwrap();
@@ -59,7 +64,7 @@ fn every_batch_has_the_size_that_was_asked_for_and_is_counted_once() {
         assert_eq!(tally.latencies.len(), tally.commits);
         let durable = engine.log().durable().0;
         assert_eq!(durable % writer::records_in(batch), 0);
-        let recovery = recover(&options, &path, &limits, engine).unwrap();
+        let recovery = recover(&started(&options), &path, &limits, engine).unwrap();
         assert_eq!(recovery.records, durable);
         assert!(recovery.bytes >= durable * writer::RECORD as u64 && recovery.us > 0, "{recovery:?}");
     }
@@ -70,7 +75,7 @@ fn the_depth_is_kept() {
     let scratch = Scratch::new("depth");
     let (options, path) = (options(&scratch.0, 4096, 2), scratch.0.join("log"));
     let limits = limits(&options, 4096);
-    let (mut engine, _) = prepared(&options, &path, &limits, 8, options.seconds).unwrap();
+    let (mut engine, _) = prepared(&started(&options), &path, &limits, 8, options.seconds).unwrap();
     let mut writer = Writer::new(4096, 2);
     // The segment's header goes first, and alone.
     while writer.under_way() == 0 {
@@ -90,7 +95,8 @@ fn a_commit_counts_when_the_log_calls_it_durable_and_not_before() {
     let path = scratch.0.join("log");
     // The write and its flush end one after the other, and each of them ends a sleep.
     let options = Options { durable: Durable::Link, ..options(&scratch.0, 4096, 2) };
-    let (mut engine, until) = prepared(&options, &path, &limits(&options, 4096), 8, options.seconds).unwrap();
+    let (mut engine, until) =
+        prepared(&started(&options), &path, &limits(&options, 4096), 8, options.seconds).unwrap();
     let mut writer = Writer::new(4096, 2);
     let mut tally = writer.run(&mut engine, Until { time: Duration::ZERO, ..until }).unwrap();
     while tally.commits < 50 {

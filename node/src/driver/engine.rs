@@ -14,7 +14,7 @@ use seawall_wal::{Done, Failure, Io, Log, LogId, LogLimits, Progress, Recovery};
 
 use super::clock;
 use super::directory::{Directory, DirectoryError};
-use super::probe::{self, Durable, Placement, Probe};
+use super::probe::{Placement, Probe};
 use super::ring::{Ring, RingConfig};
 use crate::seam::{Effect, Event, LogFound};
 
@@ -23,8 +23,8 @@ const SHARD: ShardId = ShardId(1);
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
     pub limits: LogLimits,
-    /// `None` follows what the probe finds.
-    pub durable: Option<Durable>,
+    /// What the machine offers: how writes are made durable, and where the thread runs.
+    pub probe: Probe,
     /// The most slots that the log may come to have.
     pub slots: u32,
 }
@@ -33,8 +33,6 @@ pub struct EngineConfig {
 #[derive(Debug)]
 pub enum EngineError {
     Directory(DirectoryError),
-    /// What is wrong, and the way out.
-    Driver(String, String),
     Start(io::Error),
     Halted(Box<Report>),
     Log(Failure),
@@ -44,8 +42,9 @@ impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             EngineError::Directory(e) => write!(f, "{e}"),
-            EngineError::Driver(what, way_out) => write!(f, "{what}; {way_out}"),
-            EngineError::Start(e) => write!(f, "the driver cannot start: {e}"),
+            EngineError::Start(e) => {
+                write!(f, "the driver cannot start: {e}; `seawall dev` says what this machine lacks")
+            }
             EngineError::Halted(report) => write!(f, "{report}"),
             EngineError::Log(failure) => write!(f, "the log failed: {failure}; open it again to recover it"),
         }
@@ -70,7 +69,6 @@ impl From<Failure> for EngineError {
 pub struct Engine {
     log: Log,
     ring: Ring,
-    probe: Probe,
     recovered: Recovered,
     prepares: u64,
     /// Reused from call to call.
@@ -93,9 +91,8 @@ impl Engine {
     /// Opens the data directory at `path` or makes it, and recovers its log. The calling thread is pinned where a
     /// node would pin its first worker.
     pub fn open(path: &Path, config: &EngineConfig) -> Result<Self, EngineError> {
-        probe::driver().map_err(|(what, way_out)| EngineError::Driver(what, way_out))?;
+        let probe = &config.probe;
         let directory = Directory::open(path, Some(1), 1)?;
-        let probe = probe::probe(path, config.durable)?;
         if let Some(cpu) = Placement::new(probe.disk_cpu).cpu(0) {
             let _where_it_may_run = core_affinity::set_for_current(cpu); // a measure is then noisier, not wrong
         }
@@ -107,7 +104,7 @@ impl Engine {
         let id = LogId { lineage: directory.lineage().0, shard: SHARD.0 };
         let (log, recovered) = recover(&mut ring, id, config.limits, found)?;
         let (ios, events) = (Vec::new(), Vec::new());
-        Ok(Self { log, ring, probe, recovered, prepares: 0, ios, events, directory })
+        Ok(Self { log, ring, recovered, prepares: 0, ios, events, directory })
     }
 
     pub fn log(&mut self) -> &mut Log {
@@ -137,10 +134,6 @@ impl Engine {
         let ended = events.drain(..).try_for_each(|event| self.log.done(done(event)));
         self.events = events;
         Ok(ended?)
-    }
-
-    pub fn probe(&self) -> &Probe {
-        &self.probe
     }
 
     pub fn recovered(&self) -> &Recovered {
