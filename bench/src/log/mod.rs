@@ -180,10 +180,8 @@ fn prepared(
 fn open(run: &Run<'_>, path: &Path, limits: &LogLimits) -> Result<Engine, Stopped> {
     let slots =
         u32::try_from(limits.spares).expect("a pool is bounded").max(seawall_node::params::SLOTS_PER_SHARD);
-    let config = EngineConfig { limits: *limits, probe: run.probe.clone(), slots };
-    match run.options.driver {
-        Driver::Ring => Ok(Engine::open(path, &config)?),
-    }
+    let (driver, probe) = (run.options.driver.kind(), run.probe.clone());
+    Ok(Engine::open(path, &EngineConfig { limits: *limits, driver, probe, slots })?)
 }
 
 /// The outer error is the log's; the inner one says why nothing was counted.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use seawall_node::driver::choice::Kind;
 use seawall_node::driver::probe;
 use seawall_wal::{BLOCK, LogLimits};
 
@@ -14,6 +15,8 @@ use crate::parse::{count, seconds};
 pub enum Driver {
     /// io_uring.
     Ring,
+    /// Threads that write with plain system calls.
+    Syscall,
 }
 
 /// How a write is made durable.
@@ -78,9 +81,10 @@ fn batch(text: &str) -> Result<usize, String> {
 }
 
 impl Driver {
-    pub fn name(self) -> &'static str {
+    pub fn kind(self) -> Kind {
         match self {
-            Driver::Ring => "ring",
+            Driver::Ring => Kind::Ring,
+            Driver::Syscall => Kind::Syscall,
         }
     }
 }

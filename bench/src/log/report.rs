@@ -39,7 +39,7 @@ pub fn json(options: &Options, outcome: &Outcome, about: &About) -> Value {
         "workqueue_not_counted": outcome.workqueue.as_ref().err(),
         "recovery_mb_per_s": outcome.recovery.map(|r| digits(r.mb_per_s())),
         "recovery_records_per_s": outcome.recovery.map(|r| r.records_per_s().round()),
-        "driver": options.driver.name(),
+        "driver": options.driver.kind().name(),
         "durable_primitive": outcome.durable,
         "direct_io": outcome.direct,
         "kernel": about.kernel,
@@ -51,7 +51,7 @@ pub fn json(options: &Options, outcome: &Outcome, about: &About) -> Value {
 pub fn head(options: &Options, about: &About) -> String {
     format!(
         "log on the {} driver, {} under way, Linux {}, {}; a commit is one durable batch\n{}",
-        options.driver.name(),
+        options.driver.kind().name(),
         options.depth,
         about.kernel,
         about.commit,

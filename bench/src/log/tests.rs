@@ -49,9 +49,11 @@ fn started(options: &Options) -> Run<'_> {
 
 #[test]
 fn every_batch_has_the_size_that_was_asked_for_and_is_counted_once() {
-    for (batch, depth) in [(4096, 1), (16_384, 2), (262_144, 2)] {
+    let runs = [(Driver::Ring, 4096, 1), (Driver::Ring, 262_144, 2), (Driver::Syscall, 16_384, 2)];
+    for (driver, batch, depth) in runs {
         let scratch = Scratch::new("writer");
-        let (options, path) = (options(&scratch.0, batch, depth), scratch.0.join("log"));
+        let path = scratch.0.join("log");
+        let options = Options { driver, ..options(&scratch.0, batch, depth) };
         let limits = limits(&options, batch);
         let (mut engine, until) = prepared(&started(&options), &path, &limits, 9, options.seconds).unwrap();
         assert_eq!(until.rolls, 3, "what is prepared, less what the log keeps ready, less three");

@@ -244,6 +244,14 @@ fn slot_of(name: &str) -> Option<SlotId> {
     all_digits.then(|| digits.parse().ok())?.map(SlotId)
 }
 
+/// Where a driver keeps a file of one log in a table: the metadata first, then the slots.
+pub(super) fn place(file: FileId) -> usize {
+    match file {
+        FileId::Meta => 0,
+        FileId::Slot(SlotId(slot)) => 1 + slot as usize,
+    }
+}
+
 /// The files of one shard's log.
 #[derive(Debug)]
 pub struct ShardDirectory {

@@ -12,10 +12,11 @@ use seawall::map::ShardId;
 use seawall_wal::recover::Report;
 use seawall_wal::{Done, Failure, Io, Log, LogId, LogLimits, Progress, Recovery};
 
+use super::choice::Kind;
 use super::clock;
 use super::directory::{Directory, DirectoryError};
+use super::either::{Driver, DriverConfig};
 use super::probe::{Placement, Probe};
-use super::ring::{Ring, RingConfig};
 use crate::seam::{Effect, Event, LogFound};
 
 const SHARD: ShardId = ShardId(1);
@@ -23,6 +24,7 @@ const SHARD: ShardId = ShardId(1);
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
     pub limits: LogLimits,
+    pub driver: Kind,
     /// What the machine offers: how writes are made durable, and where the thread runs.
     pub probe: Probe,
     /// The most slots that the log may come to have.
@@ -68,7 +70,7 @@ impl From<Failure> for EngineError {
 /// A running log. It belongs to the thread that opened it.
 pub struct Engine {
     log: Log,
-    ring: Ring,
+    driver: Driver,
     recovered: Recovered,
     prepares: u64,
     /// Reused from call to call.
@@ -96,15 +98,15 @@ impl Engine {
         if let Some(cpu) = Placement::new(probe.disk_cpu).cpu(0) {
             let _where_it_may_run = core_affinity::set_for_current(cpu); // a measure is then noisier, not wrong
         }
-        let mut ring = RingConfig::new(1, probe.durable, probe.direct.works);
-        ring.slots_per_shard = config.slots;
-        let mut ring = Ring::new(ring).map_err(EngineError::Start)?;
+        let mut driver = DriverConfig::new(config.driver, 1, probe.durable, probe.direct.works);
+        driver.slots_per_shard = config.slots;
+        let mut driver = Driver::new(driver).map_err(EngineError::Start)?;
         let logs = vec![(directory.shard(SHARD)?, config.limits.buffers())];
-        let (_, found) = ring.open_logs(logs).map_err(EngineError::Start)?.remove(0);
+        let (_, found) = driver.open_logs(logs).map_err(EngineError::Start)?.remove(0);
         let id = LogId { lineage: directory.lineage().0, shard: SHARD.0 };
-        let (log, recovered) = recover(&mut ring, id, config.limits, found)?;
+        let (log, recovered) = recover(&mut driver, id, config.limits, found)?;
         let (ios, events) = (Vec::new(), Vec::new());
-        Ok(Self { log, ring, recovered, prepares: 0, ios, events, directory })
+        Ok(Self { log, driver, recovered, prepares: 0, ios, events, directory })
     }
 
     pub fn log(&mut self) -> &mut Log {
@@ -117,20 +119,20 @@ impl Engine {
         self.log.pump(now_us, &mut self.ios);
         for io in self.ios.drain(..) {
             self.prepares += u64::from(matches!(io, Io::Prepare { .. }));
-            execute(&mut self.ring, io);
+            execute(&mut self.driver, io);
         }
     }
 
     /// Submits without sleeping.
     pub fn submit(&mut self) {
-        self.ring.submit();
+        self.driver.submit();
     }
 
     /// Submits, sleeps until an operation ended, and gives the log what ended. Only while something is outstanding.
     pub fn wait(&mut self) -> Result<(), EngineError> {
         let mut events = mem::take(&mut self.events);
-        self.ring.wait();
-        self.ring.reap(&mut events);
+        self.driver.wait();
+        self.driver.reap(&mut events);
         let ended = events.drain(..).try_for_each(|event| self.log.done(done(event)));
         self.events = events;
         Ok(ended?)
@@ -140,9 +142,9 @@ impl Engine {
         &self.recovered
     }
 
-    /// How often the kernel was entered; a measure.
+    /// How often the wait point was entered; a measure.
     pub fn enters(&self) -> u64 {
-        self.ring.enters()
+        self.driver.enters()
     }
 
     /// How many slots the log asked to be made; a measure.
@@ -156,14 +158,14 @@ impl Engine {
         while self.log.outstanding() {
             self.wait()?;
         }
-        self.ring.finish();
+        self.driver.finish();
         drop(self.directory);
         Ok(())
     }
 }
 
 fn recover(
-    ring: &mut Ring,
+    driver: &mut Driver,
     id: LogId,
     limits: LogLimits,
     found: LogFound,
@@ -177,10 +179,10 @@ fn recover(
             if let Io::Read { len, .. } = io {
                 read_bytes += len as u64;
             }
-            execute(ring, io);
+            execute(driver, io);
         }
-        ring.wait();
-        ring.reap(&mut events);
+        driver.wait();
+        driver.reap(&mut events);
         for event in events.drain(..) {
             match recovery.done(done(event), &mut ios, &mut |_| ()) {
                 Progress::Working => {}
@@ -194,9 +196,9 @@ fn recover(
     }
 }
 
-fn execute(ring: &mut Ring, io: Io) {
-    let left = ring.execute(Effect::Disk { shard: SHARD, io });
-    assert!(left.is_none(), "a disk's effect is the driver's business");
+fn execute(driver: &mut Driver, io: Io) {
+    let left = driver.execute(Effect::Disk { shard: SHARD, io });
+    assert!(left.is_none(), "a log's operation is a driver's business");
 }
 
 fn done(event: Event) -> Done {

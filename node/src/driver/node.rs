@@ -10,11 +10,12 @@ use std::{fmt, io};
 use seawall::map::{Generation, Map, ShardId};
 use seawall_wal::LogLimits;
 
+use super::choice::{self, Choice, Kind};
 use super::directory::{Directory, DirectoryError, ShardDirectory};
+use super::either::DriverConfig;
 use super::mailbox::{Control, Post};
-use super::probe::{self, Durable, Placement, Probe};
+use super::probe::{self, Durable, Obstacle, Placement, Probe};
 use super::reactor::{self, Notice, Seat};
-use super::ring::RingConfig;
 use super::{listener, signals};
 use crate::driver::console;
 use crate::params::{CONNECTIONS_PER_WORKER, SLOTS_PER_SHARD};
@@ -29,6 +30,8 @@ pub struct NodeConfig {
     pub admin: SocketAddr,
     /// Also the number of shards of a new data directory.
     pub workers: Option<u16>,
+    /// `None` takes the ring unless it is blocked.
+    pub driver: Option<Kind>,
     /// `None` follows what the probe finds.
     pub durable: Option<Durable>,
     /// Started for development: clients are told.
@@ -39,8 +42,7 @@ pub struct NodeConfig {
 #[derive(Debug)]
 pub enum NodeError {
     Directory(DirectoryError),
-    /// What is wrong, and the way out.
-    Driver(String, String),
+    Driver(Obstacle),
     Address(&'static str, io::Error),
     Start(io::Error),
     Worker(WorkerId, String),
@@ -50,7 +52,7 @@ impl fmt::Display for NodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NodeError::Directory(e) => write!(f, "{e}"),
-            NodeError::Driver(what, way_out) => write!(f, "{what}; {way_out}"),
+            NodeError::Driver(obstacle) => write!(f, "{obstacle}"),
             NodeError::Address(option, e) => write!(f, "{e}; name another address with {option}"),
             NodeError::Start(e) => write!(f, "the node cannot start: {e}"),
             NodeError::Worker(worker, why) => write!(f, "worker {} cannot start: {why}", worker.0),
@@ -69,6 +71,7 @@ impl From<DirectoryError> for NodeError {
 /// A node that has everything it needs and has started nothing yet.
 pub struct Node {
     directory: Directory,
+    driver: Choice,
     probe: Probe,
     placement: Placement,
     listeners: Vec<TcpListener>,
@@ -88,7 +91,7 @@ pub struct Serving<'a> {
 impl Node {
     /// Looks at the machine, takes the data directory and the ports. What can be refused is refused here.
     pub fn prepare(config: &NodeConfig) -> Result<Self, NodeError> {
-        probe::driver().map_err(|(what, way_out)| NodeError::Driver(what, way_out))?;
+        let driver = choice::choose(config.driver, probe::driver()).map_err(NodeError::Driver)?;
         let free = Placement::new(None);
         let wanted = config.workers.map(u32::from);
         let directory = Directory::open(&config.data, wanted, u32::from(free.default_workers()))?;
@@ -103,6 +106,7 @@ impl Node {
             listen: listeners[0].local_addr().map_err(listen)?,
             admin_address: admin_listener.local_addr().map_err(admin)?,
             directory,
+            driver,
             probe,
             placement,
             listeners,
@@ -146,11 +150,12 @@ impl Node {
         let mut threads = Vec::new();
         for (worker, listener) in (0..workers).zip(std::mem::take(&mut self.listeners)) {
             let shard = ShardId(u32::from(worker) + 1);
-            let mut ring = RingConfig::new(1, self.probe.durable, self.probe.direct.works);
-            ring.slots_per_shard = slots;
+            let (durable, direct) = (self.probe.durable, self.probe.direct.works);
+            let mut driver = DriverConfig::new(self.driver.kind, 1, durable, direct);
+            driver.slots_per_shard = slots;
             let seat = Seat {
                 worker: self.worker_config(WorkerId(worker)),
-                ring,
+                driver,
                 logs: vec![self.directory.shard(shard)?],
                 map: map.clone(),
                 listener,
@@ -171,7 +176,7 @@ impl Node {
             lineage: self.directory.lineage(),
             limits: LogLimits::default(),
             capabilities: Capabilities {
-                driver: self.probe.driver.into(),
+                driver: self.driver.kind.name().into(),
                 durable_primitive: self.probe.durable.name().into(),
                 direct_io: self.probe.direct.works,
                 dev: self.dev,
@@ -182,7 +187,8 @@ impl Node {
     fn facts(&self) -> Facts {
         Facts {
             version: env!("CARGO_PKG_VERSION"),
-            driver: self.probe.driver,
+            driver: self.driver.kind.name(),
+            why_driver: self.driver.why.clone(),
             durable: self.probe.durable.name(),
             why_durable: self.probe.why_durable.clone(),
             direct_io: self.probe.direct.works,
@@ -250,6 +256,7 @@ impl Node {
 /// Shown at the start: what the node runs on, and why.
 impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "driver      {}", self.driver)?;
         writeln!(f, "{}", self.probe)?;
         let cpus: Vec<String> = (0..self.workers())
             .map(|worker| self.placement.cpu(worker).map_or("any".into(), |cpu| cpu.id.to_string()))
@@ -272,7 +279,7 @@ fn tell_to_stop(post: &Post, workers: u16) {
     }
 }
 
-/// A ring's file table may not be larger than the process may open files. Raises the soft limit and says how many
+/// Log files of either driver count against what the process may open. Raises the soft limit and says how many
 /// slots fit beside the connections.
 fn raise_file_limit() -> u32 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

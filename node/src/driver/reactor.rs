@@ -18,8 +18,8 @@ use tokio::sync::oneshot;
 
 use super::clock;
 use super::directory::ShardDirectory;
+use super::either::{Driver, DriverConfig};
 use super::mailbox::{Control, Inbox, Post};
-use super::ring::{Ring, RingConfig};
 use crate::driver::console;
 use crate::seam::{Effect, Effects, Event, WorkerId, WorkerStatus};
 use crate::worker::{Worker, WorkerConfig};
@@ -54,7 +54,7 @@ pub(super) enum Notice {
 /// Everything that a worker's thread needs; what is built from it is built on that thread.
 pub(super) struct Seat {
     pub worker: WorkerConfig,
-    pub ring: RingConfig,
+    pub driver: DriverConfig,
     pub logs: Vec<ShardDirectory>,
     pub map: Arc<Map>,
     pub listener: TcpListener,
@@ -71,13 +71,13 @@ pub(super) fn run(seat: Seat) {
     let notice = match Reactor::new(seat) {
         Ok((mut reactor, listener)) => {
             reactor.turn();
-            reactor.ring.listen(listener);
+            reactor.driver.listen(listener);
             while !reactor.stopped {
                 reactor.sleep();
                 reactor.gather();
                 reactor.turn();
             }
-            if !reactor.ring.finish() {
+            if !reactor.driver.finish() {
                 console::complain(format_args!(
                     "worker {}: the kernel keeps some operations; leaving without them",
                     worker.0
@@ -91,8 +91,8 @@ pub(super) fn run(seat: Seat) {
     let _node_ends = notices.send(notice);
 }
 
-/// A dead worker must not leave a half-living node, also where panics unwind.
-struct AbortOnPanic;
+/// A dead thread of the data plane must not leave a half-living node, also where panics unwind.
+pub(super) struct AbortOnPanic;
 
 impl Drop for AbortOnPanic {
     fn drop(&mut self) {
@@ -105,7 +105,7 @@ impl Drop for AbortOnPanic {
 struct Reactor {
     worker: Worker,
     id: WorkerId,
-    ring: Ring,
+    driver: Driver,
     inbox: Inbox,
     post: Arc<Post>,
     notices: Sender<Notice>,
@@ -128,19 +128,19 @@ impl Reactor {
         {
             console::complain(format_args!("worker {}: cannot be pinned to CPU {}", id.0, cpu.id));
         }
-        let mut ring = Ring::new(seat.ring)?;
+        let mut driver = Driver::new(seat.driver)?;
         let limits = seat.worker.limits;
-        let found = ring.open_logs(seat.logs.into_iter().map(|log| (log, limits.buffers())).collect())?;
+        let found = driver.open_logs(seat.logs.into_iter().map(|log| (log, limits.buffers())).collect())?;
         let inbox = seat.post.inbox(id);
-        ring.listen_to_bell(inbox.bell());
-        ring.start_ticking();
+        driver.listen_to_bell(inbox.bell());
+        driver.start_ticking();
         let mut events: Vec<Event> =
             found.into_iter().map(|(shard, found)| Event::Boot { shard, found }).collect();
         events.push(Event::MapChanged(seat.map));
         let reactor = Self {
             worker: Worker::new(seat.worker),
             id,
-            ring,
+            driver,
             inbox,
             mailed: vec![false; seat.post.workers()],
             post: seat.post,
@@ -154,18 +154,18 @@ impl Reactor {
         Ok((reactor, seat.listener))
     }
 
-    /// Sleeps in the ring until something happens; see `mailbox.rs` for why nothing is missed.
+    /// Sleeps in the driver until something happens; see `mailbox.rs` for why nothing is missed.
     fn sleep(&mut self) {
         if self.inbox.may_sleep() {
-            self.ring.wait();
+            self.driver.wait();
             self.inbox.awake();
         } else {
-            self.ring.submit();
+            self.driver.submit();
         }
     }
 
     fn gather(&mut self) {
-        self.ring.reap(&mut self.events);
+        self.driver.reap(&mut self.events);
         self.inbox.letters(&mut self.events);
         while let Some(control) = self.inbox.control() {
             self.events.push(match control {
@@ -190,7 +190,7 @@ impl Reactor {
         self.worker.step(now, Event::EndOfTurn, &mut self.effects);
         let mut effects = std::mem::take(&mut self.effects);
         for effect in effects.drain(..) {
-            if let Some(effect) = self.ring.execute(effect) {
+            if let Some(effect) = self.driver.execute(effect) {
                 self.execute(effect);
             }
         }
@@ -198,7 +198,7 @@ impl Reactor {
         self.wake_receivers();
     }
 
-    /// What is not the ring's business.
+    /// What is not the driver's business.
     fn execute(&mut self, effect: Effect) {
         match effect {
             Effect::Mail { to, letter } => {
@@ -216,7 +216,7 @@ impl Reactor {
             Effect::LogFailed { shard, why } => self.tell(Notice::LogFailed { shard, why }),
             Effect::Stopped => self.stopped = true,
             Effect::Receive { .. } | Effect::Send { .. } | Effect::Close { .. } | Effect::Disk { .. } => {
-                unreachable!("the ring executes {effect:?}")
+                unreachable!("the driver executes {effect:?}")
             }
         }
     }

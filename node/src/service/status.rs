@@ -11,6 +11,7 @@ use crate::seam::{ShardStatus, WorkerStatus};
 pub struct Facts {
     pub version: &'static str,
     pub driver: &'static str,
+    pub why_driver: String,
     pub durable: &'static str,
     pub why_durable: String,
     pub direct_io: bool,
@@ -33,6 +34,7 @@ pub(super) fn full(facts: &Facts, workers: &[Option<WorkerStatus>]) -> Value {
         "lineage": facts.lineage,
         "listen": facts.listen.to_string(),
         "driver": facts.driver,
+        "why_driver": facts.why_driver,
         "durable": { "primitive": facts.durable, "why": facts.why_durable },
         "direct_io": facts.direct_io,
         "workers": workers.iter().enumerate().map(|(id, w)| worker(id, w.as_ref())).collect::<Vec<_>>(),

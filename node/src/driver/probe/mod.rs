@@ -11,11 +11,12 @@ use super::directory::DirectoryError;
 
 pub use cpu::Placement;
 pub use disk::{Direct, WriteCache};
+pub use uring::Obstacle;
 
 /// How a write is made durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durable {
-    /// A ring write linked to fdatasync.
+    /// A write, and fdatasync once it succeeded wholly; in a ring the two are linked.
     Link,
     /// One write with RWF_DSYNC.
     Dsync,
@@ -24,7 +25,7 @@ pub enum Durable {
 impl Durable {
     pub fn name(self) -> &'static str {
         match self {
-            Durable::Link => "write linked to fdatasync",
+            Durable::Link => "write, then fdatasync",
             Durable::Dsync => "write with RWF_DSYNC",
         }
     }
@@ -33,7 +34,6 @@ impl Durable {
 /// What was found, and what follows from it.
 #[derive(Clone, Debug)]
 pub struct Probe {
-    pub driver: &'static str,
     pub kernel: String,
     pub direct: Direct,
     pub cache: WriteCache,
@@ -44,9 +44,8 @@ pub struct Probe {
     pub disk_cpu: Option<usize>,
 }
 
-/// Whether this machine can run the driver at all; asked before anything is touched. `Err` has what is wrong and
-/// what changes it.
-pub fn driver() -> Result<(), (String, String)> {
+/// Whether this machine can run the ring; asked before anything is touched.
+pub fn driver() -> Result<(), Obstacle> {
     uring::check()
 }
 
@@ -61,7 +60,7 @@ pub fn probe(path: &Path, durable: Option<Durable>) -> Result<Probe, DirectoryEr
     let (durable, why_durable) = choose(durable, cache, direct.dsync);
     let disk_cpu = device.as_deref().and_then(cpu::of_disk);
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().into();
-    Ok(Probe { driver: "ring", kernel, direct, cache, durable, why_durable, disk_cpu })
+    Ok(Probe { kernel, direct, cache, durable, why_durable, disk_cpu })
 }
 
 /// A flush-type cache wants one shared flush, and RWF_DSYNC is fragile on it; with FUA, or with no volatile cache,
@@ -77,7 +76,7 @@ fn choose(wanted: Option<Durable>, cache: WriteCache, dsync: bool) -> (Durable, 
 
 impl fmt::Display for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "driver      {} (io_uring), Linux {}", self.driver, self.kernel)?;
+        writeln!(f, "kernel      Linux {}", self.kernel)?;
         writeln!(f, "direct I/O  {}", self.direct)?;
         write!(f, "durable by  {} ({})", self.durable.name(), self.why_durable)
     }

@@ -1,26 +1,44 @@
 //! Whether io_uring is there, and whether it may be used.
 
-use std::fs;
-use std::io;
+use std::{fmt, fs, io};
 
 use io_uring::{IoUring, cqueue, squeue};
 
-/// `Err` has what is wrong and what changes it.
-pub(super) fn check() -> Result<(), (String, String)> {
+/// Why io_uring cannot be used here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obstacle {
+    /// Somebody forbids it or left it out; otherwise it is there and broken.
+    pub blocked: bool,
+    pub what: String,
+    pub way_out: String,
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.what, self.way_out)
+    }
+}
+
+pub(super) fn check() -> Result<(), Obstacle> {
     let built = IoUring::<squeue::Entry, cqueue::Entry>::builder()
         .setup_single_issuer()
         .setup_defer_taskrun()
         .setup_submit_all()
         .build(8);
-    built.map(drop).map_err(|e| explain(&e))
+    built.map(drop).map_err(|e| {
+        let (what, way_out) = explain(&e);
+        Obstacle { blocked: is_blocked(&e), what, way_out }
+    })
+}
+
+/// Kernels without it, seccomp filters of container runtimes, and the sysctl answer with any of the three.
+fn is_blocked(e: &io::Error) -> bool {
+    matches!(e.raw_os_error(), Some(libc::ENOSYS | libc::EPERM | libc::EACCES))
 }
 
 fn explain(e: &io::Error) -> (String, String) {
     match e.raw_os_error() {
-        // Kernels without it, seccomp filters of container runtimes, and the sysctl answer with any of the three.
-        Some(libc::ENOSYS | libc::EPERM | libc::EACCES) => {
-            (format!("io_uring is blocked here ({e})"), unblock())
-        }
+        _ if is_blocked(e) => (format!("io_uring is blocked here ({e})"), unblock()),
         Some(libc::EINVAL) => (
             "this kernel's io_uring is too old (DEFER_TASKRUN is missing)".into(),
             "run Linux 6.1 or newer".into(),
@@ -41,7 +59,7 @@ fn unblock() -> String {
             format!("kernel.io_uring_disabled is {value}: run `sysctl kernel.io_uring_disabled=0` as root")
         }
         _ => "a seccomp filter forbids it: allow io_uring_setup, io_uring_enter and io_uring_register \
-              (`--security-opt seccomp=…` for a container, SystemCallFilter=@io-event for a unit)"
+              (`--security-opt seccomp=…` for a container, SystemCallFilter=@aio for a unit)"
             .into(),
     }
 }
@@ -53,10 +71,13 @@ mod tests {
     #[test]
     fn each_way_of_being_blocked_is_called_blocked() {
         for errno in [libc::ENOSYS, libc::EPERM, libc::EACCES] {
-            let (what, way_out) = explain(&io::Error::from_raw_os_error(errno));
+            let error = io::Error::from_raw_os_error(errno);
+            let (what, way_out) = explain(&error);
+            assert!(is_blocked(&error));
             assert!(what.contains("blocked"), "{what}");
             assert!(way_out.contains("io_uring"), "{way_out}");
         }
-        assert!(explain(&io::Error::from_raw_os_error(libc::EINVAL)).1.contains("6.1"));
+        let too_old = io::Error::from_raw_os_error(libc::EINVAL);
+        assert!(explain(&too_old).1.contains("6.1") && !is_blocked(&too_old));
     }
 }

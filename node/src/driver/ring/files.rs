@@ -9,7 +9,7 @@ use seawall_wal::{BLOCK, Buffer, FileId, SlotId};
 
 use super::{Queue, Ring};
 use crate::driver::console;
-use crate::driver::directory::ShardDirectory;
+use crate::driver::directory::{self, ShardDirectory};
 use crate::seam::LogFound;
 
 /// The files of each shard stand at a place that follows from their name: metadata first, then the slots.
@@ -56,19 +56,13 @@ impl LogFiles {
 impl ShardFiles {
     /// The registered file, if it is open.
     pub fn place(&self, file: FileId) -> Option<Fixed> {
-        let place = match file {
-            FileId::Meta => 0,
-            FileId::Slot(SlotId(slot)) => 1 + slot as usize,
-        };
+        let place = directory::place(file);
         (*self.open.get(place)?).then(|| Fixed(self.first_place + place as u32))
     }
 
     /// Hands an open file to the ring.
     pub fn register(&mut self, queue: &Queue, file: FileId, fd: i32) -> io::Result<()> {
-        let place = match file {
-            FileId::Meta => 0,
-            FileId::Slot(SlotId(slot)) => 1 + slot as usize,
-        };
+        let place = directory::place(file);
         let open = self.open.get_mut(place).ok_or_else(|| io::Error::from_raw_os_error(libc::ENFILE))?;
         queue.register_file(self.first_place + place as u32, fd)?;
         *open = true;

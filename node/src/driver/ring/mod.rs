@@ -22,7 +22,8 @@ use std::os::fd::RawFd;
 use io_uring::{opcode, types};
 use seawall_wal::Buffer;
 
-use super::probe::Durable;
+use super::connections::Connections;
+use super::either::DriverConfig;
 use super::table::{CANCELLATION, Key, Operation, Part, Table};
 use crate::params;
 use crate::seam::{Effect, Event};
@@ -30,33 +31,15 @@ use crate::seam::{Effect, Event};
 use accept::Accepting;
 use files::LogFiles;
 use queue::Queue;
-use sockets::Connections;
-
-/// What a ring is built for.
-#[derive(Clone, Debug)]
-pub struct RingConfig {
-    pub shards: u32,
-    pub durable: Durable,
-    /// Whether log files are opened with O_DIRECT.
-    pub direct: bool,
-    pub connections: u32,
-    pub slots_per_shard: u32,
-}
-
-impl RingConfig {
-    pub fn new(shards: u32, durable: Durable, direct: bool) -> Self {
-        let (connections, slots_per_shard) = (params::CONNECTIONS_PER_WORKER, params::SLOTS_PER_SHARD);
-        Self { shards, durable, direct, connections, slots_per_shard }
-    }
-}
+use sockets::Connection;
 
 /// One worker's ring. It belongs to the thread that built it.
 pub struct Ring {
     queue: Queue,
     table: Table,
-    config: RingConfig,
+    config: DriverConfig,
     files: LogFiles,
-    connections: Connections,
+    connections: Connections<Connection>,
     accepting: Accepting,
     /// The zeros that a slot is filled with; the kernel only reads them.
     zeros: Buffer,
@@ -71,7 +54,7 @@ pub struct Ring {
 
 impl Ring {
     /// Must be called on the thread that will use it.
-    pub fn new(config: RingConfig) -> io::Result<Self> {
+    pub fn new(config: DriverConfig) -> io::Result<Self> {
         let queue = Queue::new(params::SUBMISSION_ENTRIES, params::completion_entries(config.shards))?;
         let files = LogFiles::new(&queue, config.shards, config.slots_per_shard)?;
         Ok(Self {
@@ -195,7 +178,9 @@ impl Ring {
         if self.tick.take().is_some() {
             self.start_ticking();
         }
-        self.resume_accepting_after_trouble();
+        if self.accepting.admission.ticked() {
+            self.arm_accept();
+        }
     }
 
     /// Ends what has no end of its own, closes all connections, and waits until the kernel gave everything back.
