@@ -24,9 +24,14 @@ pub fn tick_us() -> u64 {
         .max(1)
 }
 
+/// CPU time that this process has used, its kernel time and the kernel's workers for its rings included.
+pub fn process_cpu_us() -> u64 {
+    micros(libc::CLOCK_PROCESS_CPUTIME_ID).try_into().expect("CPU time counts up from 0")
+}
+
 fn micros(clock: libc::clockid_t) -> i64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is valid for writes, and both clocks exist on every Linux that has io_uring.
+    // SAFETY: `time` is valid for writes, and these clocks exist on every Linux that has io_uring.
     let result = unsafe { libc::clock_gettime(clock, &mut time) };
     assert_eq!(result, 0, "clock_gettime({clock}) cannot fail");
     time.tv_sec * 1_000_000 + time.tv_nsec / 1_000

@@ -12,6 +12,7 @@
 //! keeper.rs     folds and removals, on a thread of their own         places.rs   open files of a log by number
 //! connections.rs  connections by number              admission.rs  when they are accepted, and when not
 //! clock.rs      the two clocks of the core          console.rs  what people are told          bell.rs  an eventfd
+//! engine.rs     one log on one driver, and nothing else, for those who measure it
 //! mailbox.rs    letters between workers, control from the service plane, waking only a sleeper
 //! ```
 //!
@@ -32,6 +33,7 @@ mod connections;
 pub mod console;
 pub mod directory;
 pub mod either;
+pub mod engine;
 mod keeper;
 pub mod listener;
 mod lock;

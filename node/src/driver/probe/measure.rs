@@ -139,39 +139,32 @@ fn by_link(queue: &mut Queue, file: &File, block: &Buffer, offset: u64) -> io::R
     let file = types::Fd(file.as_raw_fd());
     let write = opcode::Write::new(file, block.bytes().as_ptr(), BLOCK as u32).offset(offset).build();
     let flush = opcode::Fsync::new(file).flags(types::FsyncFlags::DATASYNC).build();
-    // SAFETY: the kernel only reads the block, which is borrowed until both completions were popped below; if that
-    // panics, the worst is that other bytes reach a file without a name.
+    // SAFETY: the kernel only reads the block, which is borrowed until the completion that ends the pair was popped
+    // below; if that panics, the worst is that other bytes reach a file without a name.
     unsafe { queue.push_linked(write.user_data(BLOCK as u64), flush.user_data(0)) };
-    complete(queue, 2)
+    complete(queue)
 }
 
 fn by_ring(queue: &mut Queue, file: &File, block: &Buffer, offset: u64) -> io::Result<()> {
     let file = types::Fd(file.as_raw_fd());
     let write = opcode::Write::new(file, block.bytes().as_ptr(), BLOCK as u32).offset(offset);
     let write = write.rw_flags(libc::RWF_DSYNC).build().user_data(BLOCK as u64);
-    // SAFETY: as in `by_link`, with one completion.
+    // SAFETY: as in `by_link`.
     unsafe { queue.push(write) };
-    complete(queue, 1)
+    complete(queue)
 }
 
-/// Waits for all of them. Each carries the result that it must have; the first other one is the answer.
-fn complete(queue: &mut Queue, mut under_way: u32) -> io::Result<()> {
-    let mut answer = Ok(());
-    while under_way > 0 {
+/// Waits for the one completion, which carries the result that it must have, or why not.
+fn complete(queue: &mut Queue) -> io::Result<()> {
+    loop {
         queue.enter(1);
-        while let Some(entry) = queue.pop() {
-            under_way -= 1;
-            let wrong = match entry.result() {
-                result if result < 0 => Some(io::Error::from_raw_os_error(-result)),
-                result if result as u64 != entry.user_data() => Some(io::ErrorKind::WriteZero.into()),
-                _ => None,
-            };
-            if let (Some(e), Ok(())) = (wrong, &answer) {
-                answer = Err(e);
-            }
-        }
+        let Some(entry) = queue.pop() else { continue };
+        return match entry.result() {
+            result if result < 0 => Err(io::Error::from_raw_os_error(-result)),
+            result if result as u64 != entry.user_data() => Err(io::ErrorKind::WriteZero.into()),
+            _ => Ok(()),
+        };
     }
-    answer
 }
 
 fn by_call(file: &File, block: &Buffer, offset: u64) -> io::Result<()> {
