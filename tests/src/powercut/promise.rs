@@ -236,7 +236,8 @@ mod tests {
 
     #[test]
     fn each_broken_promise_is_said() {
-        let breaks: [(&str, fn(&mut Shown)); 6] = [
+        type Plant = fn(&mut Shown);
+        let breaks: [(&str, Plant); 6] = [
             ("an acknowledged commit is gone", |shown| {
                 shown.rows.retain(|(place, _)| *place != commit_row(2));
             }),

@@ -53,7 +53,7 @@ fn a_cut_is_drawn_from_its_seed_alone_and_every_fate_comes_up() {
     let mut different = 0;
     for seed in 0..50 {
         let mut cache = Cache::default();
-        cache.set_mine(vec![0..32]);
+        cache.set_mine(vec![0..16, 16..32]);
         cache.write(0, &sectors(1, 64));
         cache.write(at(8), &sectors(2, 16));
         let (first, tally) = after(&mut cache.clone(), seed, Mood::Sectors, 64);
