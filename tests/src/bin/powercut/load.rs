@@ -1,5 +1,6 @@
 //! Many connections that commit without pause; what they were promised outlives the node.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -8,7 +9,6 @@ use seawall::client::Options;
 use seawall::{Client, Error, Outcome};
 use seawall_tests::powercut::promise::{Kept, Promises};
 use seawall_tests::random::Random;
-use std::sync::Arc;
 
 /// A node that refuses for want of room or time is asked again.
 const REST: Duration = Duration::from_millis(5);
