@@ -14,6 +14,7 @@
 pub mod address;
 pub mod client;
 pub mod frame;
+pub mod fuzz;
 pub mod key;
 pub mod limits;
 pub mod map;

@@ -14,6 +14,7 @@ pub mod history;
 pub mod net;
 pub mod plan;
 pub mod plants;
+pub mod powercut;
 pub mod random;
 pub mod skip;
 pub mod trace;

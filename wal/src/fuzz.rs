@@ -1,9 +1,24 @@
 //! One door for each decoder, for bytes that anybody may have written: it returns, whatever they are. A fuzzer walks
 //! through these, and the tests do so with bytes made from golden ones.
 
+mod mend;
+
 use crate::batch::{Batch, Expected};
+use crate::checkpoint::Reader;
 use crate::format::{BATCH_HEADER, BatchHeader, Incarnation, LogId, SEGMENT_HEADER, SegmentHeader, checksum};
-use crate::{Epoch, Index, meta, record};
+use crate::{Epoch, Index, Space, meta, record};
+
+/// A decoder's door.
+pub type Door = fn(&[u8]);
+
+/// All of them, by name.
+pub const DOORS: &[(&str, Door)] = &[
+    ("segment", segment),
+    ("batch", batch),
+    ("record", record),
+    ("metadata", metadata),
+    ("checkpoint", checkpoint),
+];
 
 /// Whose log the bytes are said to be: the golden bytes' one.
 pub const LOG: LogId = LogId { lineage: *b"0123456789abcdef", shard: 7 };
@@ -63,3 +78,34 @@ pub fn metadata(bytes: &[u8]) {
     let _ = meta::read(bytes, &LOG);
     let _ = meta::Meta::decode(bytes, &LOG).map(|meta| meta.encode(&LOG));
 }
+
+/// A whole checkpoint: as it stands, with its checksums made right, and as the block and the index of one that is whole
+/// in everything else.
+pub fn checkpoint(bytes: &[u8]) {
+    look_into(bytes);
+    if let Some(mended) = mend::checkpoint(bytes) {
+        look_into(&mended);
+    }
+    look_into(&mend::forge_checkpoint(bytes));
+}
+
+/// What [`Reader::verify`] vouches for can be read, found and counted.
+fn look_into(bytes: &[u8]) {
+    let Ok(reader) = Reader::open(bytes, &LOG) else { return };
+    let whole = reader.verify();
+    let read = reader.iter().filter_map(Result::ok);
+    let mut count = 0;
+    for item in read.take(LOOKUPS) {
+        let found = reader.get(item.space, item.key);
+        assert!(whole.is_err() || found == Ok(Some(item)), "what a walk shows, a lookup finds");
+        count += 1;
+    }
+    if let Ok(finished) = whole {
+        assert_eq!(count, usize::try_from(finished.entries).unwrap_or(usize::MAX).min(LOOKUPS));
+    }
+    let key = bytes.get(..4).unwrap_or_default();
+    let _ = (reader.get(Space(0), key), reader.range(Space(1), key..).count(), reader.boundary());
+}
+
+/// More entries than that say nothing new.
+const LOOKUPS: usize = 200;

@@ -25,6 +25,7 @@ use std::time::Duration;
 use seawall_node::driver::engine::{Engine, EngineConfig, EngineError, Recovered};
 use seawall_node::driver::probe::{self, Probe};
 use seawall_wal::LogLimits;
+use seawall_wal::checkpoint::FoldPolicy;
 
 pub use options::{Driver, Durable, Options};
 use workqueue::Counting;
@@ -140,6 +141,7 @@ fn limits(options: &Options, batch_bytes: usize) -> LogLimits {
         writes_in_flight: options.depth,
         slot_bytes,
         small_slot_bytes: default.small_slot_bytes.min(slot_bytes),
+        fold: FoldPolicy::NEVER,
         ..default
     }
 }

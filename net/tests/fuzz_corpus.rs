@@ -1,0 +1,114 @@
+//! The fuzzer's doors, with bytes made from the golden ones: no decoder panics, whatever it reads.
+
+mod literals;
+
+use literals::GOLDEN;
+use seawall::frame::HEADER_LEN;
+use seawall::fuzz::{DOORS, Door};
+use seawall::map::ShardId;
+use seawall::position::Position;
+use seawall::{Key, Row, Token};
+
+const RUNS: usize = 4_000;
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % end as u64).unwrap()
+    }
+}
+
+/// The golden bytes whose name begins with `kind`.
+fn golden(kind: &str) -> Vec<Vec<u8>> {
+    let of_kind = GOLDEN.iter().filter(|(name, _)| name.starts_with(kind));
+    let bytes = of_kind.map(|(_, hex)| {
+        let digits: Vec<u8> = hex.chars().filter_map(|c| c.to_digit(16)).map(|digit| digit as u8).collect();
+        digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+    });
+    let found: Vec<Vec<u8>> = bytes.collect();
+    assert!(!found.is_empty(), "no golden {kind}");
+    found
+}
+
+/// Some bytes changed, to anything or to an extreme; now and then a piece is cut out, doubled or cut off.
+fn mutate(seeds: &[Vec<u8>], door: Door) {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    for seed in seeds {
+        door(seed);
+        for _ in 0..RUNS {
+            let mut bytes = seed.clone();
+            for _ in 0..=random.below(5) {
+                let at = random.below(bytes.len());
+                match random.below(8) {
+                    0 => bytes.truncate(at + 1),
+                    1 => bytes.extend_from_within(at..),
+                    2 => drop(bytes.drain(at / 2..at)),
+                    3 | 4 => bytes[at] = [0, 1, 0x7f, 0x80, 0xff][random.below(5)],
+                    _ => bytes[at] = random.next() as u8,
+                }
+            }
+            door(&bytes);
+        }
+    }
+}
+
+/// The payloads of golden frames, behind the place of their operation among the known ones.
+fn payloads(kind: &str) -> Vec<Vec<u8>> {
+    let behind = |frame: Vec<u8>| {
+        let nth = [1, 16].iter().position(|opcode| frame[6] == *opcode).unwrap_or(2);
+        [&[nth as u8], &frame[HEADER_LEN..]].concat()
+    };
+    golden(kind).into_iter().map(behind).collect()
+}
+
+/// A value alone in a row, under the name `v`.
+fn rows() -> Vec<Vec<u8>> {
+    let in_row = |value: Vec<u8>| [&[0, 1, 1, b'v'], value.as_slice()].concat();
+    golden("value").into_iter().map(in_row).chain(golden("row")).collect()
+}
+
+fn texts(texts: &[&str]) -> Vec<Vec<u8>> {
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+fn seeds(door: &str) -> Vec<Vec<u8>> {
+    match door {
+        "frame" => ["frame", "request", "reply"].into_iter().flat_map(golden).collect(),
+        "request" => payloads("request"),
+        "reply" => payloads("reply"),
+        "value" => rows(),
+        "key" => golden("key"),
+        "text" => texts(&["cabin/sailing/C14,int:7", "420.00", "2026-07-14T18:30:00Z", "bytes:00ff", "-1"]),
+        "map" => vec![MAP.to_vec()],
+        "token" => vec![TOKEN.to_string().into_bytes()],
+        other => panic!("{other} has no seeds"),
+    }
+}
+
+/// Two ranges: from hash 0, shard 1, and from the middle, shard 2.
+const MAP: &[u8] = &[0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0];
+
+const TOKEN: Token = Token { lineage_tag: 7, shard: ShardId(3), position: Position::new(2, 300) };
+
+#[test]
+fn every_door_takes_whatever_comes() {
+    for (name, door) in DOORS {
+        mutate(&seeds(name), *door);
+    }
+}
+
+/// Otherwise the seeds would stay in front of the doors.
+#[test]
+fn the_seeds_are_what_the_doors_decode() {
+    assert!(seeds("value").iter().all(|bytes| Row::decode(bytes).is_ok()));
+    assert!(seeds("key").iter().all(|bytes| Key::from_bytes(bytes).is_ok()));
+    assert!(payloads("request").iter().any(|bytes| bytes[0] == 1) && payloads("reply").len() > 3);
+}
