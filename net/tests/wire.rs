@@ -6,6 +6,7 @@ use seawall::frame::{self, Decoder, FrameMeta, HEADER_LEN, Kind, Step};
 use seawall::limits::*;
 use seawall::map::{Generation, ShardId};
 use seawall::message::hello::HelloRequest;
+use seawall::message::term::RowAt;
 use seawall::message::{Op, Opcode, Request};
 use seawall::position::Position;
 use seawall::refusal::{Outcome, Retry};
@@ -186,16 +187,16 @@ fn what_is_unknown_is_skipped_or_refused() {
     assert_eq!(hello(&[Tag { id: 77, bytes: b"?" }]), None);
     assert_eq!(hello(&[Tag { id: MANDATORY | 77, bytes: b"?" }]), Some(Code::UnsupportedVersion));
     assert_eq!(hello(&[Tag { id: 1, bytes: &[0; TAGS_MAX] }]), Some(Code::TooLarge));
-    assert_eq!(refused(&frame_of(17, &[], b"")), Some(Code::UnsupportedVersion));
+    assert_eq!(refused(&frame_of(2, &[], b"")), Some(Code::UnsupportedVersion));
     assert_eq!(refused(&frame_of(Opcode::Hello as u16, &[], b"")), Some(Code::BadFrame));
     let get = |consistency: u8| refused(&frame_of(Opcode::Get as u16, &[], &[consistency]));
-    assert_eq!(get(2), Some(Code::UnsupportedVersion));
+    assert_eq!(get(4), Some(Code::UnsupportedVersion));
     assert_eq!(get(1), Some(Code::BadFrame));
 }
 
 #[test]
 fn the_laws_of_a_commit() {
-    let code = |commit: Commit| commit.check().map_err(|refusal| refusal.code);
+    let code = |commit: Commit| commit.validate().map_err(|refusal| refusal.code);
     let at = |i: usize| row("t", i as u64);
     let deletes = |n: usize| (0..n).fold(Commit::new("p"), |commit, i| commit.delete(&at(i)));
     assert_eq!(code(deletes(0)), Err(Code::BadFrame));
@@ -226,8 +227,9 @@ fn operations_arrive_in_their_order() {
     assert_eq!(commit.partition, Key::from("p").as_bytes());
     let (one, two) = (Key::from(1), Key::from(2));
     let ops: Vec<_> = commit.ops.iter().collect();
-    let put = Op::Put { table: "t", row_key: one.as_bytes(), row: b"\x00\x01\x01a\x05\x01b" };
-    assert_eq!(ops, [put, Op::Delete { table: "t", row_key: two.as_bytes() }]);
+    let at = |key| RowAt { table: "t", key };
+    let put = Op::Put { at: at(one.as_bytes()), row: b"\x00\x01\x01a\x05\x01b", ttl: None };
+    assert_eq!(ops, [put, Op::Delete { at: at(two.as_bytes()) }]);
 }
 
 /// Every refusal arrives as it was sent, and says what to do.

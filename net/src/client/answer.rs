@@ -184,7 +184,7 @@ impl Failure {
 
 pub(super) fn committed(reply: &Reply<'_>) -> std::result::Result<Committed, Failure> {
     match (&reply.body, reply.meta.position) {
-        (Body::Committed { lineage_tag }, Some(version)) => Ok(Committed {
+        (Body::Committed { lineage_tag, .. }, Some(version)) => Ok(Committed {
             token: Token { lineage_tag: *lineage_tag, shard: reply.meta.shard, position: version },
             version,
             replayed: reply.meta.flags.has(Flags::REPLAYED),
@@ -212,8 +212,10 @@ pub(super) fn got(reply: &Reply<'_>) -> std::result::Result<Got, Failure> {
 pub(super) fn unexpected(reply: &Reply<'_>) -> Failure {
     match &reply.body {
         Body::Refused(refusal) => Failure::Refused(Box::new(refusal.clone())),
-        Body::Hello(_) | Body::Committed { .. } | Body::Row { .. } => Failure::Protocol(Box::new(
-            Refusal::bad_frame("reply.opcode", "the answer to what was asked", "another answer"),
-        )),
+        _ => Failure::Protocol(Box::new(Refusal::bad_frame(
+            "reply.opcode",
+            "the answer to what was asked",
+            "another answer",
+        ))),
     }
 }

@@ -46,7 +46,7 @@ impl Connection {
         let answered = asked.and_then(|asked| {
             connection.receive(asked, deadline, |reply| match &reply.body {
                 Body::Hello(_) => Ok(()),
-                Body::Refused(_) | Body::Committed { .. } | Body::Row { .. } => Err(unexpected(reply)),
+                _ => Err(unexpected(reply)),
             })
         });
         answered.map_err(not_sent)?;

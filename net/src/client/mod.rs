@@ -85,7 +85,7 @@ impl Client {
     /// An error means that nothing was done. That it is unknown what was done is no error but an outcome, so that a
     /// `?` cannot step over it.
     pub fn commit(&mut self, commit: &Commit) -> Result<Outcome> {
-        commit.check().map_err(|refusal| Error::Refused(Box::new(refusal)))?;
+        commit.validate().map_err(|refusal| Error::Refused(Box::new(refusal)))?;
         let committed = self.call(Repeat::IfNotDone, |connection, deadline| {
             let sent = connection.send(deadline, |session, out, ms| session.commit(out, commit, ms))?;
             connection.receive(sent, deadline, answer::committed).map_err(Failure::after_sending)
