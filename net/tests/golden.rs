@@ -1,6 +1,7 @@
 //! Golden bytes: the code, the literals here and docs/protocol.md must say the same. A change of one of them changes
 //! the wire or the log, and needs a reason and a new version.
 
+mod cases;
 mod literals;
 
 use std::collections::BTreeSet;
@@ -187,7 +188,10 @@ fn replies() -> Vec<Case> {
 }
 
 fn cases() -> Vec<Case> {
-    [values(), keys(), addresses(), requests(), replies()].concat()
+    let older = [values(), keys(), addresses(), requests(), replies()];
+    let commits = [cases::checks(), cases::operations(), cases::keys(), cases::settling()];
+    let others = [cases::reads(), cases::tables(), cases::stream(), cases::refusals()];
+    older.into_iter().chain(commits).chain(others).flatten().collect()
 }
 
 /// In groups of four bytes, eight groups a line.

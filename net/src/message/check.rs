@@ -142,7 +142,8 @@ impl<'a> Check<'a> {
         }
     }
 
-    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+    /// Appends the bytes, unchecked.
+    pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Check::Exists(row) => {
                 out.push(kind::EXISTS);

@@ -207,7 +207,8 @@ impl<'a> Op<'a> {
         }
     }
 
-    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+    /// Appends the bytes, unchecked.
+    pub fn encode(&self, out: &mut Vec<u8>) {
         out.push(self.number());
         match self {
             Op::Event { topic, .. } => put_sized(out, topic.as_bytes()),

@@ -43,7 +43,7 @@ pub struct RequestKey<'a> {
 
 impl<'a> RequestKey<'a> {
     /// Appends a key, or that there is none.
-    pub(crate) fn encode(key: Option<&RequestKey<'_>>, out: &mut Vec<u8>) {
+    pub fn encode(key: Option<&RequestKey<'_>>, out: &mut Vec<u8>) {
         let Some(RequestKey { name, first_sent_us }) = key else {
             return out.push(form::NONE);
         };
