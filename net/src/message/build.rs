@@ -244,8 +244,13 @@ impl Commit {
 
     /// Appends the payload, unchecked.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        self.encode_under(self.request_key().as_ref(), out);
+    }
+
+    /// The same under another key, or under none.
+    pub(crate) fn encode_under(&self, key: Option<&RequestKey<'_>>, out: &mut Vec<u8>) {
         out.push(self.min_durability);
-        RequestKey::encode(self.request_key().as_ref(), out);
+        RequestKey::encode(key, out);
         put_sized(out, self.partition.as_bytes());
         out.push(u8::from(self.return_rows) * RETURN_ROWS);
         put_varint(out, self.check_count as u64);
