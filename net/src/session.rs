@@ -157,8 +157,10 @@ impl ClientSession {
         self.append(out, Opcode::Hello, deadline_ms)
     }
 
-    /// Appends a COMMIT and returns its correlation id; one that no node would read is refused here.
+    /// Appends a COMMIT and returns its correlation id; one that no node would read is refused here, and so is a
+    /// caller's key without a [first time](Commit::first_sent): it would be older than every memory.
     pub fn commit(&mut self, out: &mut Vec<u8>, commit: &Commit, deadline_ms: u32) -> Result<u64, Refusal> {
+        commit.check_first_sent()?;
         self.ask(out, Opcode::Commit, deadline_ms, |payload| commit.encode(payload))
     }
 
@@ -170,6 +172,7 @@ impl ClientSession {
         commits: &[Commit],
         deadline_ms: u32,
     ) -> Result<u64, Refusal> {
+        commits.iter().try_for_each(Commit::check_first_sent)?;
         let first = self.ask(out, Opcode::CommitMany, deadline_ms, |payload| {
             CommitManyRequest::encode(payload, commits);
         })?;

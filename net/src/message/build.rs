@@ -235,6 +235,15 @@ impl Commit {
         matches!(self.key, Some(OwnedKey::Caller { first_sent_us: None, .. }))
     }
 
+    /// Whether its key, if it has one, says when it was first sent.
+    pub(crate) fn check_first_sent(&self) -> Result<(), Refusal> {
+        if !self.lacks_first_sent() {
+            return Ok(());
+        }
+        let observed = "a key without one";
+        Err(Refusal::bad_frame("request_key.first_sent", "the time it was first sent", observed))
+    }
+
     /// Whether a node would read it. The very code that a node runs decides, so the refusals are the same.
     pub fn validate(&self) -> Result<(), Refusal> {
         let mut payload = Vec::new();

@@ -124,7 +124,7 @@ impl Declaration {
     /// Appends the bytes, unchecked. One declaration has one encoding: names ascend.
     pub fn encode(&self, out: &mut Vec<u8>) {
         put_varint(out, LAYOUT);
-        out.push(u8::from(self.strict) * bit::STRICT | u8::from(self.append_only) * bit::APPEND_ONLY);
+        out.push((u8::from(self.strict) * bit::STRICT) | (u8::from(self.append_only) * bit::APPEND_ONLY));
         Ttl::encode(self.default_ttl, out);
         put_varint(out, self.fields.len() as u64);
         for (name, field) in &self.fields {
@@ -195,7 +195,7 @@ impl Field {
 
 impl Index {
     fn encode(&self, out: &mut Vec<u8>) {
-        out.push(u8::from(self.unique) * bit::UNIQUE | u8::from(self.only.is_some()) * bit::PARTIAL);
+        out.push((u8::from(self.unique) * bit::UNIQUE) | (u8::from(self.only.is_some()) * bit::PARTIAL));
         put_varint(out, self.fields.len() as u64);
         self.fields.iter().for_each(|field| put_sized(out, field.as_bytes()));
         if let Some((field, values)) = &self.only {

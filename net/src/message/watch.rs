@@ -129,7 +129,7 @@ impl<'a> SubscribeRequest<'a> {
                 put_sized(out, name.as_bytes());
             }
         }
-        out.push(u8::from(self.rows) * want::ROWS | u8::from(self.events) * want::EVENTS);
+        out.push((u8::from(self.rows) * want::ROWS) | (u8::from(self.events) * want::EVENTS));
         put_sized(out, self.table.unwrap_or_default().as_bytes());
         put_sized(out, self.topic.unwrap_or_default().as_bytes());
         put_varint(out, self.credit);
