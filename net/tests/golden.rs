@@ -253,6 +253,10 @@ fn the_document_lists_every_code_and_operation() {
         let begin = format!("| {} | {} |", *opcode as u16, opcode.name());
         assert!(PROTOCOL.lines().any(|shown| shown.starts_with(&begin)), "docs/protocol.md lacks {begin}");
     }
+    for (number, name) in cases::names() {
+        let begin = format!("| {number} | {name}");
+        assert!(PROTOCOL.lines().any(|shown| shown.starts_with(&begin)), "docs/protocol.md lacks {begin}");
+    }
     assert!(PROTOCOL.contains(&format!("{REQUEST_BODY_MAX}")));
 }
 

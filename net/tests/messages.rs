@@ -317,6 +317,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::disk_full("ENOSPC", 100),
         Refusal::log_failed("EIO").at(Position::new(1, 7)),
         Refusal::log_failed_after_append("EIO"),
+        Refusal::log_failed_after_append("EIO").naming(Key::from("p").as_bytes(), Some(&key())),
         Refusal::durability_timeout(5, "b"),
         Refusal::leadership_lost(Epoch(1), Epoch(2)),
         Refusal::checksum("slot 3", 1, 2),
@@ -340,6 +341,19 @@ fn refusals() -> Vec<Refusal> {
         Refusal::unsupported("a", "b", 3),
         Refusal::too_large("a", 1, 2),
     ]
+}
+
+/// An unknown end names what to resolve, and nothing else does.
+#[test]
+fn a_doubt_names_its_key() {
+    let partition = Key::from("p");
+    let named = |refusal: Refusal| refusal.naming(partition.as_bytes(), Some(&key()));
+    let unknown = named(Refusal::durability_timeout(5, "b"));
+    assert_eq!(unknown.reason.detail.request_key(), Some(key()));
+    assert!(unknown.to_string().contains("RESOLVE key k of partition p"), "{unknown}");
+    assert_eq!(named(Refusal::throttled("batch", 3, 20)).reason.detail, Detail::None);
+    let unkeyed = Refusal::durability_timeout(5, "b").naming(partition.as_bytes(), None);
+    assert_eq!(unkeyed.reason.detail, Detail::None);
 }
 
 /// Every code has a constructor, arrives as it was sent, and says what to do.

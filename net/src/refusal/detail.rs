@@ -5,6 +5,7 @@ use crate::key::Key;
 use crate::limits::{ADDRESS_MAX, COMMIT_CHECKS_MAX, COMMIT_OPS_MAX, KEY_MAX};
 use crate::list::Piece;
 use crate::message::read::Found;
+use crate::message::request_key::RequestKey;
 use crate::message::term::RowAt;
 use crate::position::Position;
 use crate::wire::{Malformed, Reader, put_sized, put_varint};
@@ -17,6 +18,7 @@ mod kind {
     pub(super) const LEADER: u8 = 3;
     pub(super) const POSITION: u8 = 4;
     pub(super) const ROW: u8 = 5;
+    pub(super) const REQUEST: u8 = 6;
 }
 
 /// A row that a commit failed on, for a caller who asked to see it.
@@ -66,6 +68,23 @@ pub enum Detail {
         /// Its table and key.
         row: RowRef,
     },
+    /// What to RESOLVE, where the outcome is unknown.
+    Request {
+        /// The commit's partition.
+        partition: Key,
+        /// The bytes of its request key, as they stand in a request.
+        key: Vec<u8>,
+    },
+}
+
+impl Detail {
+    /// The request key that is named, if one is.
+    pub fn request_key(&self) -> Option<RequestKey<'_>> {
+        match self {
+            Detail::Request { key, .. } => RequestKey::read(&mut Reader::new(key)).ok().flatten(),
+            _ => None,
+        }
+    }
 }
 
 impl Detail {
@@ -86,6 +105,11 @@ impl Detail {
                 out.push(kind::ROW);
                 put_sized(out, partition.as_bytes());
                 RowAt::from(row).encode(out);
+            }
+            Detail::Request { partition, key } => {
+                out.push(kind::REQUEST);
+                put_sized(out, partition.as_bytes());
+                out.extend_from_slice(key);
             }
         }
     }
@@ -109,6 +133,12 @@ impl Detail {
                 let at = RowAt::read(reader)?;
                 let row = RowRef { table: at.table.to_owned(), key: Key::from_bytes(at.key)? };
                 Detail::Row { partition, row }
+            }
+            kind::REQUEST => {
+                let partition = Key::from_bytes(reader.sized("partition", KEY_MAX)?)?;
+                let mut key = Vec::new();
+                RequestKey::encode(Some(&RequestKey::read_some(reader)?), &mut key);
+                Detail::Request { partition, key }
             }
             got => return Err(Malformed::Unknown { what: "kind of detail", got: u64::from(got) }),
         })

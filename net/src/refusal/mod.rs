@@ -13,8 +13,10 @@ use std::fmt;
 pub use code::{Code, Outcome, Retry};
 pub use detail::{Detail, Seen};
 
+use crate::key::Key;
 use crate::limits::REASON_TEXT_MAX;
 use crate::message::read::Found;
+use crate::message::request_key::RequestKey;
 use crate::position::Position;
 use crate::wire::{Malformed, Reader, put_sized};
 
@@ -91,6 +93,19 @@ impl Refusal {
         self
     }
 
+    /// This refusal, naming what to RESOLVE if its outcome is unknown. `partition` are the bytes of a key that was
+    /// checked.
+    pub fn naming(self, partition: &[u8], request_key: Option<&RequestKey<'_>>) -> Refusal {
+        match (Key::from_bytes(partition), request_key) {
+            (Ok(partition), Some(request_key)) if self.outcome == Outcome::Unknown => {
+                let mut key = Vec::new();
+                RequestKey::encode(Some(request_key), &mut key);
+                self.with(Detail::Request { partition, key })
+            }
+            _ => self,
+        }
+    }
+
     fn with(mut self, detail: Detail) -> Refusal {
         self.reason.detail = detail;
         self
@@ -147,6 +162,11 @@ impl fmt::Display for Refusal {
             Outcome::None => write!(f, "; nothing was done")?,
             Outcome::Committed | Outcome::Rejected => {}
             Outcome::Unknown => write!(f, "; whether it was done is unknown")?,
+        }
+        if let (Detail::Request { partition, .. }, Some(key)) =
+            (&self.reason.detail, self.reason.detail.request_key())
+        {
+            write!(f, "; RESOLVE key {} of partition {partition}", key.name)?;
         }
         if self.retry_after_ms > 0 {
             write!(f, "; retry after {} ms", self.retry_after_ms)?;

@@ -30,8 +30,7 @@ impl Refusal {
 
     /// LOG_FAILED for a commit whose record was on its way: only recovery knows.
     pub fn log_failed_after_append(why: impl Into<Text>) -> Refusal {
-        let hint =
-            "after the node has recovered, read the rows of the partition to learn whether it happened";
+        let hint = "after the node has recovered, RESOLVE the request key, or without one read the rows of the partition";
         Refusal::new(Code::LogFailed, "log.fail_stop", "the record is durable", why, hint)
     }
 

@@ -95,6 +95,21 @@ pub fn operations() -> Vec<Case> {
     ]
 }
 
+/// The number and the name of each check and each operation that stands in the golden bytes: of all of them.
+pub fn names() -> Vec<(u8, String)> {
+    let of = |cases: Vec<Case>, what: &str| -> Vec<(u8, String)> {
+        let name = |case: &str| Some(case.strip_prefix(what)?.split(',').next()?.trim().to_owned());
+        let mut names: Vec<_> =
+            cases.iter().filter_map(|(case, bytes)| Some((*bytes.first()?, name(case)?))).collect();
+        names.dedup();
+        assert!(names.iter().map(|(number, _)| *number).eq(1..=names.len() as u8), "{names:?}");
+        names
+    };
+    let (checks, operations) = (of(checks(), "check "), of(operations(), "operation "));
+    assert_eq!((checks.len(), operations.len()), (5, 13), "each has golden bytes");
+    [checks, operations].concat()
+}
+
 /// The first program's commit.
 fn hold() -> Commit {
     let (cabin, total) = (row("cabin", "C14"), row("total", "held"));
