@@ -17,7 +17,7 @@ use std::str::FromStr;
 use crate::limits::KEY_MAX;
 use crate::percent;
 use crate::time;
-use crate::value::{from_hex, write_hex};
+use crate::value::{ValueRef, from_hex, write_hex};
 use crate::wire::{Malformed, Reader};
 
 const END: u8 = 0x00;
@@ -113,6 +113,19 @@ impl<'a> Iterator for Parts<'a> {
 
     fn next(&mut self) -> Option<Part<'a>> {
         RawPart::read(&mut self.reader).ok().flatten().map(RawPart::unescape)
+    }
+}
+
+impl<'a> Part<'a> {
+    /// The part that stands for a value in the key of an index; `None`: values of this kind stand in no key.
+    pub fn of(value: &ValueRef<'a>) -> Option<Part<'a>> {
+        match *value {
+            ValueRef::Int(number) => Some(Part::Int(number)),
+            ValueRef::Time(us) => Some(Part::Time(us)),
+            ValueRef::Text(text) => Some(Part::from(text)),
+            ValueRef::Bytes(bytes) => Some(Part::from(bytes)),
+            ValueRef::Bool(_) | ValueRef::Decimal { .. } | ValueRef::Set(_) => None,
+        }
     }
 }
 

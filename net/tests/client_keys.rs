@@ -281,6 +281,7 @@ fn a_watch_tells_what_happens_until_it_ends() {
     let node = spawn(move || [accept(vec![]), accept(vec![stream])].map(|played| played.join().unwrap()));
     let mut db = connect(&address, false);
     let mut watching = db.watch(&Watch::partition("p").from_oldest().topic("e")).unwrap();
+    assert_eq!(watching.token().position, AT, "where it began");
     for ordinal in 0..2 {
         let happened = watching.next().unwrap().unwrap();
         assert_eq!((happened.ordinal, happened.what), (ordinal, What::Event("e".to_owned(), b"x".to_vec())));

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use seawall::key::Part;
 use seawall::limits::*;
 use seawall::message::assigned::{Result as Came, Results};
 use seawall::message::check::Compare;
@@ -321,6 +322,20 @@ fn sums_that_overflow_and_kinds_that_do_not_add() {
     assert_eq!(number::compare(&ValueRef::Time(1), &int(1)), None);
     assert_eq!(number::compare(&decimal(42000, 2), &int(420)), Some(Ordering::Equal));
     assert_eq!(Compare::Ne.holds_between(&ValueRef::Text("1"), &int(1)), None, "not even unequal");
+}
+
+/// An index stands in the order that checks see.
+#[test]
+fn values_that_stand_in_keys_sort_as_they_compare() {
+    let values = [ValueRef::Int(-1), ValueRef::Int(300), ValueRef::Time(-1), ValueRef::Time(2)];
+    let more = [ValueRef::Text("a"), ValueRef::Text("b"), ValueRef::Bytes(b""), ValueRef::Bytes(b"a")];
+    let values: Vec<_> = values.into_iter().chain(more).collect();
+    for (left, right) in values.iter().flat_map(|left| values.iter().map(move |right| (left, right))) {
+        let key = |value| Key::of(&[Part::of(value).unwrap()]);
+        let compared = number::compare(left, right);
+        assert!(compared.is_none_or(|order| order == key(left).cmp(&key(right))), "{left:?} {right:?}");
+    }
+    assert_eq!(Part::of(&ValueRef::Decimal { mantissa: 1, scale: 1 }), None);
 }
 
 /// What an appended row is called sorts behind the one before, and is a key.
