@@ -278,6 +278,17 @@ fn declarations_have_one_encoding() {
     }
 }
 
+#[test]
+fn an_index_is_of_what_a_key_can_hold() {
+    for kind in declare::Kind::ALL {
+        let mut declaration = declaration(2);
+        declaration.fields.insert("f0".to_owned(), Field { kind, required: false });
+        let fits = ["int", "time", "text", "bytes"].contains(&kind.name());
+        let read = Declaration::decode(&written(|out| declaration.encode(out)));
+        assert_eq!(read.is_ok(), fits, "{}", kind.name());
+    }
+}
+
 /// One of each code at least.
 fn refusals() -> Vec<Refusal> {
     let (a, b) = (Lineage([1; 16]), Lineage([2; 16]));

@@ -180,7 +180,23 @@ impl Declaration {
             sums: read_sums(&mut reader)?,
         };
         reader.end()?;
+        declaration.check_indexes()?;
         Ok(declaration)
+    }
+
+    /// Whether what is declared of the indexed fields can stand in a key; of an undeclared one nothing is known.
+    fn check_indexes(&self) -> Result<(), Malformed> {
+        let indexed = self.indexes.values().flat_map(|index| &index.fields);
+        for Field { kind, .. } in indexed.filter_map(|field| self.fields.get(field)) {
+            match kind {
+                Kind::Int | Kind::Time | Kind::Text | Kind::Bytes => {}
+                Kind::Bool | Kind::Decimal | Kind::Set => {
+                    let got = *kind as u64;
+                    return Err(Malformed::Unknown { what: "kind of value in a key", got });
+                }
+            }
+        }
+        Ok(())
     }
 }
 

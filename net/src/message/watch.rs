@@ -160,7 +160,7 @@ impl<'a> SubscribeRequest<'a> {
     }
 }
 
-/// A CREDIT: the node may send this many bytes more. Of the two, CREDIT 0 asks for nothing; CANCEL ends it.
+/// A CREDIT: the node may send this many bytes more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CreditRequest {
     /// The correlation id of the SUBSCRIBE, on the same connection.
