@@ -68,6 +68,10 @@ pub const REQUEST_BODY_MAX: usize = COMMIT_MAX + TAGS_MAX;
 pub const HELLO_TEXT_MAX: usize = 256;
 /// Bytes of a node's address, `host:port`.
 pub const ADDRESS_MAX: usize = 256;
+/// Labels of a shard in the map.
+pub const LABELS_MAX: usize = 16;
+/// Bytes of a label.
+pub const LABEL_MAX: usize = 128;
 /// Bytes of one text of a refusal's reason.
 pub const REASON_TEXT_MAX: usize = 1 << 10;
 /// Bytes of a stored key: hash, namespace, partition, table, row key.

@@ -52,7 +52,9 @@ fn requests() -> Vec<(Opcode, Vec<u8>)> {
     let subscribe = SubscribeRequest { scope, from, rows: true, events: true, table, topic, credit: 300 };
     let commit = written(|out| Commit::new("p").delete(&rows[0]).encode(out));
     let many = [&[2u8, commit.len() as u8][..], &commit, &[commit.len() as u8], &commit].concat();
+    let map = route::MapRequest { known: Generation(3) };
     vec![
+        (Opcode::GetMap, written(|out| map.encode(out))),
         (Opcode::CommitMany, many),
         (Opcode::StatusOf, written(|out| settle(Some(TOKEN)).encode(out))),
         (Opcode::Resolve, written(|out| settle(None).encode(out))),
@@ -203,6 +205,10 @@ fn replies() -> Vec<Vec<u8>> {
     let shown = Refusal::constraint(1, "a", "b", "c").showing(Some(found));
     let page = [PageRow { key: cabin.key.as_bytes(), found }];
     let stream = to(Opcode::Subscribe);
+    let part = |first_hash| {
+        let (shard, epoch) = (ShardId(1), Epoch(2));
+        (route::Owned { first_hash, shard, epoch, leader: "a:1", labels: List::EMPTY }, &["x", "y"][..])
+    };
     vec![
         written(|out| reply::encode_committed(out, &to(Opcode::Commit), 1, &List::EMPTY)),
         written(|out| reply::encode_key_status(out, &to(Opcode::StatusOf), 1, &KeyStatus::Unseen)),
@@ -214,6 +220,8 @@ fn replies() -> Vec<Vec<u8>> {
         written(|out| reply::encode_page(out, &to(Opcode::ScanIndex), 1, [], || &b""[..])),
         written(|out| reply::encode_declared(out, &to(Opcode::Describe), Some(declared))),
         written(|out| reply::encode_report(out, &to(Opcode::Trace), facts)),
+        written(|out| reply::encode_map(out, &to(Opcode::GetMap), [part(0), part(9)])),
+        written(|out| reply::encode_map(out, &to(Opcode::GetMap), [])),
         written(|out| reply::encode_subscribed(out, &stream, 1)),
         written(|out| reply::encode_changes(out, &stream, 1, changes)),
         written(|out| reply::encode_progress(out, &stream, 1)),
@@ -249,6 +257,28 @@ fn every_reply_is_read_whole_or_refused() {
             read(&changed);
         }
     }
+}
+
+#[test]
+fn a_map_begins_at_zero_and_ascends() {
+    let read = |hashes: &[u64]| {
+        let meta = ReplyMeta { opcode: Opcode::GetMap as u16, ..ReplyMeta::default() };
+        let (shard, epoch) = (ShardId(1), Epoch(2));
+        let part = |first_hash| route::Owned { first_hash, shard, epoch, leader: "", labels: List::EMPTY };
+        let bytes = written(|out| {
+            reply::encode_map(out, &meta, hashes.iter().map(|hash| (part(*hash), &["x"][..])));
+        });
+        let mut session = ClientSession::new();
+        match session.next(&bytes) {
+            Ok(Answer::Reply(Reply { body: Body::Map(parts), .. }, _)) => {
+                Some(parts.iter().map(|part| part.first_hash).collect::<Vec<_>>())
+            }
+            _ => None,
+        }
+    };
+    assert_eq!(read(&[0, 5, u64::MAX]), Some(vec![0, 5, u64::MAX]));
+    assert_eq!(read(&[]), Some(vec![]));
+    assert_eq!((read(&[1]), read(&[0, 5, 5]), read(&[0, 6, 5])), (None, None, None));
 }
 
 #[test]

@@ -185,7 +185,7 @@ fn what_is_unknown_is_skipped_or_refused() {
     assert_eq!(hello(&[Tag { id: 77, bytes: b"?" }]), None);
     assert_eq!(hello(&[Tag { id: MANDATORY | 77, bytes: b"?" }]), Some(Code::UnsupportedVersion));
     assert_eq!(hello(&[Tag { id: 1, bytes: &[0; TAGS_MAX] }]), Some(Code::TooLarge));
-    assert_eq!(refused(&frame_of(2, &[], b"")), Some(Code::UnsupportedVersion));
+    assert_eq!(refused(&frame_of(6, &[], b"")), Some(Code::UnsupportedVersion));
     assert_eq!(refused(&frame_of(Opcode::Hello as u16, &[], b"")), Some(Code::BadFrame));
     let get = |consistency: u8| refused(&frame_of(Opcode::Get as u16, &[], &[consistency]));
     assert_eq!(get(4), Some(Code::UnsupportedVersion));

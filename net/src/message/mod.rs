@@ -4,7 +4,7 @@
 //! commit     envelope | content: partition, checks, operations          -> term, check, op, request_key
 //! answers    assigned (results of operations), outcome (what is stored), settle (what became of a key)
 //! reads      read (by name), scan (in order), watch (as they change)
-//! tables     declare          insight    report
+//! tables     declare          insight    report          where things are    route
 //! ```
 
 pub mod assigned;
@@ -19,6 +19,7 @@ pub mod outcome;
 pub mod read;
 pub mod report;
 pub mod request_key;
+pub mod route;
 pub mod scan;
 pub mod settle;
 pub mod term;
@@ -40,6 +41,7 @@ pub use scan::ScanRequest;
 
 use declare::DeclareRequest;
 use report::Subject;
+use route::MapRequest;
 use settle::SettleRequest;
 use watch::{AckRequest, CancelRequest, CreditRequest, SubscribeRequest};
 
@@ -70,6 +72,7 @@ macro_rules! opcodes {
 
 opcodes! {
     Hello      = 1  "HELLO"       "Who are you, and what can you do?"
+    GetMap     = 2  "GET_MAP"     "Who owns what?"
     Status     = 3  "STATUS"      "How is the node, or a shard?"
     Explain    = 4  "EXPLAIN"     "Why is it so?"
     Trace      = 5  "TRACE"       "What happened to a commit?"
@@ -121,6 +124,8 @@ impl From<&FrameHeader> for RequestMeta {
 pub enum Request<'a> {
     /// See [`HelloRequest`].
     Hello(HelloRequest<'a>),
+    /// See [`MapRequest`].
+    GetMap(MapRequest),
     /// About what.
     Status(Subject<'a>),
     /// About what.
@@ -172,6 +177,7 @@ impl<'a> Request<'a> {
     pub(crate) fn decode_payload(opcode: Opcode, payload: &'a [u8]) -> Result<Request<'a>, Refusal> {
         match opcode {
             Opcode::Hello => HelloRequest::decode(payload).map(Request::Hello),
+            Opcode::GetMap => MapRequest::decode(payload).map(Request::GetMap),
             Opcode::Status => Subject::decode(payload, "status").map(Request::Status),
             Opcode::Explain => Subject::decode(payload, "explain").map(Request::Explain),
             Opcode::Trace => Subject::decode(payload, "trace").map(Request::Trace),
@@ -207,6 +213,7 @@ impl<'a> Request<'a> {
             Request::Subscribe(SubscribeRequest { scope, .. })
             | Request::AckCursor(AckRequest { scope, .. }) => scope.partition(),
             Request::Hello(_)
+            | Request::GetMap(_)
             | Request::CommitMany(_)
             | Request::Declare(_)
             | Request::Describe(_)

@@ -10,7 +10,7 @@ use crate::message::report::Report;
 use crate::message::scan::Page;
 use crate::message::settle::KeyStatus;
 use crate::message::watch::Told;
-use crate::message::{Opcode, assigned, declare};
+use crate::message::{Opcode, assigned, declare, route};
 use crate::wire::{Malformed, Reader};
 
 pub(super) fn read<'a>(
@@ -28,6 +28,7 @@ pub(super) fn read<'a>(
         };
     }
     Ok(match opcode {
+        Opcode::GetMap => Body::Map(route::read(reader)?),
         Opcode::Hello => Body::Hello(HelloReply::read(reader)?),
         Opcode::Commit => Body::Committed { lineage_tag: reader.u32()?, results: assigned::read(reader)? },
         // Each commit is answered as a COMMIT; only a refusal answers the frame as a whole.

@@ -14,6 +14,7 @@ use crate::message::declare::{self, Declared};
 use crate::message::hello::HelloReply;
 use crate::message::read::{Found, encode_found};
 use crate::message::report::{Fact, Report};
+use crate::message::route::{self, Owned};
 use crate::message::scan::{Page, PageRow};
 use crate::message::settle::KeyStatus;
 use crate::message::watch::{self, Change, Told};
@@ -244,6 +245,15 @@ pub fn encode_epoch_changed(
     tell(out, meta, lineage_tag, |out| watch::encode_epoch_changed(out, old, prefix_end));
 }
 
+/// Appends the reply to a GET_MAP: parts as they come, each with its labels; none if nothing is new.
+pub fn encode_map<'p>(
+    out: &mut Vec<u8>,
+    meta: &ReplyMeta,
+    parts: impl IntoIterator<Item = (Owned<'p>, &'p [&'p str])>,
+) {
+    write(out, meta, head(meta, Outcome::None), |out| route::encode(out, parts));
+}
+
 /// Appends the reply to a HELLO.
 pub fn encode_hello(out: &mut Vec<u8>, meta: &ReplyMeta, hello: &HelloReply) {
     write(out, meta, head(meta, Outcome::None), |out| hello.encode(out));
@@ -333,6 +343,8 @@ pub enum Body<'a> {
     Refused(Refusal),
     /// To HELLO.
     Hello(HelloReply),
+    /// To GET_MAP, of the generation of the meta; no parts: it is the one that is known.
+    Map(List<'a, Owned<'a>>),
     /// To COMMIT: durable, at the position of the meta.
     Committed {
         /// Which history; see [`Lineage::tag`](crate::position::Lineage::tag).

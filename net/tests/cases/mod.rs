@@ -303,7 +303,15 @@ pub fn tables() -> Vec<Case> {
     ];
     let partition = Key::from("a");
     let request = Subject::Request { partition: partition.as_bytes(), request_key: caller() };
+    let (shard, epoch, leader) = (ShardId(1), Epoch(2), "10.0.0.1:7411");
+    let part = route::Owned { first_hash: 0, shard, epoch, leader, labels: seawall::List::EMPTY };
+    let map = [(part, &["region=eu"][..])];
     vec![
+        (
+            "payload GET_MAP",
+            written(|out| route::MapRequest { known: seawall::map::Generation(0) }.encode(out)),
+        ),
+        ("content GET_MAP", content_of(&written(|out| reply::encode_map(out, &meta(Opcode::GetMap), map)))),
         ("declaration of a table", bytes),
         ("payload DECLARE, of nothing", written(|out| declare.encode(out))),
         ("content DESCRIBE, found", reply(Some(declared))),
