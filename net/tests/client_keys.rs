@@ -203,6 +203,29 @@ fn a_doubt_is_resolved() {
     node.join().unwrap();
 }
 
+/// A rejection is remembered, so another attempt has another name; what is no failed condition is not tried again.
+#[test]
+fn each_attempt_has_a_key_of_its_own() {
+    let faster = || {
+        let seat = row("t", 1);
+        let exists = seawall::message::Check::Exists((&seat).into());
+        refuses(Refusal::condition_failed(0, &exists, "a", "b"))
+    };
+    let attempt = |attempts, script| {
+        let (address, node) = node(script);
+        let outcome = connect(&address, false).attempt(attempts, |_| Ok(hold()));
+        let names: Vec<String> = node.join().unwrap().into_iter().map(|(_, name)| name).collect();
+        (outcome.unwrap(), names)
+    };
+    let (outcome, names) = attempt(5, vec![faster(), faster(), commits()]);
+    assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
+    assert_eq!(names, ["hold-1", "hold-1/2", "hold-1/3"]);
+    let (outcome, names) = attempt(2, vec![faster(), faster()]);
+    assert!(matches!(outcome, Outcome::Rejected(_)) && names.len() == 2, "{outcome:?}");
+    let (outcome, _) = attempt(2, vec![refuses(Refusal::key_aborted(AT))]);
+    assert!(matches!(outcome, Outcome::Rejected(_)), "{outcome:?}");
+}
+
 #[test]
 fn the_leader_is_followed() {
     let (leader, led) = node(vec![commits()]);

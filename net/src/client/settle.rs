@@ -3,13 +3,13 @@
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use super::answer::{Committed, Failure, Result, Unknown, token, unexpected};
+use super::answer::{Committed, Failure, Outcome, Result, Unknown, token, unexpected};
 use super::{Client, Error};
 use crate::key::Key;
 use crate::message::assigned::Results;
 use crate::message::settle::{KeyStatus, SettleRequest};
 use crate::message::{Commit, KeyName, Opcode, RequestKey};
-use crate::refusal::Refusal;
+use crate::refusal::{Code, Refusal};
 use crate::reply::{Body, Reply};
 use crate::token::Token;
 
@@ -119,6 +119,27 @@ pub enum Settled {
 }
 
 impl Client {
+    /// Reads, decides and commits, and begins again (`attempts` times at most) while the commit is rejected with
+    /// CONDITION_FAILED: somebody was faster. `decide` reads what it needs and makes the commit.
+    ///
+    /// A rejection is remembered under its key, so each attempt has a key of its own: the caller's, then the same with
+    /// `/2`, `/3`, ... behind it. A program that was stopped may do all of it again: it meets its own rejections, then
+    /// its own success.
+    pub fn attempt(
+        &mut self,
+        attempts: u32,
+        mut decide: impl FnMut(&mut Client) -> Result<Commit>,
+    ) -> Result<Outcome> {
+        let mut n = 1;
+        loop {
+            let commit = decide(self)?.attempt(n);
+            match self.commit(&commit)? {
+                Outcome::Rejected(why) if why.code == Code::ConditionFailed && n < attempts => n += 1,
+                outcome => return Ok(outcome),
+            }
+        }
+    }
+
     /// Makes final what became of a commit: after this it can only have happened already. Takes a [`SentKey`], or the
     /// [`Unknown`] that the commit ended with.
     pub fn resolve(&mut self, partition: impl Into<Key>, key: impl Into<Option<SentKey>>) -> Result<Settled> {

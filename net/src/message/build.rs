@@ -235,6 +235,14 @@ impl Commit {
         matches!(self.key, Some(OwnedKey::Caller { first_sent_us: None, .. }))
     }
 
+    /// The same as attempt `n`, from 1 on: later ones have the attempt behind the caller's key, `KEY/2`.
+    pub(crate) fn attempt(mut self, n: u32) -> Commit {
+        if let (Some(OwnedKey::Caller { name, .. }), 2..) = (&mut self.key, n) {
+            name.extend_from_slice(format!("/{n}").as_bytes());
+        }
+        self
+    }
+
     /// Whether its key, if it has one, says when it was first sent.
     pub(crate) fn check_first_sent(&self) -> Result<(), Refusal> {
         if !self.lacks_first_sent() {
