@@ -48,15 +48,20 @@ impl Address<'_> {
     /// Appends the key that the row is stored under: hash, namespace, partition, table, row key. Each delimits itself
     /// and sorts, so a range of hashes is a range of keys, a partition lies together, and so does each of its tables.
     pub fn stored_key(&self, out: &mut Vec<u8>) {
-        let start = out.len();
-        out.extend_from_slice(&[0; 8]);
-        encode_text(out, self.namespace);
-        out.extend_from_slice(self.partition);
-        let hash = xxh3_64(&out[start + 8..]);
-        out[start..start + 8].copy_from_slice(&hash.to_be_bytes());
+        partition_prefix(self.namespace, self.partition, out);
         encode_text(out, self.table);
         out.extend_from_slice(self.row);
     }
+}
+
+/// Appends what every stored key of a partition begins with: hash, namespace, partition.
+pub fn partition_prefix(namespace: &str, partition: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(&[0; 8]);
+    encode_text(out, namespace);
+    out.extend_from_slice(partition);
+    let hash = xxh3_64(&out[start + 8..]);
+    out[start..start + 8].copy_from_slice(&hash.to_be_bytes());
 }
 
 /// The hash that places a partition: XXH3-64 with seed 0 over the encoded namespace and the encoded partition.

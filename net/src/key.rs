@@ -17,7 +17,7 @@ use std::str::FromStr;
 use crate::limits::KEY_MAX;
 use crate::percent;
 use crate::time;
-use crate::value::{from_hex, write_hex};
+use crate::value::{ValueRef, from_hex, write_hex};
 use crate::wire::{Malformed, Reader};
 
 const END: u8 = 0x00;
@@ -116,6 +116,19 @@ impl<'a> Iterator for Parts<'a> {
     }
 }
 
+impl<'a> Part<'a> {
+    /// The part that stands for a value in the key of an index; `None`: values of this kind stand in no key.
+    pub fn of(value: &ValueRef<'a>) -> Option<Part<'a>> {
+        match *value {
+            ValueRef::Int(number) => Some(Part::Int(number)),
+            ValueRef::Time(us) => Some(Part::Time(us)),
+            ValueRef::Text(text) => Some(Part::from(text)),
+            ValueRef::Bytes(bytes) => Some(Part::from(bytes)),
+            ValueRef::Bool(_) | ValueRef::Decimal { .. } | ValueRef::Set(_) => None,
+        }
+    }
+}
+
 impl Part<'_> {
     fn encode(&self, out: &mut Vec<u8>) {
         match self {
@@ -133,6 +146,24 @@ impl Part<'_> {
 /// A text part on its own: how the stored key writes a namespace and a table.
 pub(crate) fn encode_text(out: &mut Vec<u8>, text: &str) {
     encode_escaped(out, TEXT, text.as_bytes());
+}
+
+/// A part of bytes on its own: how the stored key of an outcome writes a caller's key.
+pub(crate) fn encode_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    encode_escaped(out, BYTES, bytes);
+}
+
+/// Appends the key of a row in a stream: the tuple of `stream` with the sequence as one part more. `stream` are the
+/// bytes of a key that was checked.
+pub fn sequence_key(stream: &[u8], sequence: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(prefix(stream));
+    encode_int(out, i128::from(sequence));
+    out.push(END);
+}
+
+/// What the bytes of all keys begin with whose tuple begins with that of `key`, the bytes of a key that was checked.
+pub fn prefix(key: &[u8]) -> &[u8] {
+    key.strip_suffix(&[END]).unwrap_or(key)
 }
 
 fn encode_escaped(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
@@ -258,6 +289,14 @@ fn write_parts(f: &mut fmt::Formatter<'_>, parts: Parts<'_>) -> fmt::Result {
         }
     }
     Ok(())
+}
+
+/// Bytes that a person chose: text if they are one without control characters, else hex.
+pub(crate) fn write_label(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    match str::from_utf8(bytes) {
+        Ok(text) if !text.contains(char::is_control) => f.write_str(text),
+        _ => write_hex(f, bytes),
+    }
 }
 
 /// The text is no key.

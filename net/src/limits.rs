@@ -16,6 +16,44 @@ pub const SET_MEMBERS_MAX: usize = 1024;
 pub const DECIMAL_SCALE_MAX: u8 = 38;
 /// Payload bytes of a COMMIT.
 pub const COMMIT_MAX: usize = 1 << 20;
+/// Checks of a COMMIT.
+pub const COMMIT_CHECKS_MAX: usize = 128;
+/// Literals of a STATE_IN.
+pub const STATES_MAX: usize = 64;
+/// Payload bytes of an EVENT.
+pub const EVENT_MAX: usize = 64 << 10;
+/// Bytes of a request key that the caller chose.
+pub const REQUEST_KEY_MAX: usize = 64;
+/// Commits of a COMMIT_MANY; together they are no longer than one COMMIT may be.
+pub const COMMITS_MAX: usize = 1024;
+/// Encoded bytes of the key of a stream: the sequence behind it needs room, too.
+pub const STREAM_KEY_MAX: usize = KEY_MAX - 9;
+/// Milliseconds that a row or a lease may live: ten years, so that the end of any is a time.
+pub const TTL_MAX_MS: u64 = 10 * 366 * 24 * 3600 * 1000;
+/// Rows of a MULTI_GET.
+pub const READ_ROWS_MAX: usize = 128;
+/// Rows of a page of a scan. A page that grows above [`PAGE_MAX`] ends early.
+pub const SCAN_ROWS_MAX: usize = 1024;
+/// Bytes of rows after which a page of a scan ends.
+pub const PAGE_MAX: usize = 1 << 20;
+/// Bytes of a scan's cursor: a key of an index and a key of a row.
+pub const CURSOR_MAX: usize = 2 * KEY_MAX + 16;
+/// Encoded bytes of a declaration.
+pub const DECLARATION_MAX: usize = 32 << 10;
+/// Fields of a declaration.
+pub const TABLE_FIELDS_MAX: usize = 256;
+/// Indexes of a declaration.
+pub const TABLE_INDEXES_MAX: usize = 16;
+/// Fields of an index.
+pub const INDEX_FIELDS_MAX: usize = 8;
+/// Fields of a declaration that have transitions.
+pub const TRANSITION_FIELDS_MAX: usize = 8;
+/// Transitions of a field.
+pub const TRANSITIONS_MAX: usize = 256;
+/// Sums of a declaration that must be zero.
+pub const SUMS_MAX: usize = 8;
+/// Bytes of the value of a fact in a STATUS, EXPLAIN or TRACE.
+pub const FACT_MAX: usize = 4 << 10;
 /// Operations of a COMMIT.
 pub const COMMIT_OPS_MAX: usize = 128;
 /// Body bytes of any frame.
@@ -28,6 +66,12 @@ pub const TAGS_MAX: usize = 2 << 10;
 pub const REQUEST_BODY_MAX: usize = COMMIT_MAX + TAGS_MAX;
 /// Bytes of the client name and of the identity in HELLO.
 pub const HELLO_TEXT_MAX: usize = 256;
+/// Bytes of a node's address, `host:port`.
+pub const ADDRESS_MAX: usize = 256;
+/// Labels of a shard in the map.
+pub const LABELS_MAX: usize = 16;
+/// Bytes of a label.
+pub const LABEL_MAX: usize = 128;
 /// Bytes of one text of a refusal's reason.
 pub const REASON_TEXT_MAX: usize = 1 << 10;
 /// Bytes of a stored key: hash, namespace, partition, table, row key.
@@ -35,6 +79,12 @@ pub const STORED_KEY_MAX: usize = 8 + (NAME_MAX + 2) + KEY_MAX + (NAME_MAX + 2) 
 
 const _: () =
     assert!(ROW_MAX + 2 * KEY_MAX + 2 * NAME_MAX < COMMIT_MAX, "the largest row fits into a commit");
+const _: () =
+    assert!(READ_ROWS_MAX * (ROW_MAX + 32) < FRAME_BODY_MAX, "the rows of a MULTI_GET fit into a frame");
+const _: () = assert!(
+    PAGE_MAX + ROW_MAX + 2 * CURSOR_MAX + 1024 < FRAME_BODY_MAX,
+    "the largest page fits into a frame"
+);
 const _: () = assert!(REQUEST_BODY_MAX <= FRAME_BODY_MAX, "the largest request fits into a frame");
 const _: () = assert!(FRAME_BODY_MAX <= u32::MAX as usize, "a body's length is a u32");
 const _: () =

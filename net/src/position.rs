@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::wire::{Malformed, Reader};
+
 /// The fencing number of a shard's leader; the first is 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub u64);
@@ -24,6 +26,16 @@ impl Position {
     /// The position of a record.
     pub const fn new(epoch: u64, index: u64) -> Position {
         Position { epoch: Epoch(epoch), index: Index(index) }
+    }
+
+    /// Appends epoch and index, eight bytes each.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.epoch.0.to_le_bytes());
+        out.extend_from_slice(&self.index.0.to_le_bytes());
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Position, Malformed> {
+        Ok(Position { epoch: Epoch(reader.u64()?), index: Index(reader.u64()?) })
     }
 }
 

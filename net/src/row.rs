@@ -105,6 +105,16 @@ impl<'a> Fields<'a> {
         Ok(Fields { reader, left, last: "" }) // a name is never empty, so each is above ""
     }
 
+    /// How many are left.
+    pub fn len(&self) -> usize {
+        self.left
+    }
+
+    /// Whether none is left.
+    pub fn is_empty(&self) -> bool {
+        self.left == 0
+    }
+
     fn read(&mut self) -> Result<(&'a str, ValueRef<'a>), Malformed> {
         let name = self.reader.name()?;
         if name <= self.last {

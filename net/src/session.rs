@@ -5,7 +5,9 @@ use crate::frame::{self, Decoder, FrameMeta, Kind, Step};
 use crate::key::Key;
 use crate::limits::{FRAME_BODY_MAX, HANDSHAKE_BODY_MAX};
 use crate::map::{Generation, ShardId};
-use crate::message::{Commit, GetRequest, HelloReply, HelloRequest, Opcode, Request, RequestMeta};
+use crate::message::{
+    Commit, CommitManyRequest, GetRequest, HelloReply, HelloRequest, Opcode, Request, RequestMeta,
+};
 use crate::refusal::Refusal;
 use crate::reply::{Body, Reply};
 
@@ -79,8 +81,8 @@ impl ServerSession {
     fn admit<'a>(&self, request: Request<'a>) -> Result<Request<'a>, Refusal> {
         match request {
             Request::Hello(_) => Ok(request),
-            Request::Commit(_) | Request::Get(_) if self.open => Ok(request),
-            Request::Commit(_) | Request::Get(_) => Err(Refusal::unauthenticated()),
+            _ if self.open => Ok(request),
+            _ => Err(Refusal::unauthenticated()),
         }
     }
 
@@ -105,6 +107,8 @@ pub struct ClientSession {
     correlation: u64,
     generation: Generation,
     node: Option<HelloReply>,
+    /// A payload on its way through the check.
+    scratch: Vec<u8>,
 }
 
 /// What a client's end made of the bytes at hand.
@@ -126,7 +130,13 @@ impl ClientSession {
     /// A connection that was just made. Send HELLO first, and wait for its answer.
     pub fn new() -> ClientSession {
         let decoder = Decoder::new(FRAME_BODY_MAX);
-        ClientSession { decoder, correlation: 0, generation: Generation::ANY, node: None }
+        ClientSession {
+            decoder,
+            correlation: 0,
+            generation: Generation::ANY,
+            node: None,
+            scratch: Vec::new(),
+        }
     }
 
     /// The generation that the last HELLO told, and that requests name.
@@ -142,13 +152,32 @@ impl ClientSession {
     /// Appends a HELLO and returns its correlation id.
     pub fn hello(&mut self, out: &mut Vec<u8>, hello: &HelloRequest<'_>, deadline_ms: u32) -> u64 {
         self.generation = Generation::ANY;
-        self.request(out, Opcode::Hello, deadline_ms, |payload| hello.encode(payload))
+        self.scratch.clear();
+        hello.encode(&mut self.scratch);
+        self.append(out, Opcode::Hello, deadline_ms)
     }
 
-    /// Appends a COMMIT and returns its correlation id; one that no node would read is refused here.
+    /// Appends a COMMIT and returns its correlation id; one that no node would read is refused here, and so is a
+    /// caller's key without a [first time](Commit::first_sent): it would be older than every memory.
     pub fn commit(&mut self, out: &mut Vec<u8>, commit: &Commit, deadline_ms: u32) -> Result<u64, Refusal> {
-        commit.check()?;
-        Ok(self.request(out, Opcode::Commit, deadline_ms, |payload| commit.encode(payload)))
+        commit.check_first_sent()?;
+        self.ask(out, Opcode::Commit, deadline_ms, |payload| commit.encode(payload))
+    }
+
+    /// Appends a COMMIT_MANY and returns its correlation id. Its commits are answered under this id and those that
+    /// follow it, in their order.
+    pub fn commit_many(
+        &mut self,
+        out: &mut Vec<u8>,
+        commits: &[Commit],
+        deadline_ms: u32,
+    ) -> Result<u64, Refusal> {
+        commits.iter().try_for_each(Commit::check_first_sent)?;
+        let first = self.ask(out, Opcode::CommitMany, deadline_ms, |payload| {
+            CommitManyRequest::encode(payload, commits);
+        })?;
+        self.correlation += commits.len() as u64 - 1;
+        Ok(first)
     }
 
     /// Appends a GET and returns its correlation id; one that no node would read is refused here.
@@ -159,18 +188,25 @@ impl ClientSession {
         row: &RowRef,
         deadline_ms: u32,
     ) -> Result<u64, Refusal> {
-        let get = GetRequest::new(partition, row);
-        get.check()?;
-        Ok(self.request(out, Opcode::Get, deadline_ms, |payload| get.encode(payload)))
+        self.ask(out, Opcode::Get, deadline_ms, |payload| GetRequest::new(partition, row).encode(payload))
     }
 
-    fn request(
+    /// Appends any request and returns its correlation id; one that no node would read is refused here.
+    pub fn ask(
         &mut self,
         out: &mut Vec<u8>,
         opcode: Opcode,
         deadline_ms: u32,
-        payload: impl FnOnce(&mut Vec<u8>),
-    ) -> u64 {
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<u64, Refusal> {
+        self.scratch.clear();
+        write(&mut self.scratch);
+        Request::decode_payload(opcode, &self.scratch)?;
+        Ok(self.append(out, opcode, deadline_ms))
+    }
+
+    /// Appends a frame around what stands in the scratch.
+    fn append(&mut self, out: &mut Vec<u8>, opcode: Opcode, deadline_ms: u32) -> u64 {
         self.correlation += 1;
         let meta = FrameMeta {
             kind: Kind::Request,
@@ -181,7 +217,7 @@ impl ClientSession {
             deadline_ms,
             tags: &[],
         };
-        frame::write(out, &meta, payload);
+        frame::write(out, &meta, |payload| payload.extend_from_slice(&self.scratch));
         self.correlation
     }
 

@@ -24,13 +24,27 @@ pub struct Token {
     pub position: Position,
 }
 
+impl Token {
+    /// Appends the bytes that stand in requests.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.lineage_tag.to_le_bytes());
+        put_varint(out, u64::from(self.shard.0));
+        put_varint(out, self.position.epoch.0);
+        put_varint(out, self.position.index.0);
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Token, Malformed> {
+        let lineage_tag = reader.u32()?;
+        let shard = reader.count("shard", u32::MAX as usize)? as u32;
+        let position = Position { epoch: Epoch(reader.varint()?), index: Index(reader.varint()?) };
+        Ok(Token { lineage_tag, shard: ShardId(shard), position })
+    }
+}
+
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut bytes = vec![LAYOUT];
-        bytes.extend_from_slice(&self.lineage_tag.to_le_bytes());
-        put_varint(&mut bytes, u64::from(self.shard.0));
-        put_varint(&mut bytes, self.position.epoch.0);
-        put_varint(&mut bytes, self.position.index.0);
+        self.encode(&mut bytes);
         let sum = crc32c::crc32c(&bytes); // all of it: one wrong letter or two swapped are always found
         bytes.extend_from_slice(&sum.to_le_bytes());
         f.pad(&to_base32(&bytes))
@@ -65,11 +79,9 @@ impl FromStr for Token {
         if u32::from_le_bytes(*sum) != crc32c::crc32c(body) || reader.u8()? != LAYOUT {
             return Err(NoToken);
         }
-        let lineage_tag = reader.u32()?;
-        let shard = ShardId(u32::try_from(reader.varint()?).map_err(|_| NoToken)?);
-        let position = Position { epoch: Epoch(reader.varint()?), index: Index(reader.varint()?) };
+        let token = Token::read(&mut reader)?;
         reader.end()?;
-        Ok(Token { lineage_tag, shard, position })
+        Ok(token)
     }
 }
 

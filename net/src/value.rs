@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::limits::{DECIMAL_SCALE_MAX, ROW_MAX, SET_MEMBERS_MAX};
+use crate::list::Piece;
 use crate::time;
 use crate::wire::{Malformed, Reader, put_int, put_sized, put_varint};
 
@@ -45,34 +46,19 @@ pub enum Value {
 impl Value {
     /// Appends the value's bytes: its kind, then its content.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        match self {
-            Value::Bool(yes) => out.extend_from_slice(&[tag::BOOL, u8::from(*yes)]),
-            Value::Int(number) => {
-                out.push(tag::INT);
-                put_int(out, *number);
-            }
-            Value::Decimal { mantissa, scale } => {
-                out.extend_from_slice(&[tag::DECIMAL, *scale]);
-                put_int(out, *mantissa);
-            }
-            Value::Time(us) => {
-                out.push(tag::TIME);
-                out.extend_from_slice(&us.to_le_bytes());
-            }
-            Value::Text(text) => {
-                out.push(tag::TEXT);
-                put_sized(out, text.as_bytes());
-            }
-            Value::Bytes(bytes) => {
-                out.push(tag::BYTES);
-                put_sized(out, bytes);
-            }
+        let value = match self {
+            Value::Bool(yes) => ValueRef::Bool(*yes),
+            Value::Int(number) => ValueRef::Int(*number),
+            Value::Decimal { mantissa, scale } => ValueRef::Decimal { mantissa: *mantissa, scale: *scale },
+            Value::Time(us) => ValueRef::Time(*us),
+            Value::Text(text) => ValueRef::Text(text),
+            Value::Bytes(bytes) => ValueRef::Bytes(bytes),
             Value::Set(members) => {
                 out.push(tag::SET);
-                put_varint(out, members.len() as u64);
-                members.iter().for_each(|member| put_sized(out, member));
+                return encode_members(members, out);
             }
-        }
+        };
+        value.encode(out);
     }
 
     /// Reads a value as a person types it. Types are `text`, `int`, `bool`, `decimal`, `time` (RFC 3339 in UTC, or
@@ -121,6 +107,36 @@ pub enum ValueRef<'a> {
 }
 
 impl<'a> ValueRef<'a> {
+    /// The number of its kind, as it stands in the bytes.
+    pub fn kind(&self) -> u8 {
+        match self {
+            ValueRef::Bool(_) => tag::BOOL,
+            ValueRef::Int(_) => tag::INT,
+            ValueRef::Decimal { .. } => tag::DECIMAL,
+            ValueRef::Time(_) => tag::TIME,
+            ValueRef::Text(_) => tag::TEXT,
+            ValueRef::Bytes(_) => tag::BYTES,
+            ValueRef::Set(_) => tag::SET,
+        }
+    }
+
+    /// Appends the value's bytes: its kind, then its content.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(self.kind());
+        match self {
+            ValueRef::Bool(yes) => out.push(u8::from(*yes)),
+            ValueRef::Int(number) => put_int(out, *number),
+            ValueRef::Decimal { mantissa, scale } => {
+                out.push(*scale);
+                put_int(out, *mantissa);
+            }
+            ValueRef::Time(us) => out.extend_from_slice(&us.to_le_bytes()),
+            ValueRef::Text(text) => put_sized(out, text.as_bytes()),
+            ValueRef::Bytes(bytes) => put_sized(out, bytes),
+            ValueRef::Set(members) => members.encode(out),
+        }
+    }
+
     /// Reads one value. Nothing is allocated.
     pub(crate) fn read(reader: &mut Reader<'a>) -> Result<ValueRef<'a>, Malformed> {
         Ok(match reader.u8()? {
@@ -160,6 +176,20 @@ impl<'a> ValueRef<'a> {
     }
 }
 
+/// A count and the members.
+pub(crate) fn encode_members(members: &BTreeSet<Vec<u8>>, out: &mut Vec<u8>) {
+    put_varint(out, members.len() as u64);
+    members.iter().for_each(|member| put_sized(out, member));
+}
+
+impl<'a> Piece<'a> for ValueRef<'a> {
+    const WHAT: &'static str = "values";
+
+    fn read(reader: &mut Reader<'a>) -> Result<ValueRef<'a>, Malformed> {
+        ValueRef::read(reader)
+    }
+}
+
 /// The members of a set that was checked whole, in order.
 #[derive(Clone, Copy, Debug)]
 pub struct Members<'a> {
@@ -168,7 +198,20 @@ pub struct Members<'a> {
 }
 
 impl<'a> Members<'a> {
-    fn read(reader: &mut Reader<'a>) -> Result<Members<'a>, Malformed> {
+    /// None.
+    pub(crate) const NONE: Members<'static> = Members { left: 0, reader: Reader::EMPTY };
+
+    /// Whether there is none left.
+    pub fn is_empty(&self) -> bool {
+        self.left == 0
+    }
+
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.left as u64);
+        self.for_each(|member| put_sized(out, member));
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Members<'a>, Malformed> {
         let left = reader.count("members of a set", SET_MEMBERS_MAX)?;
         let members = Members { left, reader: *reader };
         let mut last = None;
@@ -190,7 +233,13 @@ impl<'a> Iterator for Members<'a> {
         self.left = self.left.checked_sub(1)?;
         self.reader.sized("member of a set", ROW_MAX).ok()
     }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
 }
+
+impl ExactSizeIterator for Members<'_> {}
 
 impl PartialEq for Members<'_> {
     fn eq(&self, other: &Self) -> bool {

@@ -62,11 +62,13 @@ impl std::error::Error for Malformed {}
 
 /// A cursor over bytes that came from outside. It never panics and never allocates.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Reader<'a> {
+pub struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
+    pub(crate) const EMPTY: Reader<'static> = Reader { rest: &[] };
+
     pub(crate) fn new(bytes: &'a [u8]) -> Reader<'a> {
         Reader { rest: bytes }
     }

@@ -66,14 +66,16 @@ fn play(mut stream: TcpStream, script: &mut impl ExactSizeIterator<Item = Act>, 
         };
         let mut out = Vec::new();
         if let Some(first) = waiting.take() {
-            reply::encode_committed(&mut out, &to(&meta, 8), 77);
-            reply::encode_committed(&mut out, &to(&first, 7), 77);
+            reply::encode_committed(&mut out, &to(&meta, 8), 77, &seawall::List::EMPTY);
+            reply::encode_committed(&mut out, &to(&first, 7), 77, &seawall::List::EMPTY);
             stream.write_all(&out).unwrap();
             continue;
         }
         let act = script.next().expect("the script covers every request");
         match &act {
-            Act::Commit | Act::CommitAndHangUp => reply::encode_committed(&mut out, &to(&meta, 7), 77),
+            Act::Commit | Act::CommitAndHangUp => {
+                reply::encode_committed(&mut out, &to(&meta, 7), 77, &seawall::List::EMPTY)
+            }
             Act::Found => {
                 let mut row = Vec::new();
                 Row::new().with("state", "held").encode(&mut row);

@@ -1,6 +1,7 @@
 //! Golden bytes: the code, the literals here and docs/protocol.md must say the same. A change of one of them changes
 //! the wire or the log, and needs a reason and a new version.
 
+mod cases;
 mod literals;
 
 use std::collections::BTreeSet;
@@ -18,7 +19,7 @@ use seawall::position::{Lineage, Position};
 use seawall::reply::{self, Flags, ReplyMeta, Role, State};
 use seawall::session::ClientSession;
 use seawall::tags::{MANDATORY, Tag};
-use seawall::{Code, Commit, Key, Refusal, Row, Token, Value, row};
+use seawall::{Code, Commit, Key, List, Refusal, Row, Token, Value, row};
 
 const PROTOCOL: &str = include_str!("../../docs/protocol.md");
 const LINEAGE: Lineage = Lineage(*b"\x00\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff");
@@ -159,9 +160,14 @@ fn replies() -> Vec<Case> {
         ("reply HELLO", written(|out| reply::encode_hello(out, &to(1, Opcode::Hello), &hello))),
         (
             "reply COMMIT",
-            written(|out| reply::encode_committed(out, &from_leader(2, Opcode::Commit), LINEAGE.tag())),
+            written(|out| {
+                reply::encode_committed(out, &from_leader(2, Opcode::Commit), LINEAGE.tag(), &List::EMPTY)
+            }),
         ),
-        ("reply COMMIT, degraded", written(|out| reply::encode_committed(out, &degraded, LINEAGE.tag()))),
+        (
+            "reply COMMIT, degraded",
+            written(|out| reply::encode_committed(out, &degraded, LINEAGE.tag(), &List::EMPTY)),
+        ),
         (
             "reply GET, found",
             written(|out| {
@@ -182,7 +188,10 @@ fn replies() -> Vec<Case> {
 }
 
 fn cases() -> Vec<Case> {
-    [values(), keys(), addresses(), requests(), replies()].concat()
+    let older = [values(), keys(), addresses(), requests(), replies()];
+    let commits = [cases::checks(), cases::operations(), cases::keys(), cases::settling()];
+    let others = [cases::reads(), cases::tables(), cases::stream(), cases::refusals()];
+    older.into_iter().chain(commits).chain(others).flatten().collect()
 }
 
 /// In groups of four bytes, eight groups a line.
@@ -241,7 +250,11 @@ fn the_document_lists_every_code_and_operation() {
     }
     assert!(Code::ALL.is_sorted(), "by number");
     for opcode in Opcode::ALL {
-        let begin = format!("| {} | {} |", opcode as u16, opcode.name());
+        let begin = format!("| {} | {} |", *opcode as u16, opcode.name());
+        assert!(PROTOCOL.lines().any(|shown| shown.starts_with(&begin)), "docs/protocol.md lacks {begin}");
+    }
+    for (number, name) in cases::names() {
+        let begin = format!("| {number} | {name}");
         assert!(PROTOCOL.lines().any(|shown| shown.starts_with(&begin)), "docs/protocol.md lacks {begin}");
     }
     assert!(PROTOCOL.contains(&format!("{REQUEST_BODY_MAX}")));

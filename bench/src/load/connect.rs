@@ -53,7 +53,7 @@ fn hello(mut socket: TcpStream) -> std::io::Result<Connected> {
             Ok(Answer::Reply(reply, _)) => match reply.body {
                 Body::Hello(node) => node,
                 Body::Refused(why) => return Err(std::io::Error::other(format!("HELLO was refused: {why}"))),
-                Body::Committed { .. } | Body::Row { .. } => {
+                _ => {
                     return Err(std::io::Error::other("HELLO was answered by something else"));
                 }
             },

@@ -175,6 +175,6 @@ fn ended(body: Body<'_>) -> Result<Ended, Lost> {
         Body::Row { found: None, .. } => Ok(Ended::NotFound),
         Body::Refused(Refusal { code, outcome: Outcome::Unknown, .. }) => Ok(Ended::Unknown(code)),
         Body::Refused(Refusal { code, .. }) => Ok(Ended::Refused(code)),
-        Body::Hello(_) => Err(Lost("a HELLO that was not asked for".to_owned())),
+        other => Err(Lost(format!("an answer that was not asked for: {other:?}"))),
     }
 }

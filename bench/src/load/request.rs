@@ -46,7 +46,7 @@ impl Requests {
                 let value: Vec<u8> = (0..options.value_bytes).map(|_| random.next() as u8).collect();
                 let commit = Commit::new(partition).put(&row, [(FIELD, value)]);
                 commit.encode(&mut payload);
-                (Opcode::Commit, commit.check())
+                (Opcode::Commit, commit.validate())
             }
             Workload::Get => {
                 let get = GetRequest::new(&partition, &row);
@@ -98,6 +98,7 @@ mod tests {
     use std::time::Duration;
 
     use seawall::frame::{Decoder, Step};
+    use seawall::message::term::RowAt;
     use seawall::message::{Op, Request};
     use seawall::row::Row;
     use seawall::value::Value;
@@ -140,7 +141,9 @@ mod tests {
             assert_eq!((frame.header.correlation, frame.header.generation), (n, 7));
             let Ok(Request::Commit(commit)) = Request::decode(&frame) else { panic!("no commit") };
             let ops: Vec<Op<'_>> = commit.ops.iter().collect();
-            let [Op::Put { table: TABLE, row_key, row }] = ops[..] else { panic!("{ops:?}") };
+            let [Op::Put { at: RowAt { table: TABLE, key: row_key }, row, ttl: None }] = ops[..] else {
+                panic!("{ops:?}")
+            };
             match Row::decode(row).unwrap().get(FIELD) {
                 Some(Value::Bytes(value)) if value.len() == 128 => values.insert(value.clone()),
                 other => panic!("{other:?}"),
@@ -160,11 +163,12 @@ mod tests {
                 let mut out = Vec::new();
                 requests.write(&mut out, 1, Generation::ANY);
                 rows.insert(match Request::decode(&frame(&out)).unwrap() {
-                    Request::Get(get) => (get.partition.to_vec(), get.row_key.to_vec()),
+                    Request::Get(get) => (get.partition.to_vec(), get.at.key.to_vec()),
                     Request::Commit(commit) => {
-                        (commit.partition.to_vec(), commit.ops.iter().next().unwrap().row_key().to_vec())
+                        let (at, _) = commit.ops.iter().next().unwrap().touches().unwrap();
+                        (commit.partition.to_vec(), at.key.to_vec())
                     }
-                    Request::Hello(_) => unreachable!("neither workload says HELLO"),
+                    other => unreachable!("{other:?}"),
                 });
             }
             rows

@@ -118,7 +118,7 @@ fn answer(out: &mut Vec<u8>, seen: &mut Seen, request: &RequestMeta, manner: Man
                 opcode if opcode == seawall::message::Opcode::Get as u16 => {
                     reply::encode_row(out, &meta, 0, None);
                 }
-                _ => reply::encode_committed(out, &meta, 0),
+                _ => reply::encode_committed(out, &meta, 0, &seawall::List::EMPTY),
             }
         }
     }

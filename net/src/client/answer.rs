@@ -3,9 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::settle::SentKey;
 use crate::key::Key;
+use crate::message::assigned::Results;
+use crate::message::read::Found;
 use crate::position::Position;
-use crate::refusal::{Code, Refusal, Retry};
+use crate::refusal::{self, Code, Detail, Refusal, Retry};
 use crate::reply::{Body, Flags, Reply};
 use crate::row::Row;
 use crate::token::Token;
@@ -26,7 +29,7 @@ pub enum Outcome {
 }
 
 /// A commit that happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committed {
     /// Where it stands in history.
     pub token: Token,
@@ -34,6 +37,8 @@ pub struct Committed {
     pub version: Position,
     /// Whether an earlier request with the same key had been decided, and this is its outcome.
     pub replayed: bool,
+    /// What its operations came to: sums, sequences, leases.
+    pub results: Results,
 }
 
 /// A commit that may have happened.
@@ -41,6 +46,8 @@ pub struct Committed {
 pub struct Unknown {
     /// Where to look.
     pub partition: Key,
+    /// What it was sent under: [`Client::resolve`](super::Client::resolve) settles it. `None`: it had no key.
+    pub key: Option<SentKey>,
     /// Why it is not known.
     pub why: Doubt,
 }
@@ -60,7 +67,10 @@ impl fmt::Display for Unknown {
             Doubt::Refusal(refusal) => write!(f, "{refusal}")?,
             Doubt::Connection(why) => write!(f, "the commit was sent, and no answer came: {why}")?,
         }
-        write!(f, "; read the rows of partition {} before you send it again", self.partition)
+        match &self.key {
+            Some(key) => write!(f, "; RESOLVE key {key} of partition {} settles it", self.partition),
+            None => write!(f, "; read the rows of partition {} before you send it again", self.partition),
+        }
     }
 }
 
@@ -162,6 +172,31 @@ impl Failure {
         }
     }
 
+    /// Who leads, if the node that was asked does not and knows it.
+    pub(super) fn leader(&self) -> Option<&str> {
+        match self {
+            Failure::Refused(refusal) if refusal.code == Code::NotLeader => match &refusal.reason.detail {
+                Detail::Leader(address) => Some(address),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Why an attempt that failed so may have done something all the same.
+    pub(super) fn doubt(&self) -> Option<Doubt> {
+        match self {
+            Failure::Lost(why) => Some(Doubt::Connection(why.clone())),
+            Failure::Refused(refused) => match refused.outcome {
+                refusal::Outcome::Unknown | refusal::Outcome::Committed => {
+                    Some(Doubt::Refusal((**refused).clone()))
+                }
+                refusal::Outcome::None | refusal::Outcome::Rejected => None,
+            },
+            Failure::NotSent(_) | Failure::Protocol(_) => None,
+        }
+    }
+
     /// An answer to a commit that cannot be understood is as good as none.
     pub(super) fn after_sending(self) -> Failure {
         match self {
@@ -184,36 +219,61 @@ impl Failure {
 
 pub(super) fn committed(reply: &Reply<'_>) -> std::result::Result<Committed, Failure> {
     match (&reply.body, reply.meta.position) {
-        (Body::Committed { lineage_tag }, Some(version)) => Ok(Committed {
+        (Body::Committed { lineage_tag, results }, Some(version)) => Ok(Committed {
             token: Token { lineage_tag: *lineage_tag, shard: reply.meta.shard, position: version },
             version,
             replayed: reply.meta.flags.has(Flags::REPLAYED),
+            results: Results::of(results),
         }),
         _ => Err(unexpected(reply)),
     }
 }
 
 pub(super) fn got(reply: &Reply<'_>) -> std::result::Result<Got, Failure> {
-    let Body::Row { lineage_tag, found } = &reply.body else {
-        return Err(unexpected(reply));
-    };
-    let row = found.map(|found| Row::decode(found.row)).transpose();
-    let position = reply.meta.position.unwrap_or_default();
+    match &reply.body {
+        Body::Row { lineage_tag, found } => one(reply, *lineage_tag, *found),
+        _ => Err(unexpected(reply)),
+    }
+}
+
+/// The rows of a MULTI_GET, in the order of the request.
+pub(super) fn got_many(reply: &Reply<'_>) -> std::result::Result<Vec<Got>, Failure> {
+    match &reply.body {
+        Body::Rows { lineage_tag, rows } => {
+            rows.iter().map(|found| one(reply, *lineage_tag, found)).collect()
+        }
+        _ => Err(unexpected(reply)),
+    }
+}
+
+fn one(reply: &Reply<'_>, lineage_tag: u32, found: Option<Found<'_>>) -> std::result::Result<Got, Failure> {
     Ok(Got {
-        row: row
-            .map_err(|malformed| Failure::Protocol(Box::new(Refusal::malformed("reply.row", malformed))))?,
+        row: found.map(|found| decode_row(found.row)).transpose()?,
         version: found.map(|found| found.version),
-        token: Token { lineage_tag: *lineage_tag, shard: reply.meta.shard, position },
+        token: token(reply, lineage_tag),
         staleness: reply.meta.staleness_ms.map(|ms| Duration::from_millis(ms.into())),
     })
+}
+
+/// Where a reply stands in history.
+pub(super) fn token(reply: &Reply<'_>, lineage_tag: u32) -> Token {
+    let position = reply.meta.position.unwrap_or_default();
+    Token { lineage_tag, shard: reply.meta.shard, position }
+}
+
+pub(super) fn decode_row(bytes: &[u8]) -> std::result::Result<Row, Failure> {
+    Row::decode(bytes)
+        .map_err(|malformed| Failure::Protocol(Box::new(Refusal::malformed("reply.row", malformed))))
 }
 
 /// A reply that is none to what was asked; a refusal is one to everything.
 pub(super) fn unexpected(reply: &Reply<'_>) -> Failure {
     match &reply.body {
         Body::Refused(refusal) => Failure::Refused(Box::new(refusal.clone())),
-        Body::Hello(_) | Body::Committed { .. } | Body::Row { .. } => Failure::Protocol(Box::new(
-            Refusal::bad_frame("reply.opcode", "the answer to what was asked", "another answer"),
-        )),
+        _ => Failure::Protocol(Box::new(Refusal::bad_frame(
+            "reply.opcode",
+            "the answer to what was asked",
+            "another answer",
+        ))),
     }
 }

@@ -21,6 +21,8 @@ pub(super) struct Connection {
     /// Requests that were written and not sent yet.
     outbox: Vec<u8>,
     inbox: Inbox,
+    /// When the node's time of the last HELLO was received.
+    greeted: Instant,
 }
 
 /// Bytes that arrived: those in `start..end` belong to no reply yet.
@@ -35,7 +37,7 @@ impl Connection {
     pub(super) fn open(address: &str, options: &Options, deadline: Instant) -> Result<Connection, Failure> {
         let stream = dial(address, deadline).map_err(|error| Failure::NotSent(error.to_string()))?;
         let (session, outbox, inbox) = (ClientSession::new(), Vec::new(), Inbox::default());
-        let mut connection = Connection { stream, session, outbox, inbox };
+        let mut connection = Connection { stream, session, outbox, inbox, greeted: Instant::now() };
         let hello = HelloRequest::new(&options.client_name, &options.identity);
         // HELLO changes nothing: whatever goes wrong here, the request proper was not sent.
         let not_sent = |failure| match failure {
@@ -46,11 +48,18 @@ impl Connection {
         let answered = asked.and_then(|asked| {
             connection.receive(asked, deadline, |reply| match &reply.body {
                 Body::Hello(_) => Ok(()),
-                Body::Refused(_) | Body::Committed { .. } | Body::Row { .. } => Err(unexpected(reply)),
+                _ => Err(unexpected(reply)),
             })
         });
         answered.map_err(not_sent)?;
+        connection.greeted = Instant::now();
         Ok(connection)
+    }
+
+    /// The node's time, as far as HELLO told it: microseconds since 1970, UTC.
+    pub(super) fn server_time_us(&self) -> i64 {
+        let told = self.session.node().map_or(0, |node| node.server_time_us);
+        told.saturating_add(i64::try_from(self.greeted.elapsed().as_micros()).unwrap_or(i64::MAX))
     }
 
     pub(super) fn node(&self) -> Option<&HelloReply> {
@@ -119,6 +128,11 @@ impl Connection {
     /// The next reply, borrowed from the inbox; `None` when it does not come in time, which leaves everything as it
     /// was.
     pub(super) fn recv(&mut self, deadline: Instant) -> Result<Option<Reply<'_>>, Failure> {
+        Ok(self.recv_sized(deadline)?.map(|(reply, _)| reply))
+    }
+
+    /// The same, with the bytes that its frame took.
+    pub(super) fn recv_sized(&mut self, deadline: Instant) -> Result<Option<(Reply<'_>, usize)>, Failure> {
         let protocol = |refusal| Failure::Protocol(Box::new(refusal));
         loop {
             let need = self.session.need(self.inbox.unread()).map_err(protocol)?;
@@ -137,7 +151,7 @@ impl Connection {
         match self.session.next(&bytes[*start..*end]).map_err(protocol)? {
             Answer::Reply(reply, used) => {
                 *start += used;
-                Ok(Some(reply))
+                Ok(Some((reply, used)))
             }
             Answer::Need(_) => Ok(None), // not reached: all the bytes that it needs are there
         }

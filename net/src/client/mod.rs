@@ -12,18 +12,25 @@ mod answer;
 mod connection;
 mod pipeline;
 mod retry;
+mod scan;
+mod settle;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 pub use answer::{Committed, Doubt, Error, Got, Outcome, Result, Unknown};
 pub use pipeline::Pipeline;
+pub use scan::{Page, PageRow, Scan};
+pub use settle::{SentKey, Settled};
+pub use watch::{Happened, Watch, Watching, What};
 
 use crate::address::RowRef;
 use crate::key::Key;
 use crate::map::ShardId;
-use crate::message::{Commit, GetRequest, HelloReply};
+use crate::message::{Commit, Consistency, GetRequest, HelloReply, MultiGetRequest, Opcode};
 use crate::refusal::{self, Refusal, Retry};
+use crate::reply::Reply;
 use crate::token::Token;
 use answer::Failure;
 use connection::Connection;
@@ -42,6 +49,8 @@ pub struct Options {
     pub client_name: String,
     /// Who the client acts for; empty: nobody in particular.
     pub identity: String,
+    /// Whether commits without a key of the caller's are numbered, so that they can be repeated and resolved, too.
+    pub session_keys: bool,
 }
 
 impl Default for Options {
@@ -52,6 +61,7 @@ impl Default for Options {
             backoff: Duration::from_millis(10),
             client_name: concat!("seawall-rust/", env!("CARGO_PKG_VERSION")).to_owned(),
             identity: String::new(),
+            session_keys: false, // until every node of this version understands them
         }
     }
 }
@@ -64,6 +74,7 @@ pub struct Client {
     connection: Option<Connection>,
     /// The highest position that was seen of each shard, in the history that was seen last.
     tokens: BTreeMap<ShardId, Token>,
+    numbers: settle::Numbers,
 }
 
 impl Client {
@@ -75,50 +86,93 @@ impl Client {
     /// The same, with other than the default options.
     pub fn connect_with(address: impl Into<String>, options: Options) -> Result<Client> {
         let address = address.into();
-        let mut client = Client { address, options, connection: None, tokens: BTreeMap::new() };
+        let numbers = settle::Numbers::new();
+        let mut client = Client { address, options, connection: None, tokens: BTreeMap::new(), numbers };
         client.call(Repeat::Freely, |_, _| Ok(())).map_err(|failure| failure.into_error(&client.address))?;
         Ok(client)
     }
 
-    /// Has all of the commit done, or nothing.
+    /// Has all of the commit done, or nothing. Under a request key it is sent again after a lost answer, and happens
+    /// once; without one a lost answer leaves it unknown.
     ///
     /// An error means that nothing was done. That it is unknown what was done is no error but an outcome, so that a
     /// `?` cannot step over it.
     pub fn commit(&mut self, commit: &Commit) -> Result<Outcome> {
-        commit.check().map_err(|refusal| Error::Refused(Box::new(refusal)))?;
-        let committed = self.call(Repeat::IfNotDone, |connection, deadline| {
-            let sent = connection.send(deadline, |session, out, ms| session.commit(out, commit, ms))?;
-            connection.receive(sent, deadline, answer::committed).map_err(Failure::after_sending)
+        commit.validate().map_err(|refusal| Error::Refused(Box::new(refusal)))?;
+        let mut key = SentKey::of(commit);
+        if key.is_none() && self.options.session_keys {
+            key = Some(self.numbers.next());
+        }
+        let repeat = if key.is_some() { Repeat::UnderItsKey } else { Repeat::IfNotDone };
+        // The first attempt that may have done something: none that comes after it can prove that it did nothing.
+        let mut doubt = None;
+        let committed = self.call(repeat, |connection, deadline| {
+            let born = connection.server_time_us();
+            let key = key.as_mut().map(|key| key.first_sent_at(born));
+            let sent = connection.send(deadline, |session, out, ms| {
+                session.ask(out, Opcode::Commit, ms, |payload| commit.encode_under(key.as_ref(), payload))
+            })?;
+            let answer =
+                connection.receive(sent, deadline, answer::committed).map_err(Failure::after_sending);
+            answer.inspect_err(|failure| doubt = doubt.take().or_else(|| failure.doubt()))
         });
-        let doubt = match committed {
-            Ok(committed) => {
+        let unknown = |why| Outcome::Unknown(Unknown { partition: commit.partition().clone(), key, why });
+        match (committed, doubt) {
+            (Ok(committed), _) => {
                 self.saw(committed.token);
-                return Ok(Outcome::Committed(committed));
+                Ok(Outcome::Committed(committed))
             }
-            Err(Failure::Refused(refusal)) => match refusal.outcome {
-                refusal::Outcome::None => return Err(Error::Refused(refusal)),
-                refusal::Outcome::Rejected => return Ok(Outcome::Rejected(*refusal)),
-                refusal::Outcome::Unknown | refusal::Outcome::Committed => Doubt::Refusal(*refusal),
-            },
-            Err(Failure::Lost(why)) => Doubt::Connection(why),
-            Err(not_sent @ (Failure::NotSent(_) | Failure::Protocol(_))) => {
-                return Err(not_sent.into_error(&self.address));
+            (Err(Failure::Refused(refusal)), _) if refusal.outcome == refusal::Outcome::Rejected => {
+                Ok(Outcome::Rejected(*refusal))
             }
-        };
-        Ok(Outcome::Unknown(Unknown { partition: commit.partition().clone(), why: doubt }))
+            (Err(_), Some(doubt)) => Ok(unknown(doubt)),
+            (Err(failure), None) => Err(failure.into_error(&self.address)),
+        }
     }
 
     /// The row as it is now (linearizable), or that there is none.
     pub fn get(&mut self, partition: impl Into<Key>, row: &RowRef) -> Result<Got> {
+        self.get_with(partition, row, Consistency::Linearizable)
+    }
+
+    /// The row as it is in a state of this consistency, or that there is none.
+    pub fn get_with(
+        &mut self,
+        partition: impl Into<Key>,
+        row: &RowRef,
+        consistency: Consistency,
+    ) -> Result<Got> {
         let partition = partition.into();
-        GetRequest::new(&partition, row).check().map_err(|refusal| Error::Refused(Box::new(refusal)))?;
-        let got = self.call(Repeat::Freely, |connection, deadline| {
-            let sent = connection.send(deadline, |session, out, ms| session.get(out, &partition, row, ms))?;
-            connection.receive(sent, deadline, answer::got)
-        });
-        let got = got.map_err(|failure| failure.into_error(&self.address))?;
+        let get = GetRequest { consistency, ..GetRequest::new(&partition, row) };
+        let got = self.ask(Opcode::Get, |payload| get.encode(payload), answer::got)?;
         self.saw(got.token);
         Ok(got)
+    }
+
+    /// The rows as they are now (linearizable), all at one position, in this order.
+    pub fn multi_get(&mut self, partition: impl Into<Key>, rows: &[RowRef]) -> Result<Vec<Got>> {
+        let partition = partition.into();
+        let write = |payload: &mut Vec<u8>| {
+            MultiGetRequest::encode_rows(payload, &Consistency::Linearizable, &partition, rows);
+        };
+        let got = self.ask(Opcode::MultiGet, write, answer::got_many)?;
+        got.first().into_iter().for_each(|got| self.saw(got.token));
+        Ok(got)
+    }
+
+    /// Any request that changes nothing when it is repeated.
+    fn ask<T>(
+        &mut self,
+        opcode: Opcode,
+        write: impl Fn(&mut Vec<u8>),
+        read: impl Fn(&Reply<'_>) -> std::result::Result<T, Failure>,
+    ) -> Result<T> {
+        let done = self.call(Repeat::Freely, |connection, deadline| {
+            let sent = connection
+                .send(deadline, |session, out, ms| session.ask(out, opcode, ms, |payload| write(payload)))?;
+            connection.receive(sent, deadline, &read)
+        });
+        done.map_err(|failure| failure.into_error(&self.address))
     }
 
     /// What the node said in HELLO, while there is a connection.
@@ -138,8 +192,8 @@ impl Client {
         }
     }
 
-    /// Tries until it is done, or may not be repeated, or time or attempts run out. Every attempt but the last one
-    /// ended with nothing done, so what is said about the last one holds for the call.
+    /// Tries until it is done, or may not be repeated, or time or attempts run out; what is returned is the end of the
+    /// last attempt.
     fn call<T>(
         &mut self,
         repeat: Repeat,
@@ -151,13 +205,19 @@ impl Client {
                 Ok(done) => return Ok(done),
                 Err(failure) => failure,
             };
+            let elsewhere = failure.leader().map(str::to_owned);
             let wait = match &failure {
+                Failure::Refused(_) if elsewhere.is_some() => Some(Duration::ZERO),
                 Failure::Refused(refusal) => repeat.after_refusal(refusal),
                 Failure::NotSent(_) => Some(Duration::ZERO),
                 Failure::Lost(_) => repeat.after_loss(),
                 Failure::Protocol(_) => None,
             };
             if !failure.leaves_connection() {
+                self.connection = None;
+            }
+            if let Some(leader) = elsewhere {
+                self.address = leader;
                 self.connection = None;
             }
             if !wait.is_some_and(|at_least| attempts.wait(at_least)) {
@@ -183,12 +243,19 @@ enum Repeat {
     Freely,
     /// Only if it is certain that nothing was done.
     IfNotDone,
+    /// It happens once, however often it arrives.
+    UnderItsKey,
 }
 
 impl Repeat {
     /// How long to wait at least before the next attempt, or `None`: there is none.
     fn after_refusal(self, refusal: &Refusal) -> Option<Duration> {
-        if refusal.outcome != refusal::Outcome::None {
+        let undecided = match refusal.outcome {
+            refusal::Outcome::None => true,
+            refusal::Outcome::Unknown => matches!(self, Repeat::UnderItsKey | Repeat::Freely),
+            refusal::Outcome::Committed | refusal::Outcome::Rejected => false,
+        };
+        if !undecided {
             return None;
         }
         match refusal.retry() {
@@ -200,7 +267,7 @@ impl Repeat {
 
     fn after_loss(self) -> Option<Duration> {
         match self {
-            Repeat::Freely => Some(Duration::ZERO),
+            Repeat::Freely | Repeat::UnderItsKey => Some(Duration::ZERO),
             Repeat::IfNotDone => None,
         }
     }

@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use super::answer::{Error, Failure, Result};
 use super::connection::Connection;
+use super::settle::SentKey;
 use super::{Attempts, Options};
 use crate::address::RowRef;
 use crate::key::Key;
-use crate::message::{Commit, HelloReply};
+use crate::message::{Commit, HelloReply, Opcode};
 use crate::reply::Reply;
 
 /// One connection whose answers come when they come. It repeats nothing and reconnects never: after an error, what
@@ -42,8 +43,12 @@ impl Pipeline {
 
     /// Writes a commit, to be sent by the next [`flush`](Self::flush), and returns its correlation id.
     pub fn send_commit(&mut self, commit: &Commit) -> Result<u64> {
-        let pushed =
-            self.connection.push(self.deadline_ms(), |session, out, ms| session.commit(out, commit, ms));
+        let mut key = SentKey::of(commit);
+        let born = self.connection.server_time_us();
+        let key = key.as_mut().map(|key| key.first_sent_at(born));
+        let pushed = self.connection.push(self.deadline_ms(), |session, out, ms| {
+            session.ask(out, Opcode::Commit, ms, |payload| commit.encode_under(key.as_ref(), payload))
+        });
         self.count(pushed)
     }
 

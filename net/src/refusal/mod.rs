@@ -2,20 +2,28 @@
 //! together where it happens and every hint says what to do next.
 
 mod code;
+mod decision;
+mod detail;
+mod route;
+mod service;
 
 use std::borrow::Cow;
 use std::fmt;
 
 pub use code::{Code, Outcome, Retry};
+pub use detail::{Detail, Seen};
 
-use crate::map::Generation;
+use crate::key::Key;
+use crate::limits::REASON_TEXT_MAX;
+use crate::message::read::Found;
+use crate::message::request_key::RequestKey;
 use crate::position::Position;
-use crate::wire::Malformed;
+use crate::wire::{Malformed, Reader, put_sized};
 
 /// A text of a reason: most are fixed, some were computed, some came over the wire.
 pub type Text = Cow<'static, str>;
 
-/// Why, in four texts for people. Programs decide by [`Code`].
+/// Why, in four texts for people. Programs decide by [`Code`] and [`Detail`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reason {
     /// The rule that was broken, by its short name.
@@ -26,6 +34,8 @@ pub struct Reason {
     pub observed: Text,
     /// What to do next.
     pub hint: Text,
+    /// What programs want to know beyond the code.
+    pub detail: Detail,
 }
 
 /// A request was not done: refused, rejected, or its end is unknown.
@@ -63,7 +73,7 @@ impl Refusal {
         hint: impl Into<Text>,
     ) -> Refusal {
         let (expected, observed, hint) = (expected.into(), observed.into(), hint.into());
-        let reason = Box::new(Reason { rule: rule.into(), expected, observed, hint });
+        let reason = Box::new(Reason { rule: rule.into(), expected, observed, hint, detail: Detail::None });
         Refusal { code, outcome: code.outcome(), retry_after_ms: 0, position: None, reason }
     }
 
@@ -73,120 +83,77 @@ impl Refusal {
     }
 }
 
-/// The constructors, in the order of the codes.
+/// On the wire and in stored outcomes.
 impl Refusal {
-    /// STALE_GENERATION: the request acts on an older map.
-    pub fn stale_generation(ours: Generation, theirs: Generation) -> Refusal {
-        let hint = "send HELLO again, take the generation of its answer, then repeat the request";
-        Refusal::new(Code::StaleGeneration, "route.generation", ours.to_string(), theirs.to_string(), hint)
+    /// This refusal with the row that it is about, for a caller who asked to see it.
+    pub fn showing(mut self, found: Option<Found<'_>>) -> Refusal {
+        if let Detail::Check { row, .. } | Detail::Operation { row, .. } = &mut self.reason.detail {
+            *row = found.map(Seen::from);
+        }
+        self
     }
 
-    /// GENERATION_AHEAD: the request acts on a map that has not arrived here.
-    pub fn generation_ahead(ours: Generation, theirs: Generation, retry_after_ms: u32) -> Refusal {
-        let hint = "this node learns the new map within moments: repeat the request after the time named";
-        Refusal::new(Code::GenerationAhead, "route.generation", ours.to_string(), theirs.to_string(), hint)
-            .after(retry_after_ms)
-    }
-
-    /// NOT_LEADER: another node leads the shard; `leader` is its address, if it is known.
-    pub fn not_leader(leader: Option<&str>) -> Refusal {
-        let hint = match leader {
-            Some(address) => Text::from(format!("send it to {address}")),
-            None => Text::from("no leader is known: repeat it against another node, or wait for an election"),
-        };
-        Refusal::new(Code::NotLeader, "route.leader", "the shard's leader", "another role", hint)
-    }
-
-    /// DISK_FULL: the log has no room, and `why` it could not make any.
-    pub fn disk_full(why: impl Into<Text>, retry_after_ms: u32) -> Refusal {
-        let hint = "free space on the data volume; reads go on, and writes resume by themselves";
-        Refusal::new(Code::DiskFull, "log.space", "a prepared segment", why, hint).after(retry_after_ms)
-    }
-
-    /// LOG_FAILED for a request of which nothing was appended: a read, or a commit that came after the failure.
-    pub fn log_failed(why: impl Into<Text>) -> Refusal {
-        let hint = "repair the disk and restart the node: recovery decides what is durable";
-        let refusal = Refusal::new(Code::LogFailed, "log.fail_stop", "a log that takes writes", why, hint);
-        Refusal { outcome: Outcome::None, ..refusal }
-    }
-
-    /// LOG_FAILED for a commit whose record was on its way: only recovery knows.
-    pub fn log_failed_after_append(why: impl Into<Text>) -> Refusal {
-        let hint =
-            "after the node has recovered, read the rows of the partition to learn whether it happened";
-        Refusal::new(Code::LogFailed, "log.fail_stop", "the record is durable", why, hint)
-    }
-
-    /// THROTTLED: a queue of `limit` is full.
-    pub fn throttled(queue: &'static str, limit: usize, retry_after_ms: u32) -> Refusal {
-        let hint = "nothing was appended: repeat it after the time named, and send less at once";
-        let observed = format!("{queue} is full");
-        Refusal::new(Code::Throttled, "load.queue", format!("fewer than {limit}"), observed, hint)
-            .after(retry_after_ms)
-    }
-
-    /// DEADLINE_BEFORE_APPEND: it waited too long, and nothing was appended.
-    pub fn deadline_before_append(deadline_ms: u32) -> Refusal {
-        let hint = "nothing was appended: repeat it, with more time if this happens often";
-        let expected = format!("appended within {deadline_ms} ms");
-        Refusal::new(Code::DeadlineBeforeAppend, "load.deadline", expected, "still waiting", hint)
-    }
-
-    /// UNAUTHENTICATED: a request before HELLO.
-    pub fn unauthenticated() -> Refusal {
-        let hint = "send HELLO first and wait for its answer";
-        Refusal::new(Code::Unauthenticated, "session.hello", "HELLO", "another request", hint)
-    }
-
-    /// NOT_READY: the node or the shard is in a state that serves nothing.
-    pub fn not_ready(state: impl Into<Text>, retry_after_ms: u32) -> Refusal {
-        let hint = "wait until it serves; `seawall status` shows what it waits for";
-        Refusal::new(Code::NotReady, "shard.state", "serving", state, hint).after(retry_after_ms)
-    }
-
-    /// BAD_FRAME: what stands there breaks `rule`.
-    pub fn bad_frame(rule: &'static str, expected: impl Into<Text>, observed: impl Into<Text>) -> Refusal {
-        let hint = "repair the client: docs/protocol.md has the layout and golden bytes";
-        Refusal::new(Code::BadFrame, rule, expected, observed, hint)
-    }
-
-    /// UNSUPPORTED_VERSION: the whole frame or session is of another version.
-    pub fn unsupported_version(ours: u8, theirs: u64) -> Refusal {
-        let hint = "use a client and a node whose versions overlap; HELLO tells the node's";
-        let (ours, theirs) = (format!("version {ours}"), format!("version {theirs}"));
-        Refusal::new(Code::UnsupportedVersion, "frame.version", ours, theirs, hint)
-    }
-
-    /// UNSUPPORTED_VERSION: one part of a request is newer than this node, or not built yet.
-    pub fn unsupported(rule: &'static str, what: &'static str, number: u64) -> Refusal {
-        let hint = "update the node, or leave this part out; HELLO tells what the node can do";
-        let expected = format!("a known {what}");
-        Refusal::new(Code::UnsupportedVersion, rule, expected, format!("{what} {number}"), hint)
-    }
-
-    /// TOO_LARGE: over a limit.
-    pub fn too_large(rule: &'static str, limit: usize, len: u64) -> Refusal {
-        let hint = "send less at once: HELLO tells the limits";
-        Refusal::new(Code::TooLarge, rule, format!("at most {limit}"), len.to_string(), hint)
-    }
-
-    /// BAD_FRAME or TOO_LARGE, whichever the bytes deserve.
-    pub fn malformed(rule: &'static str, malformed: Malformed) -> Refusal {
-        match malformed {
-            Malformed::TooLong { limit, len, what } => {
-                let mut refusal = Refusal::too_large(rule, limit, len);
-                refusal.reason.observed = format!("{what}: {len}").into();
-                refusal
+    /// This refusal, naming what to RESOLVE if its outcome is unknown. `partition` are the bytes of a key that was
+    /// checked.
+    pub fn naming(self, partition: &[u8], request_key: Option<&RequestKey<'_>>) -> Refusal {
+        match (Key::from_bytes(partition), request_key) {
+            (Ok(partition), Some(request_key)) if self.outcome == Outcome::Unknown => {
+                let mut key = Vec::new();
+                RequestKey::encode(Some(request_key), &mut key);
+                self.with(Detail::Request { partition, key })
             }
-            other => Refusal::bad_frame(rule, "the canonical encoding", other.to_string()),
+            _ => self,
         }
     }
+
+    fn with(mut self, detail: Detail) -> Refusal {
+        self.reason.detail = detail;
+        self
+    }
+
+    pub(crate) fn encode_reason(&self, out: &mut Vec<u8>) {
+        let Reason { rule, expected, observed, hint, detail } = &*self.reason;
+        [rule, expected, observed, hint]
+            .into_iter()
+            .for_each(|text| put_sized(out, shorten(text).as_bytes()));
+        detail.encode(out);
+    }
+
+    pub(crate) fn read_reason(reader: &mut Reader<'_>) -> Result<Box<Reason>, Malformed> {
+        let mut text = || reader.text("reason", REASON_TEXT_MAX).map(|text| text.to_owned().into());
+        let (rule, expected, observed, hint) = (text()?, text()?, text()?, text()?);
+        Ok(Box::new(Reason { rule, expected, observed, hint, detail: Detail::read(reader)? }))
+    }
+
+    /// Appends a rejection as it is kept: its code and its reason.
+    ///
+    /// # Panics
+    /// When it is no rejection: nothing else decides a request.
+    pub(crate) fn encode_decision(&self, out: &mut Vec<u8>) {
+        assert_eq!(self.outcome, Outcome::Rejected, "{self} decides nothing");
+        out.extend_from_slice(&(self.code as u16).to_le_bytes());
+        self.encode_reason(out);
+    }
+
+    /// The inverse of [`encode_decision`](Self::encode_decision).
+    pub(crate) fn read_decision(reader: &mut Reader<'_>) -> Result<Refusal, Malformed> {
+        let number = reader.u16()?;
+        let code = Code::from_u16(number).filter(|code| code.outcome() == Outcome::Rejected);
+        let code = code.ok_or(Malformed::Unknown { what: "code of a rejection", got: u64::from(number) })?;
+        let reason = Refusal::read_reason(reader)?;
+        Ok(Refusal { code, outcome: Outcome::Rejected, retry_after_ms: 0, position: None, reason })
+    }
+}
+
+/// A reason is for people: what is too long for them is cut.
+fn shorten(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(REASON_TEXT_MAX)).unwrap_or_default()
 }
 
 /// One line for a person: the code, what was wrong, what became of the request, what to do.
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Reason { rule, expected, observed, hint } = &*self.reason;
+        let Reason { rule, expected, observed, hint, .. } = &*self.reason;
         write!(f, "{} ({rule}): expected {expected}, observed {observed}", self.code)?;
         if let Some(position) = self.position {
             write!(f, " at {position}")?;
@@ -195,6 +162,11 @@ impl fmt::Display for Refusal {
             Outcome::None => write!(f, "; nothing was done")?,
             Outcome::Committed | Outcome::Rejected => {}
             Outcome::Unknown => write!(f, "; whether it was done is unknown")?,
+        }
+        if let (Detail::Request { partition, .. }, Some(key)) =
+            (&self.reason.detail, self.reason.detail.request_key())
+        {
+            write!(f, "; RESOLVE key {} of partition {partition}", key.name)?;
         }
         if self.retry_after_ms > 0 {
             write!(f, "; retry after {} ms", self.retry_after_ms)?;

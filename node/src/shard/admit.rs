@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use seawall::address::Address;
 use seawall::frame::{Decoder, Step};
 use seawall::limits::{COMMIT_MAX, COMMIT_OPS_MAX, FRAME_BODY_MAX, STORED_KEY_MAX};
+use seawall::message::term::RowAt;
 use seawall::message::{CommitRequest, Op, Request, RequestMeta};
 use seawall::refusal::Refusal;
 use seawall_wal::{Entry, Index, Kind, NoRoom};
@@ -98,6 +99,7 @@ fn entries<'a>(keys: &'a Keys, commit: &CommitRequest<'a>) -> impl Iterator<Item
         let value = match op {
             Op::Put { row, .. } => Some(row),
             Op::Delete { .. } => None,
+            other => unreachable!("{} is refused where requests are routed", other.name()),
         };
         Entry { space: spaces::ROWS, key: keys.get(n), value }
     })
@@ -126,8 +128,8 @@ impl Keys {
         self.bytes.clear();
         self.ends.clear();
         for op in commit.ops.iter() {
-            let (partition, table, row) = (commit.partition, op.table(), op.row_key());
-            Address { namespace, partition, table, row }.stored_key(&mut self.bytes);
+            let (RowAt { table, key: row }, _) = op.touches().expect("a PUT or a DELETE");
+            Address { namespace, partition: commit.partition, table, row }.stored_key(&mut self.bytes);
             self.ends.push(self.bytes.len());
         }
     }

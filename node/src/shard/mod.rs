@@ -130,7 +130,7 @@ impl Shard {
         match asked.request {
             Request::Commit(commit) => self.commit(now, &asked, &commit),
             Request::Get(get) => self.get(&asked, &get),
-            Request::Hello(_) => unreachable!("HELLO concerns the connection and is answered there"),
+            _ => unreachable!("answered at the connection, or refused where requests are routed"),
         }
     }
 

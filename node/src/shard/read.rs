@@ -13,8 +13,8 @@ impl Shard {
         let address = Address {
             namespace: asked.namespace,
             partition: get.partition,
-            table: get.table,
-            row: get.row_key,
+            table: get.at.table,
+            row: get.at.key,
         };
         let look = self.state.look(self.keys.one(&address));
         let committed = self.release.committed();

@@ -13,6 +13,7 @@ mod route;
 
 use std::sync::Arc;
 
+use seawall::List;
 use seawall::map::{Generation, Map, ShardId};
 use seawall::message::{HelloReply, Limits, Request, RequestMeta};
 use seawall::position::Lineage;
@@ -263,7 +264,7 @@ fn encode(out: &mut Vec<u8>, meta: ReplyMeta, answer: &Answer, lineage: &Lineage
     match answer {
         Answer::Committed { position } => {
             let meta = ReplyMeta { position: Some(*position), ..meta };
-            reply::encode_committed(out, &meta, tag);
+            reply::encode_committed(out, &meta, tag, &List::EMPTY);
         }
         Answer::Row { position, row } => {
             // One replica: nobody else can have committed anything since, so the answer is current.

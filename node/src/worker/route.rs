@@ -5,7 +5,7 @@
 
 use seawall::address::{DEFAULT_NAMESPACE, partition_hash};
 use seawall::map::{Generation, ShardId};
-use seawall::message::{Request, RequestMeta};
+use seawall::message::{Consistency, Op, Request, RequestMeta};
 use seawall::refusal::Refusal;
 
 use super::{ReplyTo, Worker};
@@ -56,7 +56,7 @@ impl Worker {
         if theirs > ours {
             return Err(Refusal::generation_ahead(ours, theirs, RETRY_RECOVERY_MS));
         }
-        let shard = map.shard_of(partition_hash(DEFAULT_NAMESPACE, partition_of(request)));
+        let shard = map.shard_of(partition_hash(DEFAULT_NAMESPACE, partition_of(meta.opcode, request)?));
         if meta.shard != ShardId::ANY && meta.shard != shard {
             let expected = format!("shard {}, which owns the partition", shard.0);
             return Err(Refusal::bad_frame("route.shard", expected, format!("shard {}", meta.shard.0)));
@@ -76,7 +76,8 @@ impl Worker {
                 let (meta, request) = shard::decode(&frame);
                 let to = ReplyTo { worker: from, conn, request: meta };
                 let map = self.map.as_ref().expect("the sender routed by the same map");
-                let shard = map.shard_of(partition_hash(DEFAULT_NAMESPACE, partition_of(&request)));
+                let partition = request.partition().expect("the sender routed by it");
+                let shard = map.shard_of(partition_hash(DEFAULT_NAMESPACE, partition));
                 self.ask(now, shard, to, request, &frame);
             }
             Letter::Reply { conn, frame } => {
@@ -90,12 +91,22 @@ impl Worker {
     }
 }
 
-fn partition_of<'a>(request: &Request<'a>) -> &'a [u8] {
-    match request {
-        Request::Commit(commit) => commit.partition,
-        Request::Get(get) => get.partition,
-        Request::Hello(_) => unreachable!("HELLO concerns the connection and is answered there"),
-    }
+/// The partition that a request goes to, if the node can do what it asks for; what it cannot do yet is refused before
+/// anything is looked at.
+fn partition_of<'a>(opcode: u16, request: &Request<'a>) -> Result<&'a [u8], Refusal> {
+    let built = match request {
+        Request::Commit(commit) => {
+            let plain = |op: Op<'_>| matches!(op, Op::Put { ttl: None, .. } | Op::Delete { .. });
+            commit.request_key.is_none()
+                && commit.min_durability <= 1
+                && commit.checks.is_empty()
+                && commit.ops.iter().all(plain)
+        }
+        Request::Get(get) => get.consistency == Consistency::Linearizable,
+        _ => false,
+    };
+    let partition = request.partition().filter(|_| built);
+    partition.ok_or_else(|| Refusal::unsupported("node.operation", "kind of request", u64::from(opcode)))
 }
 
 /// The other workers: what is under way at each, and letters that leave at the end of the turn.

@@ -287,5 +287,6 @@ fn got(reply: &Reply<'_>) -> Option<Got> {
             let row = found.map(|f| ((f.version.epoch.0, f.version.index.0), Row::decode(f.row).unwrap()));
             Some(Got::Row(at.expect("a read names its position"), row))
         }
+        other => panic!("nobody asked for {other:?}"),
     }
 }

@@ -2,17 +2,26 @@
 //!
 //! The `encode_…` functions write straight into a connection's output; [`Reply::decode`] is for clients.
 
+mod body;
+
 use bytemuck::{Pod, Zeroable};
 
 use crate::frame::{self, Frame, FrameMeta, Kind};
-use crate::limits::REASON_TEXT_MAX;
+use crate::list::List;
 use crate::map::{Generation, ShardId};
+use crate::message::assigned::{self, AssignedList};
+use crate::message::declare::{self, Declared};
 use crate::message::hello::HelloReply;
-use crate::message::read::{Found, encode_found, read_found};
+use crate::message::read::{Found, encode_found};
+use crate::message::report::{Fact, Report};
+use crate::message::route::{self, Owned};
+use crate::message::scan::{Page, PageRow};
+use crate::message::settle::KeyStatus;
+use crate::message::watch::{self, Change, Told};
 use crate::message::{Opcode, RequestMeta};
-use crate::position::Position;
-use crate::refusal::{Code, Outcome, Reason, Refusal, Retry};
-use crate::wire::{Malformed, Reader, put_sized};
+use crate::position::{Epoch, Index, Position};
+use crate::refusal::{Code, Outcome, Refusal, Retry};
+use crate::wire::{Malformed, Reader, put_varint};
 
 /// The staleness of a reply that proves none.
 const STALENESS_UNKNOWN: u32 = u32::MAX;
@@ -137,6 +146,120 @@ impl ReplyMeta {
 
 /// Appends the reply to a request that was not done.
 pub fn encode_refusal(out: &mut Vec<u8>, meta: &ReplyMeta, refusal: &Refusal) {
+    write_refusal(out, Kind::Reply, meta, refusal);
+}
+
+/// Appends the end of a subscription.
+pub fn encode_stream_end(out: &mut Vec<u8>, meta: &ReplyMeta, refusal: &Refusal) {
+    write_refusal(out, Kind::Stream, meta, refusal);
+}
+
+/// Appends the reply to a COMMIT that is durable; `meta.position` is its record.
+pub fn encode_committed(out: &mut Vec<u8>, meta: &ReplyMeta, lineage_tag: u32, results: &AssignedList<'_>) {
+    write(out, meta, head(meta, Outcome::Committed), |out| {
+        out.extend_from_slice(&lineage_tag.to_le_bytes());
+        assigned::encode(results, out);
+    });
+}
+
+/// Appends the reply to a STATUS_OF or a RESOLVE; whether it is final follows from the status.
+pub fn encode_key_status(out: &mut Vec<u8>, meta: &ReplyMeta, lineage_tag: u32, status: &KeyStatus<'_>) {
+    let last = if status.is_final() { Flags::FINAL.0 } else { 0 };
+    let meta = ReplyMeta { flags: Flags(meta.flags.0 & !Flags::FINAL.0 | last), ..*meta };
+    found(out, &meta, lineage_tag, |out| status.encode(out));
+}
+
+/// Appends the reply to a GET; `meta.position` is what the answer, also a "not found", rests on.
+pub fn encode_row(out: &mut Vec<u8>, meta: &ReplyMeta, lineage_tag: u32, row: Option<Found<'_>>) {
+    found(out, meta, lineage_tag, |out| encode_found(out, row));
+}
+
+/// Appends the reply to a MULTI_GET: the rows in the order of the request.
+pub fn encode_rows<'r>(
+    out: &mut Vec<u8>,
+    meta: &ReplyMeta,
+    lineage_tag: u32,
+    rows: impl ExactSizeIterator<Item = Option<Found<'r>>>,
+) {
+    found(out, meta, lineage_tag, |out| {
+        put_varint(out, rows.len() as u64);
+        rows.for_each(|row| encode_found(out, row));
+    });
+}
+
+/// Appends the reply to a SCAN or a SCAN_INDEX: rows as they come, then where the next page begins (empty: nowhere),
+/// which is asked for after the last row.
+pub fn encode_page<'r>(
+    out: &mut Vec<u8>,
+    meta: &ReplyMeta,
+    lineage_tag: u32,
+    rows: impl IntoIterator<Item = PageRow<'r>>,
+    cursor: impl FnOnce() -> &'r [u8],
+) {
+    found(out, meta, lineage_tag, |out| Page::encode(out, rows, cursor));
+}
+
+/// Appends the reply to a DESCRIBE.
+pub fn encode_declared(out: &mut Vec<u8>, meta: &ReplyMeta, declared: Option<Declared<'_>>) {
+    write(out, meta, head(meta, Outcome::None), |out| declare::encode_declared(out, declared));
+}
+
+/// Appends the reply to a STATUS, an EXPLAIN or a TRACE: facts as they come.
+pub fn encode_report<'f>(out: &mut Vec<u8>, meta: &ReplyMeta, facts: impl IntoIterator<Item = Fact<'f>>) {
+    write(out, meta, head(meta, Outcome::None), |out| Report::encode(out, facts));
+}
+
+/// Appends the reply to a SUBSCRIBE; the stream goes on behind `meta.position`.
+pub fn encode_subscribed(out: &mut Vec<u8>, meta: &ReplyMeta, lineage_tag: u32) {
+    found(out, meta, lineage_tag, |_| {});
+}
+
+/// Appends the reply to a DECLARE (which is committed at `meta.position`), CREDIT, ACK_CURSOR or CANCEL.
+pub fn encode_done(out: &mut Vec<u8>, meta: &ReplyMeta, outcome: Outcome) {
+    write(out, meta, head(meta, outcome), |_| {});
+}
+
+/// Appends a stream frame with changes as they come; everything up to `meta.position` has been told with it.
+pub fn encode_changes<'c>(
+    out: &mut Vec<u8>,
+    meta: &ReplyMeta,
+    lineage_tag: u32,
+    changes: impl IntoIterator<Item = Change<'c>>,
+) {
+    tell(out, meta, lineage_tag, |out| watch::encode_changes(out, changes));
+}
+
+/// Appends a stream frame without a change: everything up to `meta.position` has been told.
+pub fn encode_progress(out: &mut Vec<u8>, meta: &ReplyMeta, lineage_tag: u32) {
+    tell(out, meta, lineage_tag, watch::encode_progress);
+}
+
+/// Appends a stream frame that says that a new epoch began, behind the last record of the old one that counts.
+pub fn encode_epoch_changed(
+    out: &mut Vec<u8>,
+    meta: &ReplyMeta,
+    lineage_tag: u32,
+    old: Epoch,
+    prefix_end: Index,
+) {
+    tell(out, meta, lineage_tag, |out| watch::encode_epoch_changed(out, old, prefix_end));
+}
+
+/// Appends the reply to a GET_MAP: parts as they come, each with its labels; none if nothing is new.
+pub fn encode_map<'p>(
+    out: &mut Vec<u8>,
+    meta: &ReplyMeta,
+    parts: impl IntoIterator<Item = (Owned<'p>, &'p [&'p str])>,
+) {
+    write(out, meta, head(meta, Outcome::None), |out| route::encode(out, parts));
+}
+
+/// Appends the reply to a HELLO.
+pub fn encode_hello(out: &mut Vec<u8>, meta: &ReplyMeta, hello: &HelloReply) {
+    write(out, meta, head(meta, Outcome::None), |out| hello.encode(out));
+}
+
+fn write_refusal(out: &mut Vec<u8>, kind: Kind, meta: &ReplyMeta, refusal: &Refusal) {
     let meta = ReplyMeta { position: refusal.position.or(meta.position), ..*meta };
     let head = ReplyHead {
         code: refusal.code as u16,
@@ -144,30 +267,23 @@ pub fn encode_refusal(out: &mut Vec<u8>, meta: &ReplyMeta, refusal: &Refusal) {
         retry_after_ms: refusal.retry_after_ms,
         ..head(&meta, refusal.outcome)
     };
-    write(out, &meta, head, |out| {
-        let Reason { rule, expected, observed, hint } = &*refusal.reason;
-        [rule, expected, observed, hint]
-            .into_iter()
-            .for_each(|text| put_sized(out, shorten(text).as_bytes()));
-    });
+    write_frame(out, kind, &meta, head, |out| refusal.encode_reason(out));
 }
 
-/// Appends the reply to a COMMIT that is durable; `meta.position` is its record.
-pub fn encode_committed(out: &mut Vec<u8>, meta: &ReplyMeta, lineage_tag: u32) {
-    write(out, meta, head(meta, Outcome::Committed), |out| out.extend_from_slice(&lineage_tag.to_le_bytes()));
-}
-
-/// Appends the reply to a GET; `meta.position` is what the answer, also a "not found", rests on.
-pub fn encode_row(out: &mut Vec<u8>, meta: &ReplyMeta, lineage_tag: u32, found: Option<Found<'_>>) {
+/// Something that was looked up in a history.
+fn found(out: &mut Vec<u8>, meta: &ReplyMeta, lineage_tag: u32, content: impl FnOnce(&mut Vec<u8>)) {
     write(out, meta, head(meta, Outcome::None), |out| {
         out.extend_from_slice(&lineage_tag.to_le_bytes());
-        encode_found(out, found);
+        content(out);
     });
 }
 
-/// Appends the reply to a HELLO.
-pub fn encode_hello(out: &mut Vec<u8>, meta: &ReplyMeta, hello: &HelloReply) {
-    write(out, meta, head(meta, Outcome::None), |out| hello.encode(out));
+fn tell(out: &mut Vec<u8>, meta: &ReplyMeta, lineage_tag: u32, content: impl FnOnce(&mut Vec<u8>)) {
+    let meta = ReplyMeta { opcode: Opcode::Subscribe as u16, ..*meta };
+    write_frame(out, Kind::Stream, &meta, head(&meta, Outcome::None), |out| {
+        out.extend_from_slice(&lineage_tag.to_le_bytes());
+        content(out);
+    });
 }
 
 fn head(meta: &ReplyMeta, outcome: Outcome) -> ReplyHead {
@@ -187,8 +303,18 @@ fn head(meta: &ReplyMeta, outcome: Outcome) -> ReplyHead {
 }
 
 fn write(out: &mut Vec<u8>, meta: &ReplyMeta, head: ReplyHead, content: impl FnOnce(&mut Vec<u8>)) {
+    write_frame(out, Kind::Reply, meta, head, content);
+}
+
+fn write_frame(
+    out: &mut Vec<u8>,
+    kind: Kind,
+    meta: &ReplyMeta,
+    head: ReplyHead,
+    content: impl FnOnce(&mut Vec<u8>),
+) {
     let meta = FrameMeta {
-        kind: Kind::Reply,
+        kind,
         opcode: meta.opcode,
         correlation: meta.correlation,
         generation: meta.generation,
@@ -199,11 +325,6 @@ fn write(out: &mut Vec<u8>, meta: &ReplyMeta, head: ReplyHead, content: impl FnO
         out.extend_from_slice(bytemuck::bytes_of(&head));
         content(out);
     });
-}
-
-/// A reason is for people: what is too long for them is cut.
-fn shorten(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(REASON_TEXT_MAX)).unwrap_or_default()
 }
 
 /// A reply as a client sees it.
@@ -222,10 +343,21 @@ pub enum Body<'a> {
     Refused(Refusal),
     /// To HELLO.
     Hello(HelloReply),
+    /// To GET_MAP, of the generation of the meta; no parts: it is the one that is known.
+    Map(List<'a, Owned<'a>>),
     /// To COMMIT: durable, at the position of the meta.
     Committed {
         /// Which history; see [`Lineage::tag`](crate::position::Lineage::tag).
         lineage_tag: u32,
+        /// What its operations came to.
+        results: AssignedList<'a>,
+    },
+    /// To STATUS_OF and RESOLVE.
+    KeyStatus {
+        /// Which history.
+        lineage_tag: u32,
+        /// What is known.
+        status: KeyStatus<'a>,
     },
     /// To GET.
     Row {
@@ -234,21 +366,55 @@ pub enum Body<'a> {
         /// The row, if there is one.
         found: Option<Found<'a>>,
     },
+    /// To MULTI_GET.
+    Rows {
+        /// Which history.
+        lineage_tag: u32,
+        /// In the order of the request.
+        rows: List<'a, Option<Found<'a>>>,
+    },
+    /// To SCAN and SCAN_INDEX.
+    Page {
+        /// Which history.
+        lineage_tag: u32,
+        /// Its rows.
+        page: Page<'a>,
+    },
+    /// To DESCRIBE.
+    Declared {
+        /// The declaration, if there is one.
+        declared: Option<Declared<'a>>,
+    },
+    /// To STATUS, EXPLAIN and TRACE.
+    Report(Report<'a>),
+    /// To SUBSCRIBE: a stream follows.
+    Subscribed {
+        /// Which history.
+        lineage_tag: u32,
+    },
+    /// Of a stream, until a refusal ends it.
+    Told {
+        /// Which history.
+        lineage_tag: u32,
+        /// What happened.
+        told: Told<'a>,
+    },
+    /// To DECLARE, CREDIT, ACK_CURSOR and CANCEL.
+    Done,
 }
 
 impl<'a> Reply<'a> {
     /// What an undamaged frame answers. A refusal here is the client's own: it does not understand the node.
     pub fn decode(frame: &Frame<'a>) -> Result<Reply<'a>, Refusal> {
-        if frame.header.kind() != Some(Kind::Reply) {
-            return Err(Refusal::bad_frame("frame.kind", "a reply", "another kind"));
-        }
+        let kind = frame.header.kind().filter(|kind| matches!(kind, Kind::Reply | Kind::Stream));
+        let kind = kind.ok_or_else(|| Refusal::bad_frame("frame.kind", "a reply", "another kind"))?;
         frame.tags.check(&[])?;
         let malformed = |malformed| Refusal::malformed("reply", malformed);
         let mut reader = Reader::new(frame.payload);
         let head: ReplyHead = bytemuck::cast(reader.array::<HEAD_LEN>().map_err(malformed)?);
         let meta = read_meta(frame, &head).map_err(malformed)?;
         let body = match head.code {
-            DONE => read_content(meta.opcode, &mut reader),
+            DONE => body::read(kind, meta.opcode, meta.flags, &mut reader),
             code => read_refusal(code, &head, meta.position, &mut reader).map(Body::Refused),
         };
         let body = body.and_then(|body| reader.end().map(|()| body)).map_err(malformed)?;
@@ -271,15 +437,6 @@ fn read_meta(frame: &Frame<'_>, head: &ReplyHead) -> Result<ReplyMeta, Malformed
     })
 }
 
-fn read_content<'a>(opcode: u16, reader: &mut Reader<'a>) -> Result<Body<'a>, Malformed> {
-    match Opcode::from_u16(opcode) {
-        Some(Opcode::Hello) => Ok(Body::Hello(HelloReply::read(reader)?)),
-        Some(Opcode::Commit) => Ok(Body::Committed { lineage_tag: reader.u32()? }),
-        Some(Opcode::Get) => Ok(Body::Row { lineage_tag: reader.u32()?, found: read_found(reader)? }),
-        None => Err(Malformed::Unknown { what: "operation", got: u64::from(opcode) }),
-    }
-}
-
 fn read_refusal(
     code: u16,
     head: &ReplyHead,
@@ -296,7 +453,6 @@ fn read_refusal(
     Retry::from_u8(head.retry)
         .filter(|retry| *retry == code.retry())
         .ok_or(unknown("retry", head.retry.into()))?;
-    let mut text = || reader.text("reason", REASON_TEXT_MAX).map(|text| text.to_owned().into());
-    let reason = Box::new(Reason { rule: text()?, expected: text()?, observed: text()?, hint: text()? });
+    let reason = Refusal::read_reason(reader)?;
     Ok(Refusal { code, outcome, retry_after_ms: head.retry_after_ms, position, reason })
 }

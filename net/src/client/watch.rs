@@ -1,0 +1,311 @@
+//! Watching: a connection of its own over which changes arrive as they are committed.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::answer::{Error, Failure, Result, decode_row, token, unexpected};
+use super::connection::Connection;
+use super::{Attempts, Client};
+use crate::address::{RowRef, row};
+use crate::key::Key;
+use crate::map::ShardId;
+use crate::message::Opcode;
+use crate::message::term::RowAt;
+use crate::message::watch::{
+    AckRequest, Begin, Change, CreditRequest, Scope, SubscribeRequest, Told, What as WireWhat,
+};
+use crate::position::Position;
+use crate::refusal::Refusal;
+use crate::reply::{Body, Reply};
+use crate::row::Row;
+use crate::token::Token;
+
+/// How many bytes may be on their way to a watcher.
+const CREDIT: u64 = 4 << 20;
+
+/// What to watch, and from where on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watch {
+    scope: Owner,
+    from: Start,
+    rows: bool,
+    events: bool,
+    table: Option<String>,
+    topic: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Owner {
+    Shard(ShardId),
+    Partition(Key),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Start {
+    Now,
+    Oldest,
+    Token(Token),
+    Cursor(String),
+}
+
+impl Owner {
+    fn scope(&self) -> Scope<'_> {
+        match self {
+            Owner::Shard(shard) => Scope::Shard(*shard),
+            Owner::Partition(key) => Scope::Partition(key.as_bytes()),
+        }
+    }
+}
+
+impl Watch {
+    fn of(scope: Owner) -> Watch {
+        Watch { scope, from: Start::Now, rows: true, events: true, table: None, topic: None }
+    }
+
+    /// All changes and events of a partition, from now on.
+    pub fn partition(partition: impl Into<Key>) -> Watch {
+        Watch::of(Owner::Partition(partition.into()))
+    }
+
+    /// All changes and events of a shard, from now on.
+    pub fn shard(shard: ShardId) -> Watch {
+        Watch::of(Owner::Shard(shard))
+    }
+
+    /// Behind a token: of a commit, of a scan, or of this stream before it broke.
+    pub fn behind(mut self, token: Token) -> Watch {
+        self.from = Start::Token(token);
+        self
+    }
+
+    /// From the oldest change that is kept.
+    pub fn from_oldest(mut self) -> Watch {
+        self.from = Start::Oldest;
+        self
+    }
+
+    /// Behind what was acknowledged last under this name; see [`Client::ack_cursor`].
+    pub fn cursor(mut self, name: impl Into<String>) -> Watch {
+        self.from = Start::Cursor(name.into());
+        self
+    }
+
+    /// Only the rows of this table, and no events.
+    pub fn table(mut self, table: impl Into<String>) -> Watch {
+        (self.table, self.events) = (Some(table.into()), false);
+        self
+    }
+
+    /// Only the events of this topic, and no rows.
+    pub fn topic(mut self, topic: impl Into<String>) -> Watch {
+        (self.topic, self.rows) = (Some(topic.into()), false);
+        self
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        let from = match &self.from {
+            Start::Now => Begin::Now,
+            Start::Oldest => Begin::Oldest,
+            Start::Token(token) => Begin::Token(*token),
+            Start::Cursor(name) => Begin::Cursor(name),
+        };
+        let (scope, table, topic) = (self.scope.scope(), self.table.as_deref(), self.topic.as_deref());
+        let (rows, events) = (self.rows, self.events);
+        SubscribeRequest { scope, from, rows, events, table, topic, credit: CREDIT }.encode(out);
+    }
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// The row is this now.
+    Put(RowRef, Row),
+    /// There is no such row any more.
+    Deleted(RowRef),
+    /// There is no such row any more: its time ran out.
+    Expired(RowRef),
+    /// A topic and what was said.
+    Event(String, Vec<u8>),
+}
+
+/// One thing that happened. Position and ordinal, with the shard and lineage of the stream's token, are its id: it may
+/// arrive more than once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Happened {
+    /// The record that it stands in.
+    pub position: Position,
+    /// Its place in the record.
+    pub ordinal: usize,
+    /// The leader's time: microseconds since 1970, UTC.
+    pub time_us: i64,
+    /// Where.
+    pub partition: Key,
+    /// What.
+    pub what: What,
+}
+
+/// A stream of what happens. Iterating over it waits for ever; [`next_within`](Self::next_within) does not. After an
+/// error nothing more comes: watch again behind [`token`](Self::token).
+#[derive(Debug)]
+pub struct Watching {
+    address: String,
+    deadline: Duration,
+    connection: Connection,
+    subscription: u64,
+    told: VecDeque<Happened>,
+    /// Up to where everything was handed out, once what is told is.
+    reached: Token,
+    handed_out: Token,
+    /// Bytes that arrived and were not given back as credit.
+    used: u64,
+    ended: bool,
+}
+
+impl Client {
+    /// Begins to watch, over a connection of its own.
+    pub fn watch(&mut self, watch: &Watch) -> Result<Watching> {
+        let deadline = Attempts::begin(&self.options).deadline();
+        let begin = || {
+            let mut connection = Connection::open(&self.address, &self.options, deadline)?;
+            let subscription = connection.send(deadline, |session, out, ms| {
+                session.ask(out, Opcode::Subscribe, ms, |payload| watch.encode(payload))
+            })?;
+            let from = connection.receive(subscription, deadline, |reply| match &reply.body {
+                Body::Subscribed { lineage_tag } => Ok(token(reply, *lineage_tag)),
+                _ => Err(unexpected(reply)),
+            })?;
+            Ok((connection, subscription, from))
+        };
+        let (connection, subscription, from) =
+            begin().map_err(|failure: Failure| failure.into_error(&self.address))?;
+        Ok(Watching {
+            address: self.address.clone(),
+            deadline: self.options.deadline,
+            connection,
+            subscription,
+            told: VecDeque::new(),
+            reached: from,
+            handed_out: from,
+            used: 0,
+            ended: false,
+        })
+    }
+
+    /// Has the shard remember that everything up to `token` was dealt with, under a name.
+    pub fn ack_cursor(&mut self, watch: &Watch, cursor: &str, token: Token) -> Result<()> {
+        let ack = AckRequest { scope: watch.scope.scope(), cursor, token };
+        self.ask(
+            Opcode::AckCursor,
+            |payload| ack.encode(payload),
+            |reply| match &reply.body {
+                Body::Done => Ok(()),
+                _ => Err(unexpected(reply)),
+            },
+        )
+    }
+}
+
+impl Watching {
+    /// Up to where everything was handed out: acknowledge it, or watch again behind it.
+    pub fn token(&self) -> Token {
+        self.handed_out
+    }
+
+    /// What happened next; `None`: nothing within `wait`.
+    pub fn next_within(&mut self, wait: Duration) -> Result<Option<Happened>> {
+        let until = Instant::now() + wait;
+        loop {
+            if let Some(happened) = self.told.pop_front() {
+                return Ok(Some(happened));
+            }
+            self.handed_out = self.reached;
+            if self.ended {
+                let why = "the stream has ended".to_owned();
+                return Err(Error::Broken { address: self.address.clone(), why });
+            }
+            match self.receive(until) {
+                Ok(true) => {}
+                Ok(false) => return Ok(None),
+                Err(failure) => {
+                    self.ended = true;
+                    return Err(failure.into_error(&self.address));
+                }
+            }
+        }
+    }
+
+    /// Takes in one frame; false: none came in time.
+    fn receive(&mut self, until: Instant) -> std::result::Result<bool, Failure> {
+        let (told, reached) = (&mut self.told, &mut self.reached);
+        let subscription = self.subscription;
+        let Some((reply, bytes)) = self.connection.recv_sized(until)? else { return Ok(false) };
+        if reply.meta.correlation == subscription {
+            self.used += bytes as u64;
+            *reached = take(&reply, told)?;
+        } else if !matches!(reply.body, Body::Done) {
+            return Err(unexpected(&reply)); // to a CREDIT
+        }
+        if self.used >= CREDIT / 2 {
+            let credit = CreditRequest { subscription, bytes: self.used };
+            let deadline = Instant::now() + self.deadline;
+            self.connection.send(deadline, |session, out, ms| {
+                session.ask(out, Opcode::Credit, ms, |payload| credit.encode(payload))
+            })?;
+            self.used = 0;
+        }
+        Ok(true)
+    }
+}
+
+impl Iterator for Watching {
+    type Item = Result<Happened>;
+
+    fn next(&mut self) -> Option<Result<Happened>> {
+        loop {
+            if self.ended && self.told.is_empty() {
+                return None;
+            }
+            match self.next_within(Duration::from_secs(3600)) {
+                Ok(None) => {}
+                Ok(Some(happened)) => return Some(Ok(happened)),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+/// Keeps what a stream frame tells and returns how far it reaches.
+fn take(reply: &Reply<'_>, told: &mut VecDeque<Happened>) -> std::result::Result<Token, Failure> {
+    let Body::Told { lineage_tag, told: content } = &reply.body else {
+        return Err(unexpected(reply));
+    };
+    match content {
+        Told::Changes(changes) => {
+            for change in changes.iter() {
+                told.push_back(owned(&change)?);
+            }
+        }
+        Told::Progress | Told::EpochChanged { .. } => {}
+    }
+    Ok(token(reply, *lineage_tag))
+}
+
+fn owned(change: &Change<'_>) -> std::result::Result<Happened, Failure> {
+    let Change { position, ordinal, time_us, partition, what } = *change;
+    let what = match what {
+        WireWhat::Put { at, row } => What::Put(owned_row(at)?, decode_row(row)?),
+        WireWhat::Deleted { at } => What::Deleted(owned_row(at)?),
+        WireWhat::Expired { at } => What::Expired(owned_row(at)?),
+        WireWhat::Event { topic, payload } => What::Event(topic.to_owned(), payload.to_owned()),
+    };
+    Ok(Happened { position, ordinal, time_us, partition: owned_key(partition)?, what })
+}
+
+fn owned_row(at: RowAt<'_>) -> std::result::Result<RowRef, Failure> {
+    Ok(row(at.table, owned_key(at.key)?))
+}
+
+fn owned_key(bytes: &[u8]) -> std::result::Result<Key, Failure> {
+    Key::from_bytes(bytes)
+        .map_err(|malformed| Failure::Protocol(Box::new(Refusal::malformed("stream.key", malformed))))
+}

@@ -1,0 +1,322 @@
+//! The client against a node that plays a script: request keys, doubts, other addresses, scans and streams.
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "a scripted node has a socket and a thread"
+)]
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread::{JoinHandle, spawn};
+use std::time::Duration;
+
+use seawall::client::{Doubt, Options, Pipeline, Scan, SentKey, Settled, Watch, What};
+use seawall::limits::REQUEST_BODY_MAX;
+use seawall::map::ShardId;
+use seawall::message::hello::{HelloReply, Limits};
+use seawall::message::read::Found;
+use seawall::message::scan::PageRow;
+use seawall::message::settle::KeyStatus;
+use seawall::message::watch::{Begin, Change, What as Told};
+use seawall::message::{Opcode, Request, RequestMeta};
+use seawall::position::{Lineage, Position};
+use seawall::reply::{self, Body, ReplyMeta};
+use seawall::session::{Next, ServerSession};
+use seawall::{Client, Commit, Error, Key, List, Outcome, Refusal, Row, row};
+
+const SERVER_TIME: i64 = 1_784_053_800_000_000;
+const AT: Position = Position::new(1, 7);
+
+/// Answers one request, or hangs up without an answer.
+type Act = Box<dyn FnOnce(&ReplyMeta, Request<'_>) -> Option<Vec<u8>> + Send>;
+
+fn act(act: impl FnOnce(&ReplyMeta, Request<'_>) -> Option<Vec<u8>> + Send + 'static) -> Act {
+    Box::new(act)
+}
+
+fn answer(write: impl FnOnce(&mut Vec<u8>, &ReplyMeta) + Send + 'static) -> Act {
+    act(|meta, _| {
+        let mut out = Vec::new();
+        write(&mut out, meta);
+        Some(out)
+    })
+}
+
+fn commits() -> Act {
+    answer(|out, meta| reply::encode_committed(out, meta, 77, &List::EMPTY))
+}
+
+fn refuses(refusal: Refusal) -> Act {
+    answer(move |out, meta| reply::encode_refusal(out, meta, &refusal))
+}
+
+fn hangs_up() -> Act {
+    act(|_, _| None)
+}
+
+/// Plays over as many connections as it takes, and returns the first time and the name of each key that was sent.
+fn node(script: Vec<Act>) -> (String, JoinHandle<Vec<(i64, String)>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let played = spawn(move || {
+        let (mut script, mut keys) = (script.into_iter(), Vec::new());
+        while script.len() > 0 {
+            play(listener.accept().unwrap().0, &mut script, &mut keys);
+        }
+        keys
+    });
+    (address, played)
+}
+
+fn play(mut stream: TcpStream, script: &mut impl Iterator<Item = Act>, keys: &mut Vec<(i64, String)>) {
+    let (mut session, mut inbox) = (ServerSession::new(REQUEST_BODY_MAX), Vec::new());
+    loop {
+        let used = match session.next(&inbox).unwrap() {
+            Next::Need(_) => {
+                let mut bytes = [0; 4096];
+                let Some(received) = stream.read(&mut bytes).ok().filter(|n| *n > 0) else { return };
+                inbox.extend_from_slice(&bytes[..received]);
+                continue;
+            }
+            Next::Request { meta, request: Request::Hello(hello), used } => {
+                session.accept(&hello).unwrap();
+                let mut out = Vec::new();
+                reply::encode_hello(&mut out, &ReplyMeta::to(&meta), &welcome());
+                stream.write_all(&out).unwrap();
+                used
+            }
+            Next::Request { meta, request, used } => {
+                if let Request::Commit(commit) = &request {
+                    keys.extend(commit.request_key.map(|key| (key.first_sent_us, key.name.to_string())));
+                }
+                let act = script.next().expect("the script covers every request");
+                let Some(out) = act(&about(&meta), request) else { return };
+                stream.write_all(&out).unwrap();
+                used
+            }
+            Next::Refused { refusal, .. } => panic!("{refusal}"),
+        };
+        inbox.drain(..used);
+    }
+}
+
+fn about(meta: &RequestMeta) -> ReplyMeta {
+    ReplyMeta { shard: ShardId(1), position: Some(AT), ..ReplyMeta::to(meta) }
+}
+
+fn welcome() -> HelloReply {
+    HelloReply {
+        version: 1,
+        features: 0,
+        lineage: Lineage::default(),
+        cluster: Lineage::default(),
+        server_time_us: SERVER_TIME,
+        limits: Limits::default(),
+        driver: "test".to_owned(),
+        durable_primitive: "none".to_owned(),
+        direct_io: false,
+        dev: true,
+    }
+}
+
+fn connect(address: &str, session_keys: bool) -> Client {
+    let options = Options { deadline: Duration::from_millis(800), session_keys, ..Options::default() };
+    Client::connect_with(address, options).unwrap()
+}
+
+fn hold() -> Commit {
+    Commit::new("p").key("hold-1").put(&row("t", 1), [("state", "held")])
+}
+
+/// One commit, and the keys under which it arrived.
+fn outcome(commit: &Commit, script: Vec<Act>) -> (seawall::Result<Outcome>, Vec<(i64, String)>) {
+    let (address, node) = node(script);
+    let outcome = connect(&address, false).commit(commit);
+    (outcome, node.join().unwrap())
+}
+
+#[test]
+fn under_a_key_a_lost_commit_is_sent_again_with_the_same_first_time() {
+    let script = vec![hangs_up(), refuses(Refusal::durability_timeout(5, "b")), commits()];
+    let (outcome, keys) = outcome(&hold(), script);
+    assert!(matches!(outcome, Ok(Outcome::Committed(_))), "{outcome:?}");
+    assert_eq!(keys.len(), 3);
+    assert!(keys.iter().all(|key| *key == keys[0] && key.1 == "hold-1"), "{keys:?}");
+    assert!((SERVER_TIME..SERVER_TIME + 5_000_000).contains(&keys[0].0), "the node's time, not the client's");
+    let (_, keys) = self::outcome(&hold().first_sent(5), vec![commits()]);
+    assert_eq!(keys, [(5, "hold-1".to_owned())], "the caller's word holds");
+}
+
+/// "Nothing was done" is said only if every attempt said so.
+#[test]
+fn a_doubt_outlives_the_attempts_after_it() {
+    let expired = || Refusal::key_reused(Default::default(), Default::default());
+    let (lost, _) = outcome(&hold(), vec![hangs_up(), refuses(expired())]);
+    let Ok(Outcome::Unknown(unknown)) = lost else { panic!("{lost:?}") };
+    assert!(matches!(unknown.why, Doubt::Connection(_)));
+    assert_eq!(unknown.key.as_ref().unwrap().to_string(), "hold-1");
+    assert!(unknown.to_string().contains("RESOLVE key hold-1 of partition p"), "{unknown}");
+    let (none, _) = outcome(&hold(), vec![refuses(Refusal::throttled("batch", 1, 1)), refuses(expired())]);
+    assert!(matches!(none, Err(Error::Refused(_))), "{none:?}");
+    let (rejected, _) = outcome(&hold(), vec![hangs_up(), refuses(Refusal::key_aborted(AT))]);
+    assert!(matches!(rejected, Ok(Outcome::Rejected(_))), "a decision ends every doubt: {rejected:?}");
+    let (unknown, _) = outcome(&hold(), vec![refuses(Refusal::log_failed_after_append("EIO"))]);
+    assert!(matches!(unknown, Ok(Outcome::Unknown(_))), "{unknown:?}");
+}
+
+#[test]
+fn commits_without_a_key_are_numbered_if_asked_for() {
+    let plain = Commit::new("p").delete(&row("t", 1));
+    let (address, node) = node(vec![commits(), hangs_up(), commits()]);
+    let mut db = connect(&address, true);
+    for _ in 0..2 {
+        assert!(matches!(db.commit(&plain), Ok(Outcome::Committed(_))));
+    }
+    drop(db);
+    let keys: Vec<String> = node.join().unwrap().into_iter().map(|(_, name)| name).collect();
+    let number = |name: &String| name.rsplit(':').next().unwrap().to_owned();
+    assert_eq!(keys.iter().map(number).collect::<Vec<_>>(), ["1", "2", "2"], "{keys:?}");
+    let (_, keys) = outcome(&plain, vec![commits()]);
+    assert_eq!(keys, []);
+}
+
+#[test]
+fn a_doubt_is_resolved() {
+    let resolved = act(|meta, request| {
+        let Request::Resolve(settle) = request else { panic!("{request:?}") };
+        assert_eq!((settle.partition, settle.request_key.first_sent_us), (Key::from("p").as_bytes(), 5));
+        let mut out = Vec::new();
+        let status = KeyStatus::Committed { at: Position::new(1, 3), results: List::EMPTY };
+        reply::encode_key_status(&mut out, meta, 77, &status);
+        Some(out)
+    });
+    let unseen = answer(|out, meta| reply::encode_key_status(out, meta, 77, &KeyStatus::Unseen));
+    let (address, node) = node(vec![refuses(Refusal::log_failed_after_append("EIO")), resolved, unseen]);
+    let mut db = connect(&address, false);
+    let Ok(Outcome::Unknown(unknown)) = db.commit(&hold().first_sent(5)) else { panic!() };
+    let Ok(Settled::Committed(done)) = db.resolve("p", unknown) else { panic!() };
+    assert_eq!((done.version, done.replayed), (Position::new(1, 3), true));
+    let status = db.status_of("p", SentKey::caller("hold-1", 5), Some(done.token));
+    assert!(matches!(status, Ok(Settled::Unseen(token)) if token.position == AT), "{status:?}");
+    assert!(matches!(db.resolve("p", None), Err(Error::Refused(_))), "there is nothing to ask for");
+    drop(db);
+    node.join().unwrap();
+}
+
+/// A rejection is remembered, so another attempt has another name; what is no failed condition is not tried again.
+#[test]
+fn each_attempt_has_a_key_of_its_own() {
+    let faster = || {
+        let seat = row("t", 1);
+        let exists = seawall::message::Check::Exists((&seat).into());
+        refuses(Refusal::condition_failed(0, &exists, "a", "b"))
+    };
+    let attempt = |attempts, script| {
+        let (address, node) = node(script);
+        let outcome = connect(&address, false).attempt(attempts, |_| Ok(hold()));
+        let names: Vec<String> = node.join().unwrap().into_iter().map(|(_, name)| name).collect();
+        (outcome.unwrap(), names)
+    };
+    let (outcome, names) = attempt(5, vec![faster(), faster(), commits()]);
+    assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
+    assert_eq!(names, ["hold-1", "hold-1/2", "hold-1/3"]);
+    let (outcome, names) = attempt(2, vec![faster(), faster()]);
+    assert!(matches!(outcome, Outcome::Rejected(_)) && names.len() == 2, "{outcome:?}");
+    let (outcome, _) = attempt(2, vec![refuses(Refusal::key_aborted(AT))]);
+    assert!(matches!(outcome, Outcome::Rejected(_)), "{outcome:?}");
+}
+
+#[test]
+fn the_leader_is_followed() {
+    let (leader, led) = node(vec![commits()]);
+    let (address, node) = node(vec![refuses(Refusal::not_leader(Some(&leader)))]);
+    let mut db = connect(&address, false);
+    assert!(matches!(db.commit(&hold()), Ok(Outcome::Committed(_))));
+    drop(db);
+    assert_eq!((node.join().unwrap().len(), led.join().unwrap().len()), (1, 1));
+}
+
+#[test]
+fn a_pipeline_says_when_a_key_was_first_sent() {
+    let (address, node) = node(vec![commits()]);
+    let mut pipeline = Pipeline::connect(address, Options::default()).unwrap();
+    pipeline.send_commit(&hold()).unwrap();
+    pipeline.flush().unwrap();
+    assert!(matches!(pipeline.recv().unwrap().1.body, Body::Committed { .. }));
+    drop(pipeline);
+    assert!(node.join().unwrap()[0].0 >= SERVER_TIME);
+}
+
+fn page(keys: &'static [i32], cursor: &'static [u8]) -> Act {
+    act(move |meta, request| {
+        let Request::Scan(scan) = request else { panic!("{request:?}") };
+        let first = keys.first() == Some(&1);
+        assert_eq!((scan.table, scan.cursor, scan.limit), ("t", if first { &b""[..] } else { b"x" }, 2));
+        let (mut out, mut bytes) = (Vec::new(), Vec::new());
+        Row::new().with("a", 1).encode(&mut bytes);
+        let keys: Vec<Key> = keys.iter().map(|key| Key::from(*key)).collect();
+        let found = Found { version: AT, row: &bytes };
+        let rows = keys.iter().map(|key| PageRow { key: key.as_bytes(), found });
+        reply::encode_page(&mut out, meta, 77, rows, || cursor);
+        Some(out)
+    })
+}
+
+#[test]
+fn a_scan_goes_from_page_to_page() {
+    let (address, node) = node(vec![page(&[1, 2], b"x"), hangs_up(), page(&[3], b"")]);
+    let mut db = connect(&address, false);
+    let rows: seawall::Result<Vec<_>> = db.rows(Scan::new("p", "t").limit(2)).collect();
+    let keys: Vec<Key> = rows.unwrap().into_iter().map(|row| row.key).collect();
+    assert_eq!(keys, [Key::from(1), Key::from(2), Key::from(3)]);
+    drop(db);
+    node.join().unwrap();
+}
+
+#[test]
+fn a_watch_tells_what_happens_until_it_ends() {
+    let stream = act(|meta, request| {
+        let Request::Subscribe(subscribe) = request else { panic!("{request:?}") };
+        assert_eq!((subscribe.from, subscribe.topic), (Begin::Oldest, Some("e")));
+        let partition = Key::from("p");
+        let change = |ordinal| Change {
+            position: AT,
+            ordinal,
+            time_us: 5,
+            partition: partition.as_bytes(),
+            what: Told::Event { topic: "e", payload: b"x" },
+        };
+        let mut out = Vec::new();
+        reply::encode_subscribed(&mut out, meta, 77);
+        let later =
+            ReplyMeta { opcode: Opcode::Subscribe as u16, position: Some(Position::new(1, 9)), ..*meta };
+        reply::encode_changes(&mut out, &later, 77, [change(0), change(1)]);
+        reply::encode_progress(&mut out, &ReplyMeta { position: Some(Position::new(1, 12)), ..later }, 77);
+        reply::encode_stream_end(&mut out, &later, &Refusal::compacted("1:12", Position::new(2, 1)));
+        Some(out)
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let accept = move |script: Vec<Act>| {
+        let (stream, _) = listener.accept().unwrap();
+        spawn(move || play(stream, &mut script.into_iter(), &mut Vec::new()))
+    };
+    let node = spawn(move || [accept(vec![]), accept(vec![stream])].map(|played| played.join().unwrap()));
+    let mut db = connect(&address, false);
+    let mut watching = db.watch(&Watch::partition("p").from_oldest().topic("e")).unwrap();
+    assert_eq!(watching.token().position, AT, "where it began");
+    for ordinal in 0..2 {
+        let happened = watching.next().unwrap().unwrap();
+        assert_eq!((happened.ordinal, happened.what), (ordinal, What::Event("e".to_owned(), b"x".to_vec())));
+        assert_eq!(watching.token().position, AT, "not beyond what was handed out");
+    }
+    let ended = watching.next().unwrap();
+    assert!(
+        matches!(&ended, Err(Error::Refused(refusal)) if refusal.code == seawall::Code::Compacted),
+        "{ended:?}"
+    );
+    assert_eq!(watching.token().position, Position::new(1, 12));
+    assert!(watching.next().is_none());
+    drop((watching, db));
+    node.join().unwrap();
+}
