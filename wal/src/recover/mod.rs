@@ -20,6 +20,7 @@ pub use verdict::Tail;
 pub use walk::Replayed;
 use walk::{Step, Walk};
 
+use crate::batch::Expected;
 use crate::buffer::{BLOCK, Buffer};
 use crate::format::{FIRST_BATCH, Incarnation, LogId, Predecessor};
 use crate::limits::LogLimits;
@@ -79,7 +80,7 @@ enum Phase {
     /// Reading, then writing, the last window.
     Rewrite {
         walk: Walk,
-        at: u64,
+        from: Expected,
         writing: bool,
     },
     Ended,
@@ -208,19 +209,21 @@ impl Recovery {
             }
             Phase::Settle { walk } => {
                 let Some(walk) = walk else { return Ok(()) };
-                let at = walk.window_start();
-                self.rewrite(walk, at, out)
+                let from = walk.window();
+                self.rewrite(walk, from, out)
             }
-            Phase::Rewrite { walk, at, writing: false } => {
-                let file = FileId::Slot(walk.segment.slot);
-                self.phase = Phase::Rewrite { walk, at, writing: true };
-                let copy = bytes.to_vec();
-                self.write(file, at, &copy, out);
+            Phase::Rewrite { walk, from, writing: false } => {
+                let slot = walk.segment.slot;
+                let next = walk.again(bytes, &from, &self.id);
+                let next = next.map_err(|why| Halt::reads_differently(slot, from.offset, why))?;
+                self.phase = Phase::Rewrite { walk, from: next, writing: true };
+                let len = usize::try_from(next.offset - from.offset).expect("no more than a buffer");
+                self.write(FileId::Slot(slot), from.offset, &bytes[..len], out);
                 Ok(())
             }
-            Phase::Rewrite { walk, at, writing: true } => {
+            Phase::Rewrite { walk, from, writing: true } => {
                 self.report.rewritten += self.asked as u64;
-                self.rewrite(walk, at + self.asked as u64, out)
+                self.rewrite(walk, from, out)
             }
             Phase::Ended => unreachable!("nothing is under way after the end"),
         }
@@ -373,11 +376,11 @@ impl Recovery {
 
     /// Readable is not durable: the batches that no later one proves durable are written again, byte for byte,
     /// and flushed, before any position is reported.
-    fn rewrite(&mut self, walk: Walk, at: u64, out: &mut Vec<Io>) -> Result<(), Halt> {
-        let end = walk.expected.offset;
+    fn rewrite(&mut self, walk: Walk, from: Expected, out: &mut Vec<Io>) -> Result<(), Halt> {
+        let (at, end) = (from.offset, walk.expected.offset);
         if at < end {
             let slot = walk.segment.slot;
-            self.phase = Phase::Rewrite { walk, at, writing: false };
+            self.phase = Phase::Rewrite { walk, from, writing: false };
             self.read_window(slot, at, end, out);
         } else {
             self.phase = Phase::Ended;
