@@ -43,6 +43,13 @@ faults! {
     PrepareAbsent = "prepared slot absent",
     PrepareHalf = "prepared slot half-written",
     PrepareUnreported = "prepared slot complete but unreported",
+    DiskFull = "disk full",
+    ReadError = "read error",
+    ShortRead = "short read",
+    BitRot = "bit rot",
+    MisdirectedWrite = "misdirected write",
+    MisdirectedRead = "misdirected read",
+    StaleRead = "stale read",
     ConnectionBroken = "connection broken",
     /// A connection broke with bytes on their way.
     BytesLost = "bytes in flight lost",
@@ -52,6 +59,33 @@ faults! {
     SendStall = "send found no room",
     WallJump = "wall clock jumped",
     WorkerPause = "worker paused",
+}
+
+impl Fault {
+    /// A log detects these and stands still until somebody helps: a world of clients would only wait.
+    pub fn of_the_log_alone(self) -> bool {
+        use Fault::*;
+        matches!(
+            self,
+            DiskFull | ReadError | ShortRead | BitRot | MisdirectedWrite | MisdirectedRead | StaleRead
+        )
+    }
+
+    /// A log has no clients, no clock and no orderly end.
+    pub fn of_the_node_alone(self) -> bool {
+        use Fault::*;
+        matches!(
+            self,
+            Stop | ConnectionBroken
+                | BytesLost
+                | HalfClose
+                | SingleBytes
+                | PartialSend
+                | SendStall
+                | WallJump
+                | WorkerPause
+        )
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -2,9 +2,11 @@
 //!
 //! # Fault model
 //!
-//! A file is a *durable image* plus the writes that the device has *accepted* into its cache and not flushed. A
-//! read sees both. A sector of 512 bytes is written wholly or not at all; nothing larger is atomic.
+//! A file is a *durable content* plus the writes that the device has *accepted* into its cache and not flushed. A
+//! read sees both. A sector of 512 bytes is written wholly or not at all; nothing larger is atomic. Of each byte the
+//! disk also knows what was *meant* to be there, so that a test can ask what is damaged, and put it right.
 //!
+//! **Crashes and errors**, which a log survives without a loss:
 //! * An [`Io::Write`] is executed as the driver does it: a write, accepted by the device in up to four pieces in
 //!   any order, then a flush, and only then `Done`. A flush makes durable what the file's cache held when the flush
 //!   began. In half of the worlds a flush covers the sectors of its own write alone (a write with DSYNC), so that a
@@ -17,13 +19,26 @@
 //! * A slot whose preparation was not reported is absent, complete, or half-written (zeros, but too few blocks of
 //!   them) after a crash. A slot that a start reports is durable under its name: the driver flushes the directory
 //!   before it looks. A **prepare error** leaves no file.
+//! * A **full disk** has room for so many bytes of files: a preparation that would need more fails.
 //! * A **write error** leaves any of the pieces accepted. A **short write** leaves a prefix, and is not flushed.
 //! * A **flush error** treats each sector that it should have kept in one of three ways: thrown away, so that a
 //!   read gives the bytes before it; readable, but never made durable by any later flush, which will report
 //!   success all the same; or still in the cache like any other. Other files are not touched.
+//! * A **read error** or a **short read** says so. The next read of the same place may go well.
 //!
-//! Not in this model: bits that rot, writes that land elsewhere, reads that fail, a full disk.
+//! **Damage**, which a log on one disk detects, and does not survive. It is never reported by the device:
+//! * **Bit rot** turns some bits of one sector, of any file, at any time, durably.
+//! * A **misdirected write** is reported as durable, leaves its own place as it was, and lands whole and durable at
+//!   another block of any slot of the same log. The metadata is neither misdirected nor a target.
+//! * A **misdirected read** brings blocks of another place, in the same slot or another one. A **stale read** brings
+//!   what stood there before the newest write to its slot. Either is wrong once; the next read of that place is
+//!   right. Reads of the metadata are never wrong in this way.
+//!
+//! **What never happens**: a write changes sectors outside its range, but for a misdirected one; a file changes its
+//! size, is swapped with another one or vanishes; wrong bytes have a right checksum; something durable is lost
+//! without one of the faults above.
 
+mod damage;
 mod file;
 mod operation;
 
@@ -58,6 +73,23 @@ pub struct DiskShape {
     pub flush_error: u64,
     pub short_write: u64,
     pub prepare_error: u64,
+    pub read_error: u64,
+    pub short_read: u64,
+    pub misdirected_write: u64,
+    pub misdirected_read: u64,
+    pub stale_read: u64,
+    /// Bytes that all files together may have.
+    pub capacity: u64,
+}
+
+impl DiskShape {
+    /// Neither errors nor damage, and room for everything.
+    pub fn heal(&mut self) {
+        (self.stall, self.prepare_error, self.read_error, self.short_read) = (0, 0, 0, 0);
+        (self.write_error, self.flush_error, self.short_write) = (0, 0, 0);
+        (self.misdirected_write, self.misdirected_read, self.stale_read) = (0, 0, 0);
+        self.capacity = u64::MAX;
+    }
 }
 
 /// One operation among all that this disk ever executed.
@@ -97,9 +129,7 @@ impl Disk {
 
     /// No more errors, no more stalls. What is under way goes the way it was drawn.
     pub fn heal(&mut self) {
-        let shape = &mut self.shape;
-        (shape.stall, shape.prepare_error) = (0, 0);
-        (shape.write_error, shape.flush_error, shape.short_write) = (0, 0, 0);
+        self.shape.heal();
     }
 
     /// The slots of a shard as a start finds them, in any order.
@@ -122,6 +152,7 @@ impl Disk {
             Io::Write { file, offset, buf, at, len, .. } => {
                 let fate = self.draw_fate(len);
                 let pieces = self.draw_pieces(len, fate);
+                let astray = self.draw_astray(shard, (file, place(offset)), len, fate);
                 let latency = self.latency(self.shape.write_us);
                 let mut accepted = now;
                 for piece in 0..pieces.len() {
@@ -135,7 +166,17 @@ impl Disk {
                     end += self.latency(self.shape.flush_us);
                 }
                 plan(end, ticket, Step::End);
-                Task::Write { file, offset: place(offset), buf, at, len, pieces, fate, flushing: None }
+                Task::Write {
+                    file,
+                    offset: place(offset),
+                    buf,
+                    at,
+                    len,
+                    pieces,
+                    fate,
+                    astray,
+                    flushing: None,
+                }
             }
             Io::Read { file, offset, buf, len, .. } => {
                 plan(now + self.latency(self.shape.read_us), ticket, Step::End);
@@ -213,6 +254,10 @@ impl Disk {
         }
     }
 
+    fn used(&self) -> u64 {
+        self.files.values().map(|file| file.image().len() as u64).sum()
+    }
+
     fn draw_pieces(&mut self, len: usize, fate: Fate) -> Vec<Piece> {
         let end = if let Fate::Short(end) = fate { end } else { len };
         let mut cuts: Vec<usize> =
@@ -242,14 +287,27 @@ impl Disk {
 
     fn accept(&mut self, ticket: Ticket, piece: usize) {
         let Some(operation) = self.operations.get_mut(&ticket) else { return };
-        let Task::Write { file, offset, buf, at, pieces, .. } = &mut operation.task else {
-            unreachable!("only a write has pieces")
-        };
+        let Task::Write { pieces, .. } = &mut operation.task else { unreachable!("only a write has pieces") };
         let Piece { from, to, .. } = pieces[piece];
         pieces[piece].accepted = true;
+        let operation = self.operations.remove(&ticket).expect("just seen");
+        self.take_in(&operation, from, to);
+        self.operations.insert(ticket, operation);
+    }
+
+    /// The device takes a part of a write.
+    fn take_in(&mut self, operation: &Operation, from: usize, to: usize) {
+        let Task::Write { file, offset, buf, at, astray, .. } = &operation.task else { return };
+        let bytes = &buf.bytes()[at + from..at + to];
         if let Some(file) = self.files.get_mut(&(operation.shard, *file)) {
             self.sequence += 1;
-            file.accept(self.sequence, *offset + from, &buf.bytes()[*at + from..*at + to]);
+            file.accept(self.sequence, offset + from, bytes, astray.is_some());
+        }
+        if let Some((elsewhere, offset)) = astray {
+            self.fired.add(Fault::MisdirectedWrite);
+            if let Some(file) = self.files.get_mut(&(operation.shard, *elsewhere)) {
+                file.intrude(offset + from, bytes);
+            }
         }
     }
 
@@ -263,14 +321,15 @@ impl Disk {
                 (self.end_write((shard, file), offset, len, fate, flushing), Some(buf))
             }
             Task::Read { file, offset, mut buf, len } => {
-                let result = match self.files.get(&(shard, file)) {
-                    Some(content) => Ok(content.read(offset, &mut buf.bytes_mut()[..len])),
-                    None => Err(IoError { step: IoStep::Open, errno: ENOENT }),
-                };
+                let result = self.read(shard, file, offset, &mut buf.bytes_mut()[..len]);
                 (result, Some(buf))
             }
             Task::Prepare { fails: true, .. } => {
                 self.fired.add(Fault::PrepareError);
+                (Err(IoError { step: IoStep::Prepare, errno: ENOSPC }), None)
+            }
+            Task::Prepare { bytes, .. } if self.used() + bytes as u64 > self.shape.capacity => {
+                self.fired.add(Fault::DiskFull);
                 (Err(IoError { step: IoStep::Prepare, errno: ENOSPC }), None)
             }
             Task::Prepare { slot, bytes, .. } => {
@@ -316,20 +375,15 @@ impl Disk {
         }
     }
 
-    fn abandon(&mut self, operation: Operation) {
+    fn abandon(&mut self, mut operation: Operation) {
         match operation.task {
-            Task::Write { file, offset, buf, at, mut pieces, .. } => {
-                let Some(file) = self.files.get_mut(&(operation.shard, file)) else { return };
+            Task::Write { ref mut pieces, .. } => {
+                let mut pieces = std::mem::take(pieces);
                 self.random.shuffle(&mut pieces);
                 for piece in pieces.iter().filter(|piece| !piece.accepted) {
                     for from in (piece.from..piece.to).step_by(SECTOR) {
                         if self.random.chance(500) {
-                            self.sequence += 1;
-                            file.accept(
-                                self.sequence,
-                                offset + from,
-                                &buf.bytes()[at + from..at + from + SECTOR],
-                            );
+                            self.take_in(&operation, from, from + SECTOR);
                             self.fired.add(Fault::LateWrite);
                         }
                     }

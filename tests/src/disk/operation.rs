@@ -20,6 +20,8 @@ pub enum Task {
         len: usize,
         pieces: Vec<Piece>,
         fate: Fate,
+        /// Where the device puts it instead.
+        astray: Option<(FileId, usize)>,
         /// The newest accepted write when the flush began: the flush covers nothing later.
         flushing: Option<u64>,
     },

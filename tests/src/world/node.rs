@@ -46,7 +46,7 @@ impl World {
             return;
         }
         self.life += 1;
-        self.counts.starts += 1;
+        self.counts.add("starts", 1);
         self.trace.note(self.now, format_args!("process {} starts", self.life));
         let seats = (0..self.shape.workers).map(|number| self.seat(WorkerId(number))).collect();
         self.process = Some(Process {
