@@ -57,7 +57,7 @@ impl World {
             effects: Vec::new(),
             events: Vec::new(),
         };
-        let found = LogFound { slots: Vec::new(), buffers: limits.buffers() };
+        let found = LogFound { files: Default::default(), buffers: limits.buffers() };
         world.events.push(Event::Boot { shard: SHARD, found });
         world.events.push(Event::MapChanged(Arc::new(Map::even(Generation(1), 1))));
         world.settle();

@@ -21,13 +21,13 @@ const SCAN_BYTES: u64 = 64 << 20;
 
 /// Runs recovery to its end; the log, and how many records it read.
 fn recover(disk: &mut Memory, buffers: Vec<Buffer>) -> (Log, u64) {
-    let mut recovery = Recovery::new(LOG, LogLimits::default(), disk.slots(), buffers);
+    let mut recovery = Recovery::new(LOG, LogLimits::default(), disk.found(), buffers);
     let (mut ios, mut records) = (Vec::new(), 0);
     recovery.start(&mut ios);
     loop {
         let io = ios.pop().expect("recovery works until it ends");
         let progress = recovery.done(disk.execute(io), &mut ios, &mut |replayed| {
-            black_box(&replayed.record);
+            black_box(&replayed);
             records += 1;
         });
         match progress {

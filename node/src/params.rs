@@ -98,3 +98,9 @@ pub const fn completion_entries(shards: u32) -> u32 {
     let own = 4 + 256; // accept, bell, tick, cancel; and room for accepted connections
     (sockets + logs + own).next_power_of_two()
 }
+
+/// Bytes that a fold reads or writes at once.
+pub const FOLD_BUFFER_BYTES: usize = 1 << 20;
+
+/// Bytes that a fold writes between two flushes. Larger: fewer flushes, and a commit that comes just then waits longer.
+pub const FOLD_FLUSH_BYTES: usize = 4 << 20;

@@ -314,3 +314,32 @@ fn equal_events_give_equal_answers() {
     };
     assert_eq!(run(), run());
 }
+
+/// Folds happen beside the commits; what a start finds in the checkpoint and in the log behind it is what was there.
+#[test]
+fn a_start_from_a_checkpoint_finds_every_row_with_its_version() {
+    let mut bench = Bench::serving();
+    let place = |n: usize| row("cabin", format!("C{}", n % 40));
+    for n in 0..200 {
+        let put = Commit::new(PARTITION).put(&place(n), [("state", "x".repeat(600 + n))]);
+        bench.commit(&if n % 7 == 6 { Commit::new(PARTITION).delete(&place(n)) } else { put });
+        bench.settle();
+    }
+    assert!(bench.replies().iter().all(|reply| matches!(reply, Got::Committed(..))), "all are committed");
+    let read_all = |bench: &mut Bench| -> Vec<_> {
+        (0..40).for_each(|n| bench.get(PARTITION, &place(n)));
+        bench.settle();
+        let row = |reply| if let Got::Row(_, row) = reply { row } else { panic!("{reply:?}") };
+        bench.replies().into_iter().map(row).collect()
+    };
+    let before = read_all(&mut bench);
+    assert!(before.iter().flatten().count() > 20 && before.contains(&None));
+    let bench = bench.restart();
+    let checkpoint = |bench: &mut Bench| {
+        bench.step(Event::StatusAsked { ticket: 1 });
+        bench.status.pop().expect("it answers").shards[0].checkpoint
+    };
+    let mut bench = bench.restart();
+    assert!(checkpoint(&mut bench) > 100, "most of it came from a checkpoint");
+    assert_eq!(read_all(&mut bench), before);
+}

@@ -44,7 +44,7 @@ fn a_directory_keeps_its_lineage_and_its_shards() {
     assert!(made.made);
     let (lineage, shards) = (made.lineage(), made.shards());
     assert_eq!(shards, 3);
-    assert!(made.shard(ShardId(3)).unwrap().slots().unwrap().is_empty());
+    assert!(made.shard(ShardId(3)).unwrap().files().unwrap().slots.is_empty());
     drop(made);
     let opened = Directory::open(&path, None, 8).unwrap();
     assert!(!opened.made);
@@ -113,5 +113,5 @@ fn unfinished_slots_are_removed_at_a_start() {
     fs::write(shard.join("slot-000001.seg"), [0; 4096]).unwrap();
     let opened = Directory::open(scratch.path(), None, 1).unwrap();
     assert!(!shard.join("slot-000002.seg.tmp").exists());
-    assert_eq!(opened.shard(ShardId(1)).unwrap().slots().unwrap().len(), 1);
+    assert_eq!(opened.shard(ShardId(1)).unwrap().files().unwrap().slots.len(), 1);
 }

@@ -96,7 +96,7 @@ fn prepare_makes_zeros_of_the_right_size_under_the_final_name() {
     let shard = log.file().parent().unwrap().to_owned();
     let names: Vec<_> = std::fs::read_dir(shard).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert!(names.iter().all(|n| !n.to_string_lossy().ends_with(".tmp")), "{names:?}");
-    assert_eq!(log.directory.shard(SHARD).unwrap().slots().unwrap(), [(SlotId(17), SLOT_BYTES)]);
+    assert_eq!(log.directory.shard(SHARD).unwrap().files().unwrap().slots, [(SlotId(17), SLOT_BYTES)]);
     // A slot that exists is not made again: it may hold a log.
     let error = log.prepare().result.unwrap_err();
     assert_eq!((error.step, error.errno), (IoStep::Prepare, libc::EEXIST));
@@ -116,7 +116,7 @@ fn a_write_is_readable_after_everything_was_opened_again() {
         drop(log.close());
 
         let mut log = Log::open(&scratch, durable);
-        assert_eq!(log.found.slots, [(SlotId(17), SLOT_BYTES)]);
+        assert_eq!(log.found.files.slots, [(SlotId(17), SLOT_BYTES)]);
         let done = log.read_back();
         assert!(done[..BLOCK].iter().all(|b| *b == 0));
         assert!(done[BLOCK..3 * BLOCK].iter().all(|b| *b == 0x5A));

@@ -44,6 +44,13 @@ faults! {
     PrepareHalf = "prepared slot half-written",
     PrepareUnreported = "prepared slot complete but unreported",
     DiskFull = "disk full",
+    RemoveError = "remove error",
+    /// A power cut brought back a file that was removed.
+    RemovedReturned = "removed file returned",
+    FoldAbsent = "checkpoint absent after a crash",
+    FoldUnreported = "checkpoint complete but unreported",
+    /// What was written for a checkpoint is not what is read back.
+    FoldDamaged = "checkpoint damaged while it was written",
     ReadError = "read error",
     ShortRead = "short read",
     BitRot = "bit rot",
@@ -67,7 +74,18 @@ impl Fault {
         use Fault::*;
         matches!(
             self,
-            DiskFull | ReadError | ShortRead | BitRot | MisdirectedWrite | MisdirectedRead | StaleRead
+            DiskFull
+                | ReadError
+                | ShortRead
+                | BitRot
+                | MisdirectedWrite
+                | MisdirectedRead
+                | StaleRead
+                | RemoveError
+                | RemovedReturned
+                | FoldAbsent
+                | FoldUnreported
+                | FoldDamaged
         )
     }
 

@@ -2,6 +2,7 @@
 //! one fault cannot hide what another would show.
 
 use seawall_wal::LogLimits;
+use seawall_wal::checkpoint::FoldPolicy;
 
 use crate::client::Workload;
 use crate::disk::DiskShape;
@@ -90,7 +91,8 @@ pub fn slice(random: &mut Random) -> Shape {
     let jumps = times(random, heal_us, 2).into_iter().map(|at| (at, jump(random))).collect();
     Shape {
         workers: if random.chance(350) { 2 } else { 1 },
-        limits: LogLimits::test_min(),
+        // What a run is judged by are all its records, from the first one on.
+        limits: LogLimits { fold: FoldPolicy::NEVER, ..LogLimits::test_min() },
         workload: workload(random, heal_us),
         disk: disk(random),
         net: net(random),

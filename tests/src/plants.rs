@@ -29,7 +29,7 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "acknowledge-the-newest-completion",
         plans: BOTH,
-        file: "wal/src/log.rs",
+        file: "wal/src/log/mod.rs",
         find: "pub fn durable(&self) -> Index {",
         replace: "pub fn durable(&self) -> Index {
         if PLANTED && let Some(newest) = self.in_flight.iter().rfind(|f| f.landed) { return newest.last; }",
@@ -37,14 +37,14 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "take-a-short-write-for-a-whole-one",
         plans: BOTH,
-        file: "wal/src/log.rs",
+        file: "wal/src/log/mod.rs",
         find: "Ok(moved) if moved == asked => Ok(()),",
         replace: "Ok(moved) if moved == asked || PLANTED => Ok(()),",
     },
     Plant {
         name: "take-an-error-for-a-success",
         plans: BOTH,
-        file: "wal/src/log.rs",
+        file: "wal/src/log/mod.rs",
         find: "Err(error) => Err(Cause::Error(error)),\n    }",
         replace: "Err(_) if PLANTED => Ok(()),\n        Err(error) => Err(Cause::Error(error)),\n    }",
     },
@@ -77,14 +77,14 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "believe-what-can-be-read",
         plans: BOTH,
-        file: "wal/src/recover/mod.rs",
+        file: "wal/src/recover/settle.rs",
         find: "if at < end {\n            let slot = walk.segment.slot;",
         replace: "if at < end && !PLANTED {\n            let slot = walk.segment.slot;",
     },
     Plant {
         name: "continue-the-epoch",
         plans: BOTH,
-        file: "wal/src/recover/mod.rs",
+        file: "wal/src/recover/settle.rs",
         find: "let epoch = Epoch(self.meta.epoch.max(self.report.found_epoch).0 + 1);",
         replace: "let epoch = self.meta.epoch.max(self.report.found_epoch);
         let epoch = Epoch(epoch.0 + u64::from(epoch.0 == 0 || !PLANTED));",
@@ -92,7 +92,7 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "roll-while-writes-are-under-way",
         plans: BOTH,
-        file: "wal/src/log.rs",
+        file: "wal/src/log/mod.rs",
         find: "_ if self.in_flight.is_empty() => self.roll(now_us, out),",
         replace: "_ if self.in_flight.is_empty() || PLANTED => self.roll(now_us, out),",
     },
@@ -125,7 +125,7 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "truncate-in-the-middle-of-the-log",
         plans: LOG,
-        file: "wal/src/recover/mod.rs",
+        file: "wal/src/recover/segments.rs",
         find: "Step::Broken(broken) if !walk.is_last() =>",
         replace: "Step::Broken(broken) if !walk.is_last() && !PLANTED =>",
     },
@@ -150,14 +150,14 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "forget-a-recorded-cut",
         plans: LOG,
-        file: "wal/src/recover/mod.rs",
+        file: "wal/src/recover/segments.rs",
         find: "(None, Some(cut)) if cut.incarnation == incarnation => cut.offset,",
         replace: "(None, Some(cut)) if cut.incarnation == incarnation && !PLANTED => cut.offset,",
     },
     Plant {
         name: "reuse-an-incarnation",
         plans: LOG,
-        file: "wal/src/recover/mod.rs",
+        file: "wal/src/recover/settle.rs",
         find: "next_incarnation: Incarnation(newest + 1),",
         replace: "next_incarnation: Incarnation(newest + u64::from(newest == 0 || !PLANTED)),",
     },
@@ -165,10 +165,10 @@ pub const PLANTS: &[Plant] = &[
         name: "take-a-read-error-for-the-end",
         plans: LOG,
         file: "wal/src/recover/mod.rs",
-        find: "Err(error) => Err(self.failed(error.to_string())),",
-        replace: "Err(_) if PLANTED && matches!(self.phase, Phase::Walk(..)) => {
+        find: "Some(why) => Err(self.failed(why)),",
+        replace: "Some(_) if PLANTED && matches!(self.phase, Phase::Walk(..)) => {
             self.advance(&Buffer::new(0, self.asked), out, sink)
         }
-        Err(error) => Err(self.failed(error.to_string())),",
+        Some(why) => Err(self.failed(why)),",
     },
 ];

@@ -149,12 +149,16 @@ impl<'a> Batch<'a> {
         if behind.is_none() || header.offset.checked_add(header.blocks() as u64).is_none() {
             return field("place");
         }
-        let end = BATCH_HEADER + header.length as usize;
-        let Some(payload) = bytes.get(BATCH_HEADER..end) else {
+        let Some(whole) = bytes.get(BATCH_HEADER..header.blocks()) else {
             return Err(BatchError::Incomplete(header.blocks()));
         };
+        let (payload, padding) = whole.split_at(header.length as usize);
         if crc32c::crc32c(payload) != header.payload_crc {
             return Err(invalid(NotValid::Checksum));
+        }
+        // No checksum covers it, and replicas hold the same bytes.
+        if padding.iter().any(|byte| *byte != 0) {
+            return field("padding");
         }
         let batch = Self { header, payload };
         match batch.records_are_whole() {

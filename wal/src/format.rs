@@ -124,10 +124,16 @@ impl SegmentHeader {
         Ok(header)
     }
 
-    /// An intact header, whoever's it is; [`SegmentHeader::log`] says whose.
+    /// An intact header, whoever's it is; [`SegmentHeader::log`] says whose. Of `bytes`, the header block is looked
+    /// at.
     pub fn peek(bytes: &[u8]) -> Result<Self, NotValid> {
         let header: Self = cast(bytes)?;
         check(header.magic == SEGMENT_MAGIC, checksum(&header) == header.header_crc, header.version)?;
+        let block = bytes.get(..BLOCK).unwrap_or(bytes);
+        // No checksum covers it, and replicas hold the same bytes.
+        if block.iter().skip(SEGMENT_HEADER).any(|byte| *byte != 0) {
+            return Err(NotValid::Field("header block"));
+        }
         Ok(header)
     }
 

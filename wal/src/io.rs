@@ -1,6 +1,7 @@
 //! What the log asks of the world, and what it hears back. One [`Io`] gives exactly one [`Done`], in any order.
 
-use crate::Buffer;
+use crate::checkpoint::{Fault, FoldLimits, Folded};
+use crate::{Buffer, LogId};
 
 /// Names one operation among those a log has under way; never reused while the process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -10,12 +11,17 @@ pub struct IoId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SlotId(pub u32);
 
+/// A checkpoint, named by its cut: the highest index in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CheckpointId(pub u64);
+
 /// A file of one shard's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FileId {
     /// The small metadata: two checksummed copies (R6).
     Meta,
     Slot(SlotId),
+    Checkpoint(CheckpointId),
 }
 
 /// One operation, to be executed once. Offsets and lengths are multiples of [`crate::BLOCK`].
@@ -27,12 +33,51 @@ pub enum Io {
     Read { id: IoId, file: FileId, offset: u64, buf: Buffer, len: usize },
     /// Makes the file of `slot`: `bytes` of really written zeros, flushed, its name durable (R5).
     Prepare { id: IoId, slot: SlotId, bytes: u64 },
+    /// Makes the next checkpoint. It may take long, and nothing waits for it; ends with a [`FoldDone`].
+    Fold(FoldJob),
+    /// Takes the name of `file` away, and its room with it. Not flushed: after a crash the file may be back.
+    Remove { id: IoId, file: FileId },
+}
+
+/// One fold: the previous checkpoint and the closed segments behind it become the next one.
+///
+/// Whoever executes it gives the bytes of the files to [`FoldJob::run`], writes what comes out into a file with an
+/// unfinished name, flushes it, reads it back, lets [`FoldJob::verify`] judge what was read, and only then gives it
+/// the name of [`Folded::checkpoint`], durably.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoldJob {
+    pub id: IoId,
+    pub log: LogId,
+    pub previous: Option<CheckpointId>,
+    /// Oldest first, each with its recorded end.
+    pub segments: Vec<(SlotId, u64)>,
+    pub limits: FoldLimits,
+}
+
+/// The end of a fold.
+#[derive(Clone, Debug)]
+pub struct FoldDone {
+    pub id: IoId,
+    pub result: Result<Folded, FoldError>,
+}
+
+/// Why there is no new checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FoldError {
+    /// The file with this name could not be read or written: tried again.
+    Io { file: String, error: IoError },
+    /// Bytes that were once whole are not any more (R8): an integrity failure, never tried again.
+    Fault { file: FileId, fault: Fault },
 }
 
 impl Io {
     pub fn id(&self) -> IoId {
         match self {
-            Io::Write { id, .. } | Io::Read { id, .. } | Io::Prepare { id, .. } => *id,
+            Io::Write { id, .. }
+            | Io::Read { id, .. }
+            | Io::Prepare { id, .. }
+            | Io::Remove { id, .. }
+            | Io::Fold(FoldJob { id, .. }) => *id,
         }
     }
 }
@@ -61,6 +106,8 @@ pub enum IoStep {
     Flush,
     Read,
     Prepare,
+    Fold,
+    Remove,
 }
 
 impl std::fmt::Display for IoError {
@@ -71,7 +118,29 @@ impl std::fmt::Display for IoError {
             IoStep::Flush => "flush",
             IoStep::Read => "read",
             IoStep::Prepare => "preparing a segment",
+            IoStep::Fold => "making a checkpoint",
+            IoStep::Remove => "removing a file",
         };
         write!(f, "{step} failed: {}", std::io::Error::from_raw_os_error(self.errno))
+    }
+}
+
+impl std::fmt::Display for FileId {
+    /// The name of the file in the shard's directory.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            FileId::Meta => write!(f, "meta"),
+            FileId::Slot(SlotId(slot)) => write!(f, "slot-{slot:06}.seg"),
+            FileId::Checkpoint(CheckpointId(cut)) => write!(f, "checkpoint-{cut:012}.ckp"),
+        }
+    }
+}
+
+impl std::fmt::Display for FoldError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            FoldError::Io { file, error } => write!(f, "{file}: {error}"),
+            FoldError::Fault { file, fault } => write!(f, "{file}: {fault}"),
+        }
     }
 }

@@ -25,11 +25,11 @@ mod segments;
 
 pub use buffer::{BLOCK, Buffer};
 pub use format::LogId;
-pub use io::{Done, FileId, Io, IoError, IoId, IoStep, SlotId};
+pub use io::{CheckpointId, Done, FileId, FoldDone, FoldError, FoldJob, Io, IoError, IoId, IoStep, SlotId};
 pub use limits::LogLimits;
-pub use log::{Cause, Failure, Log, LogStats, NoRoom};
+pub use log::{Cause, Checkpoint, Failure, Log, LogStats, NoRoom};
 pub use record::{Entry, Kind, Record, Space};
-pub use recover::{Progress, Recovery, Replayed};
+pub use recover::{Progress, Recovery, Replay, Replayed};
 pub use scan::Scan;
 
 /// The contiguous number of a record in a shard's log; the first record is 1.

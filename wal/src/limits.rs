@@ -1,6 +1,7 @@
 //! The numbers of a log.
 
 use crate::buffer::{BLOCK, Buffer};
+use crate::checkpoint::{BLOCK_TARGET, FoldPolicy};
 use crate::meta::META_BYTES;
 
 /// Sizes and counts of one log; the same on every replica that follows it.
@@ -17,6 +18,13 @@ pub struct LogLimits {
     pub slot_bytes: u64,
     /// Prepared slots kept ready. One of them is the next start's, so that a node can begin an epoch on a full disk.
     pub spares: usize,
+    pub fold: FoldPolicy,
+    /// A fold takes no further segment that would bring it above this many changes, 84 bytes of memory each.
+    pub fold_changes: usize,
+    /// Checkpoints kept, and the log behind the oldest of them: with two, a start survives the loss of the newest.
+    pub checkpoints: usize,
+    /// Memory for the newest batches, from which readers that are almost level are fed.
+    pub tail_bytes: usize,
 }
 
 impl Default for LogLimits {
@@ -28,6 +36,10 @@ impl Default for LogLimits {
             small_slot_bytes: 4 << 20,
             slot_bytes: 64 << 20,
             spares: 3,
+            fold: FoldPolicy::default(),
+            fold_changes: 1 << 20,
+            checkpoints: 2,
+            tail_bytes: 8 << 20,
         }
     }
 }
@@ -46,6 +58,10 @@ impl LogLimits {
             small_slot_bytes: 8 * BLOCK as u64,
             slot_bytes: 16 * BLOCK as u64,
             spares: 2,
+            fold: FoldPolicy { least_bytes: 24 * BLOCK as u64, most_segments: 6 },
+            fold_changes: 64,
+            checkpoints: 2,
+            tail_bytes: 8 * BLOCK,
         }
     }
 
@@ -64,7 +80,10 @@ impl LogLimits {
     }
 
     pub(crate) fn check(&self) {
-        assert!(self.writes_in_flight >= 1 && self.spares >= 2);
+        assert!(self.writes_in_flight >= 1 && self.spares >= 2 && self.checkpoints >= 1);
+        // A checkpoint's block is read into one buffer.
+        assert!(self.buffer_bytes >= BLOCK_TARGET);
+        assert!(self.tail_bytes == 0 || self.tail_bytes >= self.buffer_bytes);
         assert!(self.batch_bytes <= self.buffer_bytes && self.buffer_bytes.is_multiple_of(BLOCK));
         // A batch that does not fit into an empty segment could never be written.
         assert!(self.small_slot_bytes >= (self.buffer_bytes + BLOCK) as u64);

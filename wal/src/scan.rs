@@ -5,7 +5,7 @@
 
 use crate::format::LogId;
 use crate::meta::Meta;
-use crate::recover::{Found, Halt, Progress, Recovery, Replayed, Report, Segment};
+use crate::recover::{Files, Found, Halt, Progress, Recovery, Replay, Report, Segment};
 use crate::{Done, FileId, Io, LogLimits, SlotId};
 
 #[derive(Debug)]
@@ -23,14 +23,14 @@ pub struct Scan {
 pub struct Free {
     pub slot: SlotId,
     pub bytes: u64,
-    /// Zeros, fit to become a segment; anything else recovery leaves alone.
+    /// Fit to become a segment; anything else recovery leaves alone.
     pub spare: bool,
 }
 
 impl Scan {
-    /// Of a whole log. `slots` are the files found, in any order.
-    pub fn new(id: LogId, limits: LogLimits, slots: Vec<(SlotId, u64)>) -> Self {
-        let mut recovery = Recovery::new(id, limits, slots, limits.buffers());
+    /// Of a whole log.
+    pub fn new(id: LogId, limits: LogLimits, files: Files) -> Self {
+        let mut recovery = Recovery::new(id, limits, files, limits.buffers());
         let mut ios = Vec::new();
         recovery.start(&mut ios);
         Self { recovery, ios, only: None, halt: None }
@@ -38,8 +38,8 @@ impl Scan {
 
     /// Of one segment. Without its successor it is judged as the last one of a log; `meta` knows of a cut.
     pub fn of_segment(limits: LogLimits, segment: Segment, successor: Option<Segment>, meta: Meta) -> Self {
-        let slots = vec![(segment.slot, segment.header.bytes)];
-        let mut recovery = Recovery::new(segment.header.log(), limits, slots, limits.buffers());
+        let files = Files { slots: vec![(segment.slot, segment.header.bytes)], ..Files::default() };
+        let mut recovery = Recovery::new(segment.header.log(), limits, files, limits.buffers());
         let mut ios = Vec::new();
         let segments = std::iter::once(segment).chain(successor).collect();
         let halt = recovery.start_at(segments, meta, &mut ios).err();
@@ -53,12 +53,12 @@ impl Scan {
         }
         self.ios.pop().filter(|io| match io {
             Io::Read { file, .. } => self.only.is_none_or(|slot| *file == FileId::Slot(slot)),
-            Io::Write { .. } | Io::Prepare { .. } => false,
+            _ => false,
         })
     }
 
     /// Records go to `sink` as they are met; they are the log's only if the scan ends without a halt.
-    pub fn done(&mut self, done: Done, sink: &mut dyn FnMut(Replayed<'_>)) {
+    pub fn done(&mut self, done: Done, sink: &mut dyn FnMut(Replay<'_>)) {
         match self.recovery.done(done, &mut self.ios, sink) {
             Progress::Working => {}
             Progress::Halted(report) => self.halt = report.halt,
@@ -72,16 +72,23 @@ impl Scan {
         Report { halt: self.halt.clone(), ..self.recovery.report().clone() }
     }
 
-    /// The chain, oldest segment first.
+    /// The segments behind the checkpoint, oldest first.
     pub fn segments(&self) -> &[Segment] {
         self.recovery.segments()
     }
 
+    /// Segments that are kept although the checkpoint covers them.
+    pub fn kept(&self) -> &[Segment] {
+        self.recovery.kept()
+    }
+
     /// The slots of no segment.
     pub fn free(&self) -> Vec<Free> {
+        let chain = || self.recovery.kept().iter().chain(self.recovery.segments());
         let spares = self.recovery.spares();
         let free =
             |f: &Found| Free { slot: f.slot, bytes: f.bytes, spare: spares.iter().any(|s| s.slot == f.slot) };
-        self.recovery.found().iter().filter(|f| f.header.is_err()).map(free).collect()
+        let found = self.recovery.found().iter();
+        found.filter(|f| chain().all(|segment| segment.slot != f.slot)).map(free).collect()
     }
 }

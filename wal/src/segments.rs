@@ -1,12 +1,16 @@
-//! The segment being written and the pool of slots behind it: prepared slots are spares, a spare becomes the next
-//! segment when its header is durable.
+//! The slots of a log: the segment being written, the closed ones before it, and the pool of spares behind it.
+//!
+//! ```text
+//! prepared -> spare -> current -> closed -> (a checkpoint covers it, nobody reads it) -> spare
+//! ```
+//! A slot that comes back keeps its old bytes: they carry an older incarnation, and are never taken for new ones.
 
 use std::collections::VecDeque;
 
 use crate::format::{FIRST_BATCH, Incarnation, Predecessor};
-use crate::{LogLimits, SlotId};
+use crate::{Index, LogLimits, SlotId};
 
-/// A prepared slot: zeros, durable, under its final name.
+/// A slot whose file is wholly written and durable, under its final name; nothing in it belongs to the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spare {
     pub slot: SlotId,
@@ -25,15 +29,28 @@ pub struct Current {
     pub header_durable: bool,
 }
 
+/// A segment that takes no batch any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed {
+    pub slot: SlotId,
+    pub bytes: u64,
+    pub incarnation: Incarnation,
+    pub end: u64,
+    /// The last index in it or before it.
+    pub last: Index,
+}
+
 #[derive(Debug)]
 pub struct Segments {
     limits: LogLimits,
     pub current: Option<Current>,
+    /// Oldest first.
+    closed: VecDeque<Closed>,
     spares: VecDeque<Spare>,
     preparing: Option<Spare>,
     next_slot: u32,
     next_incarnation: Incarnation,
-    /// Bytes of log in closed segments: decides how large the next slot is.
+    /// Bytes of log in closed segments.
     closed_bytes: u64,
 }
 
@@ -41,16 +58,26 @@ pub struct Segments {
 #[derive(Clone, Debug, Default)]
 pub struct Pool {
     pub spares: Vec<Spare>,
+    /// Oldest first; the last one is where the recovered log ends.
+    pub closed: Vec<Closed>,
     pub next_slot: u32,
     pub next_incarnation: Incarnation,
-    pub closed_bytes: u64,
 }
 
 impl Segments {
     pub fn new(limits: LogLimits, pool: Pool) -> Self {
-        let Pool { spares, next_slot, next_incarnation, closed_bytes } = pool;
-        let spares = spares.into();
-        Self { limits, current: None, spares, preparing: None, next_slot, next_incarnation, closed_bytes }
+        let Pool { spares, closed, next_slot, next_incarnation } = pool;
+        let closed_bytes = closed.iter().map(|c| c.end).sum();
+        Self {
+            limits,
+            current: None,
+            closed: closed.into(),
+            spares: spares.into(),
+            preparing: None,
+            next_slot,
+            next_incarnation,
+            closed_bytes,
+        }
     }
 
     /// Is there a place, now, for a batch of `len` bytes that leaves `reserve` spares?
@@ -59,12 +86,15 @@ impl Segments {
         spares > reserve || (spares == reserve && self.current.is_some_and(|c| c.fits(len)))
     }
 
-    /// Takes the oldest spare as the next segment; `None` while the pool is dry.
-    pub fn roll(&mut self) -> Option<(Current, Predecessor)> {
+    /// Takes the oldest spare as the next segment; `None` while the pool is dry. Everything up to `last` stands in
+    /// the segments before it.
+    pub fn roll(&mut self, last: Index) -> Option<(Current, Predecessor)> {
         let spare = self.spares.pop_front()?;
         let predecessor = self.current.map_or_else(Predecessor::default, |old| {
-            self.closed_bytes += old.end;
-            Predecessor { incarnation: old.incarnation, end: old.end, chain: 0 }
+            let Current { slot, bytes, incarnation, end, .. } = old;
+            self.closed_bytes += end;
+            self.closed.push_back(Closed { slot, bytes, incarnation, end, last });
+            Predecessor { incarnation, end, chain: 0 }
         });
         let incarnation = self.next_incarnation;
         self.next_incarnation = Incarnation(incarnation.0 + 1);
@@ -74,12 +104,41 @@ impl Segments {
         Some((current, predecessor))
     }
 
-    /// The slot to prepare next, when the pool is below its mark; one at a time.
-    pub fn prepare(&mut self) -> Option<Spare> {
+    /// The closed segments behind `incarnation` whose ends are recorded for good: in the durable header of the
+    /// segment after them.
+    pub fn closed_after(&self, incarnation: Incarnation) -> impl Iterator<Item = &Closed> {
+        let settled = self.current.is_some_and(|c| c.header_durable);
+        self.closed.iter().filter(move |c| settled && c.incarnation > incarnation)
+    }
+
+    /// The oldest closed segment goes back to the pool if it is not behind `covered` and nobody needs a record from
+    /// `floor` on of it. `Some(slot)` is a slot too small to be used again, which is to be removed.
+    pub fn recycle(&mut self, covered: Incarnation, floor: Index, checkpoint_bytes: u64) -> Option<Recycled> {
+        let oldest = *self.closed.front()?;
+        if oldest.incarnation > covered || oldest.last >= floor {
+            return None;
+        }
+        let small = self.is_small(checkpoint_bytes);
+        self.closed.pop_front();
+        self.closed_bytes -= oldest.end;
+        let Closed { slot, bytes, .. } = oldest;
+        if bytes < self.limits.slot_bytes && !small {
+            return Some(Recycled::Outgrown(slot));
+        }
+        self.spares.push_back(Spare { slot, bytes });
+        Some(Recycled::Spare)
+    }
+
+    fn is_small(&self, checkpoint_bytes: u64) -> bool {
+        self.closed_bytes + checkpoint_bytes < self.limits.slot_bytes
+    }
+
+    /// The slot to prepare next, when the pool is below its mark; one at a time. A small log grows by small slots.
+    pub fn prepare(&mut self, checkpoint_bytes: u64) -> Option<Spare> {
         if self.preparing.is_some() || self.spares.len() >= self.limits.spares {
             return None;
         }
-        let small = self.closed_bytes < self.limits.slot_bytes;
+        let small = self.is_small(checkpoint_bytes);
         let bytes = if small { self.limits.small_slot_bytes } else { self.limits.slot_bytes };
         let spare = Spare { slot: SlotId(self.next_slot), bytes };
         self.preparing = Some(spare);
@@ -98,6 +157,14 @@ impl Segments {
         self.preparing = None;
         self.next_slot += 1;
     }
+}
+
+/// What became of a closed segment's slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recycled {
+    Spare,
+    /// Made when the log was small; large slots are made instead.
+    Outgrown(SlotId),
 }
 
 impl Current {

@@ -8,7 +8,7 @@ use support::{Disk, append};
 /// Room for all batches of the test in one segment: a roll may allocate, a commit may not.
 fn limits() -> LogLimits {
     let slot = 1024 * BLOCK as u64;
-    LogLimits { small_slot_bytes: slot, slot_bytes: slot, ..LogLimits::test_min() }
+    LogLimits { small_slot_bytes: slot, slot_bytes: slot, ..support::limits() }
 }
 
 /// Commits batches of `records` records, whose buffers come straight back.

@@ -241,9 +241,12 @@ fn the_writer_insists_on_the_order() {
 
 #[test]
 fn a_fold_waits_for_as_much_log_as_the_last_checkpoint_was_large() {
-    let policy = FoldPolicy { least_bytes: 100 };
-    assert!(!policy.should_fold(99, 0) && policy.should_fold(100, 0) && policy.should_fold(100, 100));
-    assert!(!policy.should_fold(100, 101) && policy.should_fold(101, 101));
+    let policy = FoldPolicy { least_bytes: 100, most_segments: 9 };
+    assert!(
+        !policy.should_fold(99, 1, 0) && policy.should_fold(100, 1, 0) && policy.should_fold(100, 1, 100)
+    );
+    assert!(!policy.should_fold(100, 1, 101) && policy.should_fold(101, 1, 101));
+    assert!(policy.should_fold(0, 9, 101) && !policy.should_fold(0, 8, 101), "many small segments");
     assert_eq!(FoldPolicy::default().least_bytes, 256 << 20);
 }
 

@@ -27,7 +27,7 @@ fn log(last: Last, old: bool) -> Subject {
     start(&mut disk, SMALL, |disk, log| {
         disk.commit(log, b"before");
     });
-    let target = disk.slots().iter().map(|(slot, _)| slot.0).max().unwrap() + 1;
+    let target = disk.found().slots.iter().map(|(slot, _)| slot.0).max().unwrap() + 1;
     // The spare of the first start would be next in line.
     disk.files.retain(|file, bytes| *file == FileId::Meta || bytes[0] != 0);
     disk.files.insert(FileId::Slot(SlotId(target)), if old { older() } else { vec![0; SEGMENT] });

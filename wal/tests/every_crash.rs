@@ -6,21 +6,25 @@ mod support;
 mod volatile;
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use seawall_wal::checkpoint::{FoldPolicy, Version};
 use seawall_wal::recover::Report;
-use seawall_wal::{BLOCK, Done, Entry, Epoch, Io, Kind, Log, LogLimits, Progress, Recovery, Space};
-use support::{LOG, Seen};
+use seawall_wal::{BLOCK, Done, Entry, Epoch, Io, Kind, Log, LogLimits, Progress, Recovery, Replay, Space};
+use support::{LOG, Seen, see};
 use volatile::{Crash, Left, Volatile};
 
 fn limits() -> LogLimits {
     LogLimits {
-        buffer_bytes: 3 * BLOCK,
+        buffer_bytes: 4 * BLOCK,
         batch_bytes: 2 * BLOCK,
         writes_in_flight: 2,
         small_slot_bytes: 6 * BLOCK as u64,
         slot_bytes: 9 * BLOCK as u64,
         spares: 2,
+        fold: FoldPolicy { least_bytes: 14 * BLOCK as u64, most_segments: 3 },
+        checkpoints: CHECKPOINTS.get(),
+        ..LogLimits::test_min()
     }
 }
 
@@ -38,6 +42,10 @@ struct Known {
 }
 
 thread_local! {
+    /// How many checkpoints the logs of this test keep.
+    static CHECKPOINTS: Cell<usize> = const { Cell::new(1) };
+    /// Starts from a checkpoint, and places to crash at while slots that were used before are used again.
+    static FROM_CHECKPOINT: Cell<usize> = const { Cell::new(0) };
     static RECOVERIES: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -86,8 +94,8 @@ fn survive(disk: Volatile, known: &Known, depth: usize, crash: &Crash) {
 fn recover(disk: &mut Volatile, known: &mut Known, depth: usize, crash: &Crash) -> Log {
     RECOVERIES.set(RECOVERIES.get() + 1);
     let limits = limits();
-    let mut recovery = Recovery::new(LOG, limits, disk.slots(), limits.buffers());
-    let (mut ios, mut seen) = (Vec::new(), Vec::new());
+    let mut recovery = Recovery::new(LOG, limits, disk.found(), limits.buffers());
+    let (mut ios, mut seen, mut state) = (Vec::new(), Vec::new(), State::default());
     recovery.start(&mut ios);
     loop {
         let io = ios.pop().expect("recovery works until it ends");
@@ -100,24 +108,51 @@ fn recover(disk: &mut Volatile, known: &mut Known, depth: usize, crash: &Crash) 
         if writes && depth > 0 {
             crash_here(disk, known, depth);
         }
-        let progress = recovery.done(done, &mut ios, &mut |r| {
-            let value = r.record.entries().next().and_then(|e| e.value).unwrap_or_default().to_vec();
-            seen.push(Seen { epoch: r.epoch, index: r.index, value });
+        let progress = recovery.done(done, &mut ios, &mut |replay| {
+            match replay {
+                Replay::Base(_) => state = State::default(),
+                Replay::Item(item) => {
+                    state.insert(item.key.to_vec(), (item.version, item.value.to_vec()));
+                }
+                Replay::Record(_) => {}
+            }
+            see(replay, &mut seen);
         });
         match progress {
             Progress::Working => {}
             Progress::Halted(report) => panic!("a crash is no damage: {report}, after {crash:?}"),
             Progress::Recovered(log, report) => {
-                known.report(seen, &log, &report, crash);
+                known.report(&state, seen, &log, &report, crash);
                 return *log;
             }
         }
     }
 }
 
+type State = BTreeMap<Vec<u8>, (Version, Vec<u8>)>;
+
+/// What the records leave: the last writer of a key wins.
+fn state_of(records: &[Seen]) -> State {
+    let mut state = State::default();
+    for record in records {
+        let version = Version { epoch: record.epoch, index: record.index };
+        match &record.value {
+            Some(value) => state.insert(record.key.clone(), (version, value.clone())),
+            None => state.remove(&record.key),
+        };
+    }
+    state
+}
+
 impl Known {
-    fn report(&mut self, seen: Vec<Seen>, log: &Log, report: &Report, crash: &Crash) {
+    /// `state` came from a checkpoint, `seen` from the log behind it.
+    fn report(&mut self, state: &State, seen: Vec<Seen>, log: &Log, report: &Report, crash: &Crash) {
         let why = || format!("{report}, after {crash:?}");
+        let cut = report.checkpoint.map_or(0, |checkpoint| usize::try_from(checkpoint.cut.0).unwrap());
+        FROM_CHECKPOINT.set(FROM_CHECKPOINT.get() + usize::from(cut > 0));
+        assert!(report.corrupt.is_empty() && cut <= self.acknowledged, "{}", why());
+        assert_eq!(*state, state_of(&self.records[..cut]), "the checkpoint: {}", why());
+        let seen = [&self.records[..cut], &seen].concat();
         assert!(seen.len() >= self.acknowledged, "acknowledged {}: {}", self.acknowledged, why());
         assert!(self.records.starts_with(&seen), "not a prefix: {}", why());
         assert!(seen.is_empty() || self.ends.contains(&seen.len()), "half a batch: {}", why());
@@ -156,12 +191,16 @@ impl Run {
         }
     }
 
+    /// Under one of three keys; a value of two bytes is a deletion.
     fn append(&mut self, value: &[u8]) {
-        let entry = Entry { space: Space(1), key: b"key", value: Some(value) };
+        let key = [value[0] % 3];
+        let value = (value.len() != 2).then_some(value);
+        let entry = Entry { space: Space(1), key: &key, value };
         loop {
             if let Ok(index) = self.log.append(Kind::Data, 7, std::iter::once(entry)) {
                 let epoch = self.log.epoch();
-                self.known.records.push(Seen { epoch, index, value: value.to_vec() });
+                let value = value.map(<[u8]>::to_vec);
+                self.known.records.push(Seen { epoch, index, key: key.to_vec(), value });
                 return;
             }
             assert!(self.step(false), "no room, and nothing under way");
@@ -187,9 +226,17 @@ impl Run {
             return false;
         }
         let io = self.under_way.remove(if newest { self.under_way.len() - 1 } else { 0 });
+        if let Io::Fold(job) = io {
+            let done = self.disk.fold(&job);
+            self.point(); // the checkpoint is there, and nobody knows
+            self.log.folded(done);
+            self.point();
+            return true;
+        }
         let done = self.disk.finish(io);
         self.point(); // durable, and nobody knows
         self.log.done(done).unwrap();
+        self.log.commit(self.log.durable());
         self.known.acknowledged = usize::try_from(self.log.durable().0).unwrap();
         self.point();
         true
@@ -212,7 +259,7 @@ fn commits(run: &mut Run, from: u8, count: u8) {
     for n in from..from + count {
         run.append(&vec![n; [10, 3000, 5000, 9000, 600][usize::from(n) % 5]]);
         if n % 4 == 3 {
-            run.append(&[n; 20]);
+            run.append(&[n; 2]);
         }
         run.land_all(false);
     }
@@ -262,6 +309,34 @@ fn starts_after_each_kind_of_death() {
         run.restart(death);
     }
     assert!(RECOVERIES.get() > 1000, "{}", RECOVERIES.get());
+}
+
+/// Rolls, folds, slots that are used again, and cuts; the disk of each crash may have torn writes, and removed files
+/// that are back.
+fn a_life_with_checkpoints(checkpoints: usize) {
+    CHECKPOINTS.set(checkpoints);
+    let mut run = Run::new(2);
+    for (round, death) in [Crash::Process, Crash::Power(vec![Left::Odd])].iter().enumerate() {
+        let n = 1 + 60 * u8::try_from(round).unwrap();
+        commits(&mut run, n, 17);
+        overlapping(&mut run, n + 20);
+        assert!(run.log.stats().folds >= 2, "{:?}", run.log.stats());
+        run.append(&[n + 2; 9000]);
+        run.pump();
+        run.restart(death);
+    }
+    let slots = run.disk.found().slots.len();
+    assert!(slots < 12 && FROM_CHECKPOINT.get() > 1000, "{slots} {}", FROM_CHECKPOINT.get());
+}
+
+#[test]
+fn a_life_with_one_checkpoint() {
+    a_life_with_checkpoints(1);
+}
+
+#[test]
+fn a_life_with_two_checkpoints() {
+    a_life_with_checkpoints(2);
 }
 
 /// Three deaths in a row, each in the recovery from the one before.

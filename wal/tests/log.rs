@@ -2,7 +2,7 @@
 
 mod support;
 
-use seawall_wal::{BLOCK, Done, Entry, Index, Io, IoError, IoStep, Kind, LogLimits, NoRoom, Space};
+use seawall_wal::{BLOCK, Done, Entry, Index, Io, IoError, IoStep, Kind, NoRoom, Space};
 use support::{Disk, append, batches};
 
 /// Writes only; a spare slot being prepared is not of interest here.
@@ -89,7 +89,7 @@ fn an_error_or_a_short_result_poisons_the_log_for_good() {
 #[test]
 fn a_record_is_refused_only_when_it_can_never_fit_or_must_wait() {
     let (mut disk, mut log) = ready();
-    let too_large = vec![0; LogLimits::test_min().buffer_bytes];
+    let too_large = vec![0; support::limits().buffer_bytes];
     assert_eq!(append(&mut log, &too_large), Err(NoRoom::TooLarge));
     let mut waiting = Vec::new();
     loop {
@@ -101,7 +101,7 @@ fn a_record_is_refused_only_when_it_can_never_fit_or_must_wait() {
             }
         }
     }
-    assert_eq!(waiting.len(), LogLimits::test_min().writes_in_flight);
+    assert_eq!(waiting.len(), support::limits().writes_in_flight);
     for io in waiting {
         log.done(disk.execute(io)).unwrap();
     }
@@ -140,7 +140,7 @@ fn a_dry_pool_refuses_before_the_log_is_in_danger() {
     assert!(no_space && log.failure().is_none());
     disk.settle(&mut log);
     assert_eq!(log.durable(), last, "all that was accepted was written");
-    log.retry_prepare();
+    log.retry();
     disk.settle(&mut log);
     append(&mut log, &[9; 3000]).unwrap();
 }

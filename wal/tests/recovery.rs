@@ -60,7 +60,7 @@ fn segments_roll_and_the_log_goes_on() {
     }
     let (seen, log, report) = disk.recover();
     assert!(log.is_some() && report.segments > 3, "{report}");
-    assert_eq!(seen.iter().map(|s| s.value.clone()).collect::<Vec<_>>(), values);
+    assert_eq!(seen.iter().map(|s| s.value.clone().unwrap()).collect::<Vec<_>>(), values);
 }
 
 /// R2 line 1. A drive that cannot read a sector of the last batch must not shorten the log.
@@ -114,9 +114,10 @@ fn a_misdirected_segment_header_does_not_hide_the_batches_it_belongs_to() {
     for n in 6..9 {
         disk.commit(&mut log, &[n]);
     }
-    let current = disk.slots().iter().map(|(slot, _)| slot.0).filter(|n| disk.clone().slot(*n)[0] != 0).max();
+    let current =
+        disk.found().slots.iter().map(|(slot, _)| slot.0).filter(|n| disk.clone().slot(*n)[0] != 0).max();
     let current = current.unwrap();
-    let elsewhere = disk.slots().last().unwrap().0.0;
+    let elsewhere = disk.found().slots.last().unwrap().0.0;
     assert!(current != elsewhere && !batches(disk.slot(current)).is_empty());
     let header = disk.slot(current)[..BLOCK].to_vec();
     disk.slot(elsewhere)[..BLOCK].copy_from_slice(&header);
@@ -168,8 +169,8 @@ fn a_fence_proves_what_comes_before_it() {
     disk.slot(1)[fence + 8] ^= 1;
     let (seen, log, report) = disk.recover();
     assert_eq!(
-        (seen.last().unwrap().value.as_slice(), report.end.unwrap().tail),
-        (&b"the last commit"[..], Tail::Uncertain)
+        (seen.last().unwrap().value.clone().unwrap(), report.end.unwrap().tail),
+        (b"the last commit".to_vec(), Tail::Uncertain)
     );
     assert!(log.is_some());
 }
@@ -312,7 +313,7 @@ fn a_recorded_end_outside_the_batches_of_a_segment_halts() {
         let mut disk = five();
         let mut log = disk.open();
         disk.commit(&mut log, b"six");
-        let newest = disk.slots().into_iter().map(|(slot, _)| slot.0);
+        let newest = disk.found().slots.into_iter().map(|(slot, _)| slot.0);
         let newest = newest.filter(|n| disk.clone().slot(*n)[0] != 0).max().unwrap();
         let mut header: SegmentHeader = bytemuck::pod_read_unaligned(&disk.slot(newest)[..SEGMENT_HEADER]);
         header.pred_end = end;

@@ -3,15 +3,15 @@
 mod support;
 
 use seawall_wal::recover::Report;
-use seawall_wal::{BLOCK, FileId, Io, LogLimits, Scan, SlotId};
+use seawall_wal::{BLOCK, FileId, Io, Replay, Scan, SlotId};
 use support::{Disk, LOG};
 
 fn scan(disk: &mut Disk) -> (u64, Report) {
-    let mut scan = Scan::new(LOG, LogLimits::test_min(), disk.slots());
+    let mut scan = Scan::new(LOG, support::limits(), disk.found());
     let mut records = 0;
     while let Some(io) = scan.wants() {
         assert!(matches!(io, Io::Read { .. }));
-        scan.done(disk.execute(io), &mut |_| records += 1);
+        scan.done(disk.execute(io), &mut |replay| records += u64::from(matches!(replay, Replay::Record(_))));
     }
     (records, scan.report())
 }

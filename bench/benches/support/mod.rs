@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use seawall_wal::{Done, FileId, Io, LogId, SlotId, meta};
+use seawall_wal::recover::Files;
+use seawall_wal::{Done, FileId, Io, LogId, meta};
 
 /// Keeps what is written, or forgets it.
 #[derive(Debug)]
@@ -19,12 +20,12 @@ impl Memory {
     }
 
     /// The slots, as a start finds them.
-    pub fn slots(&self) -> Vec<(SlotId, u64)> {
+    pub fn found(&self) -> Files {
         let slot = |(file, bytes): (&FileId, &Vec<u8>)| match file {
             FileId::Slot(slot) => Some((*slot, bytes.len() as u64)),
-            FileId::Meta => None,
+            _ => None,
         };
-        self.files.iter().filter_map(slot).collect()
+        Files { slots: self.files.iter().filter_map(slot).collect(), ..Files::default() }
     }
 
     pub fn execute(&mut self, io: Io) -> Done {
@@ -50,6 +51,7 @@ impl Memory {
                 }
                 Done { id, result: Ok(0), buf: None }
             }
+            Io::Fold(_) | Io::Remove { .. } => unreachable!("these logs are too short for a checkpoint"),
         }
     }
 }

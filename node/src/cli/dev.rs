@@ -28,6 +28,10 @@ pub(super) struct Dev {
     /// How a write is made durable.
     #[arg(long, value_enum, default_value_t = Durable::Auto)]
     durable: Durable,
+    /// Closed log in MiB after which the next checkpoint is made, if the last one is not larger. Less: a faster
+    /// start and a shorter log, and more is written for each commit.
+    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    checkpoint_after: u64,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -61,6 +65,7 @@ impl Dev {
                 Durable::Link => Some(probe::Durable::Link),
                 Durable::Dsync => Some(probe::Durable::Dsync),
             },
+            checkpoint_after: self.checkpoint_after << 20,
             dev: true,
         };
         let node = match Node::prepare(&config) {

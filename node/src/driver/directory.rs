@@ -4,6 +4,7 @@
 //! lock                      held by the one process that serves the directory; holds its pid
 //! superblock                written last when a directory is made: without it nothing here is served
 //! shard-0001/meta           the log's small metadata
+//! shard-0001/checkpoint-000000001234.ckp   the state at index 1234
 //! shard-0001/slot-000017.seg   a place in the pool of segments; `.tmp` behind it until it is wholly zeroed and flushed
 //! ```
 //!
@@ -17,7 +18,8 @@ use std::{fmt, thread, time::Duration};
 
 use seawall::map::ShardId;
 use seawall::position::Lineage;
-use seawall_wal::{FileId, LogId, SlotId, meta};
+use seawall_wal::recover::Files;
+use seawall_wal::{CheckpointId, FileId, LogId, SlotId, meta};
 
 use super::superblock::Superblock;
 use super::{clock, lock::Lock};
@@ -170,7 +172,7 @@ fn holds_a_log(path: &Path) -> bool {
     let Ok(entries) = fs::read_dir(path) else { return false };
     entries.flatten().filter_map(|shard| fs::read_dir(shard.path()).ok()).flatten().flatten().any(|file| {
         let name = file.file_name();
-        slot_of(&name.to_string_lossy()).is_some()
+        file_of(&name.to_string_lossy()).is_some()
     })
 }
 
@@ -238,10 +240,13 @@ fn shard_path(path: &Path, shard: ShardId) -> PathBuf {
     path.join(format!("shard-{:04}", shard.0))
 }
 
-fn slot_of(name: &str) -> Option<SlotId> {
-    let digits = name.strip_prefix("slot-")?.strip_suffix(".seg")?;
-    let all_digits = digits.len() >= 6 && digits.bytes().all(|b| b.is_ascii_digit());
-    all_digits.then(|| digits.parse().ok())?.map(SlotId)
+/// The file of a log that bears this name.
+pub fn file_of(name: &str) -> Option<FileId> {
+    let number = |prefix, suffix| name.strip_prefix(prefix)?.strip_suffix(suffix)?.parse().ok();
+    let slot =
+        || number("slot-", ".seg").and_then(|n| u32::try_from(n).ok()).map(|n| FileId::Slot(SlotId(n)));
+    let checkpoint = || number("checkpoint-", ".ckp").map(|n: u64| FileId::Checkpoint(CheckpointId(n)));
+    slot().or_else(checkpoint).filter(|file| file.to_string() == name)
 }
 
 /// The files of one shard's log.
@@ -263,25 +268,27 @@ impl ShardDirectory {
     }
 
     pub fn path(&self, file: FileId) -> PathBuf {
-        match file {
-            FileId::Meta => self.path.join(META),
-            FileId::Slot(SlotId(slot)) => self.path.join(format!("slot-{slot:06}.seg")),
-        }
+        self.path.join(file.to_string())
     }
 
-    /// The slots with their final names, and the sizes of their files. The names are made durable first: a process
+    /// The slots and checkpoints with their final names, and the sizes of their files. The names are made durable first: a process
     /// that was killed between a rename and its flush left one that a power cut could still take away.
-    pub fn slots(&self) -> io::Result<Vec<(SlotId, u64)>> {
+    pub fn files(&self) -> io::Result<Files> {
         File::open(&self.path)?.sync_all()?;
-        let mut slots = Vec::new();
+        let mut files = Files::default();
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
-            if let Some(slot) = slot_of(&entry.file_name().to_string_lossy()) {
-                slots.push((slot, entry.metadata()?.len()));
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            match file_of(&name) {
+                Some(FileId::Slot(slot)) => files.slots.push((slot, entry.metadata()?.len())),
+                Some(FileId::Checkpoint(id)) => files.checkpoints.push((id, entry.metadata()?.len())),
+                Some(FileId::Meta) | None => {}
             }
         }
-        slots.sort_unstable();
-        Ok(slots)
+        files.slots.sort_unstable();
+        files.checkpoints.sort_unstable();
+        Ok(files)
     }
 
     pub fn open_file(&self, file: FileId, direct: bool) -> io::Result<File> {
@@ -312,6 +319,15 @@ impl ShardDirectory {
         {
             console::complain(format_args!("{}: cannot be removed: {e}", self.unfinished(slot).display()));
         }
+    }
+
+    /// A log makes one checkpoint at a time; what becomes of it, its final name says.
+    pub fn unfinished_checkpoint(&self) -> PathBuf {
+        self.path.join(format!("checkpoint.{UNFINISHED}"))
+    }
+
+    pub fn open_unfinished_checkpoint(&self, direct: bool) -> io::Result<File> {
+        OpenOptions::new().read(true).custom_flags(direct_flag(direct)).open(self.unfinished_checkpoint())
     }
 
     fn unfinished(&self, slot: SlotId) -> PathBuf {

@@ -25,7 +25,11 @@ use crate::seam::{Event, Letter, WorkerId, WorkerStatus};
 /// From the service plane to one worker.
 #[derive(Debug)]
 pub enum Control {
-    StatusAsked { answer: oneshot::Sender<WorkerStatus> },
+    /// The keeper executed an effect.
+    Kept(Box<Event>),
+    StatusAsked {
+        answer: oneshot::Sender<WorkerStatus>,
+    },
     Stop,
 }
 

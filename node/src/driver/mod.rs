@@ -7,6 +7,7 @@
 //! reactor.rs    one worker's turn: reap -> clock -> step -> submit -> sleep
 //! table.rs      the operations that the kernel is busy with, and the memory it may touch meanwhile
 //! ring/         the io_uring driver: log files and sockets on one ring, one wait point
+//! keeper.rs     folds and removals, on a thread of their own
 //! clock.rs      the two clocks of the core          console.rs  what people are told
 //! mailbox.rs    letters between workers, control from the service plane, waking only a sleeper
 //! ```
@@ -23,6 +24,7 @@
 pub mod clock;
 pub mod console;
 pub mod directory;
+mod keeper;
 pub mod listener;
 mod lock;
 pub mod mailbox;

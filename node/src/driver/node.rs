@@ -9,8 +9,10 @@ use std::{fmt, io};
 
 use seawall::map::{Generation, Map, ShardId};
 use seawall_wal::LogLimits;
+use seawall_wal::checkpoint::FoldPolicy;
 
 use super::directory::{Directory, DirectoryError, ShardDirectory};
+use super::keeper::Keeper;
 use super::mailbox::{Control, Post};
 use super::probe::{self, Durable, Placement, Probe};
 use super::reactor::{self, Notice, Seat};
@@ -31,6 +33,8 @@ pub struct NodeConfig {
     pub workers: Option<u16>,
     /// `None` follows what the probe finds.
     pub durable: Option<Durable>,
+    /// Bytes of closed log that are worth a checkpoint.
+    pub checkpoint_after: u64,
     /// Started for development: clients are told.
     pub dev: bool,
 }
@@ -75,6 +79,7 @@ pub struct Node {
     admin: TcpListener,
     listen: SocketAddr,
     admin_address: SocketAddr,
+    limits: LogLimits,
     dev: bool,
 }
 
@@ -107,6 +112,7 @@ impl Node {
             placement,
             listeners,
             admin: admin_listener,
+            limits: limits(config),
             dev: config.dev,
         })
     }
@@ -123,7 +129,8 @@ impl Node {
         // The receiver lives as long as the node.
         signals::listen(move || drop(on_signal.send(Notice::Signal))).map_err(NodeError::Start)?;
         let post = Post::new(self.workers()).map_err(NodeError::Start)?;
-        let threads = self.start_workers(&post, &sender)?;
+        let keeper = self.start_keeper(&post)?;
+        let threads = self.start_workers(&post, &sender, &keeper)?;
         let settled = move |workers| drop(sender.send(Notice::Serving(workers)));
         let admin = self.admin.try_clone().map_err(NodeError::Start)?;
         let service = Service::start(admin, post.clone(), self.facts(), settled).map_err(NodeError::Start)?;
@@ -131,14 +138,22 @@ impl Node {
         for thread in threads {
             thread.join().expect("a worker that panics takes the process with it");
         }
+        drop(keeper);
         service.stop();
         Ok(())
+    }
+
+    fn start_keeper(&self, post: &Arc<Post>) -> Result<Keeper, NodeError> {
+        let shards = (1..=self.directory.shards()).map(ShardId);
+        let logs = shards.map(|shard| self.directory.shard(shard)).collect::<Result<_, _>>()?;
+        Keeper::start(logs, self.probe.direct.works, post.clone()).map_err(NodeError::Start)
     }
 
     fn start_workers(
         &mut self,
         post: &Arc<Post>,
         notices: &Sender<Notice>,
+        keeper: &Keeper,
     ) -> Result<Vec<JoinHandle<()>>, NodeError> {
         let workers = self.workers();
         let map = Arc::new(Map::even(Generation(1), u32::from(workers)));
@@ -157,6 +172,7 @@ impl Node {
                 cpu: self.placement.cpu(worker),
                 post: post.clone(),
                 notices: notices.clone(),
+                orders: keeper.orders(),
             };
             let thread = thread::Builder::new().name(format!("seawall-w{worker}"));
             threads.push(thread.spawn(move || reactor::run(seat)).map_err(NodeError::Start)?);
@@ -169,7 +185,7 @@ impl Node {
             id,
             workers: self.workers(),
             lineage: self.directory.lineage(),
-            limits: LogLimits::default(),
+            limits: self.limits,
             capabilities: Capabilities {
                 driver: self.probe.driver.into(),
                 durable_primitive: self.probe.durable.name().into(),
@@ -210,6 +226,11 @@ impl Node {
                     console::complain(
                         "commits are refused until there is space; it is tried again by itself",
                     );
+                }
+                Notice::FoldFailed { shard, why } => {
+                    let shard = shard.0;
+                    console::complain(format_args!("NO NEWER CHECKPOINT OF SHARD {shard}: {why}"));
+                    console::complain("its log grows until one can be made; see `seawall log verify`");
                 }
                 Notice::LogFailed { shard, why } => {
                     console::complain(format_args!("THE LOG OF SHARD {} FAILED: {why}", shard.0));
@@ -260,6 +281,12 @@ impl fmt::Display for Node {
         let (path, lineage) = (self.directory.path().display(), self.directory.lineage());
         write!(f, "data        {path} ({made}), lineage {lineage}")
     }
+}
+
+fn limits(config: &NodeConfig) -> LogLimits {
+    let limits = LogLimits::default();
+    let fold = FoldPolicy { least_bytes: config.checkpoint_after, ..limits.fold };
+    LogLimits { fold, ..limits }
 }
 
 fn tell_to_stop(post: &Post, workers: u16) {

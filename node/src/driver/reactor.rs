@@ -13,11 +13,13 @@ use std::sync::mpsc::Sender;
 
 use core_affinity::CoreId;
 use seawall::map::{Map, ShardId};
+use seawall_wal::Io;
 use seawall_wal::recover::Report;
 use tokio::sync::oneshot;
 
 use super::clock;
 use super::directory::ShardDirectory;
+use super::keeper::{Order, Orders};
 use super::mailbox::{Control, Inbox, Post};
 use super::ring::{Ring, RingConfig};
 use crate::driver::console;
@@ -29,13 +31,17 @@ use crate::worker::{Worker, WorkerConfig};
 pub(super) enum Notice {
     Recovered {
         shard: ShardId,
-        report: Report,
+        report: Box<Report>,
     },
     NoSpace {
         shard: ShardId,
         why: String,
     },
     LogFailed {
+        shard: ShardId,
+        why: String,
+    },
+    FoldFailed {
         shard: ShardId,
         why: String,
     },
@@ -61,6 +67,7 @@ pub(super) struct Seat {
     pub cpu: Option<CoreId>,
     pub post: Arc<Post>,
     pub notices: Sender<Notice>,
+    pub orders: Orders,
 }
 
 /// The body of a worker's thread.
@@ -109,6 +116,7 @@ struct Reactor {
     inbox: Inbox,
     post: Arc<Post>,
     notices: Sender<Notice>,
+    orders: Orders,
     /// Reused from turn to turn.
     events: Vec<Event>,
     effects: Effects,
@@ -145,6 +153,7 @@ impl Reactor {
             mailed: vec![false; seat.post.workers()],
             post: seat.post,
             notices: seat.notices,
+            orders: seat.orders,
             events,
             effects: Effects::new(),
             asked: Vec::new(),
@@ -170,6 +179,7 @@ impl Reactor {
         while let Some(control) = self.inbox.control() {
             self.events.push(match control {
                 Control::Stop => Event::Stop,
+                Control::Kept(event) => *event,
                 Control::StatusAsked { answer } => {
                     let ticket = self.next_ticket;
                     self.next_ticket += 1;
@@ -215,6 +225,10 @@ impl Reactor {
             Effect::NoSpace { shard, why } => self.tell(Notice::NoSpace { shard, why }),
             Effect::LogFailed { shard, why } => self.tell(Notice::LogFailed { shard, why }),
             Effect::Stopped => self.stopped = true,
+            Effect::FoldFailed { shard, why } => self.tell(Notice::FoldFailed { shard, why }),
+            Effect::Disk { shard, io: io @ (Io::Fold(_) | Io::Remove { .. }) } => {
+                self.orders.give(Order { worker: self.id, shard, io });
+            }
             Effect::Receive { .. } | Effect::Send { .. } | Effect::Close { .. } | Effect::Disk { .. } => {
                 unreachable!("the ring executes {effect:?}")
             }

@@ -15,18 +15,20 @@ pub enum Effect {
     Send { conn: ConnId, buf: Vec<u8>, from: usize },
     /// Shut the connection down, let its other operations end, then report `Event::Closed`. `conn` is dead after.
     Close { conn: ConnId },
-    /// One operation on the log of `shard`. Ends with `Event::Disk`.
+    /// One operation on the log of `shard`. Ends with `Event::Disk`, a fold with `Event::Folded`.
     Disk { shard: ShardId, io: Io },
     /// Put `letter` into the mailbox of another worker. There is always room: the sender counts.
     Mail { to: WorkerId, letter: Letter },
     /// The answer to `Event::StatusAsked`.
     Status { ticket: u64, status: WorkerStatus },
     /// Recovery of `shard` ended, well or halted: show it and store it. No event follows.
-    Recovered { shard: ShardId, report: Report },
+    Recovered { shard: ShardId, report: Box<Report> },
     /// The log of `shard` failed and stays failed (R4): say so, loudly. No event follows.
     LogFailed { shard: ShardId, why: String },
     /// The log of `shard` cannot grow: commits are refused until it can. Said when it begins. No event follows.
     NoSpace { shard: ShardId, why: String },
+    /// There will be no newer checkpoint of `shard` until this is mended: its log grows. No event follows.
+    FoldFailed { shard: ShardId, why: String },
     /// After `Event::Stop`: nothing is under way any more.
     Stopped,
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use seawall::map::{Map, ShardId};
-use seawall_wal::{Buffer, Done, SlotId};
+use seawall_wal::recover::Files;
+use seawall_wal::{Buffer, Done, FoldDone};
 
 use super::letter::Letter;
 
@@ -34,8 +35,8 @@ pub struct SocketError(pub i32);
 /// What stands in the directory of one shard's log when the process starts.
 #[derive(Debug)]
 pub struct LogFound {
-    /// Slots whose file has its final name, with the size of the file, in any order.
-    pub slots: Vec<(SlotId, u64)>,
+    /// Slots and checkpoints whose file has its final name.
+    pub files: Files,
     /// The pool that the log writes and reads with; see [`seawall_wal::LogLimits::buffers`].
     pub buffers: Vec<Buffer>,
 }
@@ -54,8 +55,10 @@ pub enum Event {
     Sent { conn: ConnId, buf: Vec<u8>, result: Result<usize, SocketError> },
     /// Ends one `Effect::Close`, after every other operation of the connection ended.
     Closed { conn: ConnId },
-    /// Ends one `Effect::Disk`.
+    /// Ends one `Effect::Disk`, unless it was a fold.
     Disk { shard: ShardId, done: Done },
+    /// Ends one `Effect::Disk` that was a fold. None comes for one that was broken off at the end of the process.
+    Folded { shard: ShardId, done: FoldDone },
     /// From another worker of this node.
     Mail { from: WorkerId, letter: Letter },
     /// Somebody asks how this worker is; answered by `Effect::Status` with the same ticket.

@@ -26,4 +26,7 @@ pub struct ShardStatus {
     pub rows: usize,
     pub log_writes: u64,
     pub log_bytes: u64,
+    /// The highest index in the newest checkpoint; 0 without one.
+    pub checkpoint: u64,
+    pub checkpoint_bytes: u64,
 }

@@ -69,5 +69,6 @@ fn shard(status: &ShardStatus) -> Value {
         "rows": status.rows,
         "log_writes": status.log_writes,
         "log_bytes": status.log_bytes,
+        "checkpoint": { "index": status.checkpoint, "bytes": status.checkpoint_bytes },
     })
 }

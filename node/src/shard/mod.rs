@@ -18,10 +18,11 @@ use seawall::message::{Request, RequestMeta};
 use seawall::position::{Lineage, Position};
 use seawall::refusal::Refusal;
 use seawall::reply::State as ReplyState;
+use seawall_wal::checkpoint::Item;
 use seawall_wal::recover::Report;
 use seawall_wal::{
-    Done, Entry, Epoch, Failure, Index, Io, Kind, Log, LogId, LogLimits, LogStats, Progress, Recovery,
-    Replayed,
+    Done, Entry, Epoch, Failure, FoldDone, Index, Io, Kind, Log, LogId, LogLimits, LogStats, Progress,
+    Recovery, Replay, Replayed,
 };
 
 use crate::params::{FENCE_IDLE_US, PREPARE_RETRY_US, RETRY_RECOVERY_MS, RETRY_SPACE_MS};
@@ -71,7 +72,7 @@ enum Life {
     },
     Running(Box<Running>),
     /// Recovery refused: nothing can be believed, nothing is served.
-    Halted(Report),
+    Halted(Box<Report>),
     /// The log failed while running (R4); its operations may still come back.
     Failed {
         log: Box<Log>,
@@ -100,7 +101,7 @@ impl Shard {
         effects: &mut Effects,
     ) -> Self {
         let log = LogId { lineage: lineage.0, shard: id.0 };
-        let mut recovery = Box::new(Recovery::new(log, limits, found.slots, found.buffers));
+        let mut recovery = Box::new(Recovery::new(log, limits, found.files, found.buffers));
         let mut ios = Vec::new();
         recovery.start(&mut ios);
         let mut shard = Self {
@@ -165,23 +166,43 @@ impl Shard {
         self.emit(effects);
     }
 
+    /// A fold ended. Without a newer checkpoint the log stays as long as it is, and that is said.
+    pub fn folded(&mut self, done: FoldDone, effects: &mut Effects) {
+        let why = done.result.as_ref().err().map(ToString::to_string);
+        match &mut self.life {
+            Life::Running(running) => running.log.folded(done),
+            Life::Failed { log, .. } => log.folded(done),
+            Life::Recovering { .. } | Life::Halted(_) => unreachable!("only a running log folds"),
+        }
+        effects.extend(why.map(|why| Effect::FoldFailed { shard: self.id, why }));
+    }
+
     fn recover(&mut self, now: Now, done: Done, effects: &mut Effects) {
         let Life::Recovering { recovery, last_time_us } = &mut self.life else { return };
         let state = &mut self.state;
-        let progress = recovery.done(done, &mut self.ios, &mut |replayed| {
-            *last_time_us = (*last_time_us).max(replayed.record.time_us);
-            replay(state, &replayed);
+        let progress = recovery.done(done, &mut self.ios, &mut |replay| match replay {
+            Replay::Base(boundary) => {
+                *state = State::default();
+                *last_time_us = boundary.time_us;
+            }
+            Replay::Item(item) => load(state, &item),
+            Replay::Record(replayed) => {
+                *last_time_us = (*last_time_us).max(replayed.record.time_us);
+                replay_record(state, &replayed);
+            }
         });
         let last_time_us = *last_time_us;
         let report = match progress {
             Progress::Working => return,
             Progress::Halted(report) => {
+                let report = Box::new(report);
                 self.state = State::default();
                 self.life = Life::Halted(report.clone());
                 report
             }
-            Progress::Recovered(log, report) => {
+            Progress::Recovered(mut log, report) => {
                 // On a single replica everything durable is committed, and recovery made all of it durable.
+                log.commit(log.durable());
                 self.release.advance(log.durable());
                 self.state.bury(to_net(log.durable()));
                 let time = LeaderTime::start(now, last_time_us);
@@ -189,7 +210,7 @@ impl Shard {
                     Running { log: *log, time, epoch_start: None, retry_prepare_us: 0, appended_us: 0 };
                 running.start_epoch(now);
                 self.life = Life::Running(Box::new(running));
-                report
+                Box::new(report)
             }
         };
         effects.push(Effect::Recovered { shard: self.id, report });
@@ -197,9 +218,10 @@ impl Shard {
 
     /// The contiguous durable prefix may have grown: with one replica, durable is committed.
     fn durable_grew(&mut self) {
-        let Life::Running(running) = &self.life else { return };
+        let Life::Running(running) = &mut self.life else { return };
         let committed = running.log.durable();
         if committed > self.release.committed() {
+            running.log.commit(committed);
             self.release.advance(committed);
             self.state.bury(to_net(committed));
         }
@@ -207,7 +229,7 @@ impl Shard {
 
     /// R4: nothing more is acknowledged, and what ran ahead of the disk is forgotten.
     fn log_failed(&mut self, why: String, effects: &mut Effects) {
-        let halted = Life::Halted(Report::default());
+        let halted = Life::Halted(Box::default());
         let Life::Running(running) = std::mem::replace(&mut self.life, halted) else { return };
         self.release.fail(&why);
         self.parked.fail(&why, &mut self.release);
@@ -238,7 +260,7 @@ impl Shard {
         let Life::Running(running) = &mut self.life else { return };
         if now.mono_us >= running.retry_prepare_us {
             running.retry_prepare_us = now.mono_us + PREPARE_RETRY_US;
-            running.log.retry_prepare();
+            running.log.retry();
         }
         if running.log.wants_fence() && now.mono_us >= running.appended_us + FENCE_IDLE_US {
             // Without room now, the next tick tries.
@@ -281,14 +303,14 @@ impl Shard {
             Life::Recovering { .. } => ("recovering", None, None),
             Life::Running(running) => {
                 let serves = running.serves(self.release.committed());
-                let no_space =
-                    running.log.prepare_error().map(|error| format!("the log cannot grow: {error}"));
-                (if serves { "serving" } else { "recovering" }, no_space, Some(&running.log))
+                let state = if serves { "serving" } else { "recovering" };
+                (state, running.trouble(), Some(&running.log))
             }
             Life::Halted(report) => ("halted", Some(report.to_string()), None),
             Life::Failed { why, log } => ("failed", Some(why.clone()), Some(&**log)),
         };
         let stats = log.map_or_else(LogStats::default, Log::stats);
+        let checkpoint = log.and_then(Log::checkpoint);
         ShardStatus {
             shard: self.id,
             state,
@@ -299,6 +321,8 @@ impl Shard {
             rows: self.state.rows(),
             log_writes: stats.batches,
             log_bytes: stats.batch_bytes,
+            checkpoint: checkpoint.map_or(0, |checkpoint| checkpoint.id().0),
+            checkpoint_bytes: checkpoint.map_or(0, |checkpoint| checkpoint.bytes),
         }
     }
 }
@@ -315,6 +339,13 @@ impl Running {
         Ok(self.log.prepare_error().filter(|_| could_grow).map(|error| error.to_string()))
     }
 
+    /// What the log suffers from while it serves.
+    fn trouble(&self) -> Option<String> {
+        let grow = self.log.prepare_error().map(|error| format!("the log cannot grow: {error}"));
+        let fold = || self.log.fold_error().map(|error| format!("no newer checkpoint can be made: {error}"));
+        grow.or_else(fold)
+    }
+
     /// The first record of the epoch. A pool without a prepared slot has no room yet; then the next turn tries.
     fn start_epoch(&mut self, now: Now) {
         let (epoch, first) = (self.log.epoch(), self.log.appended().0 + 1);
@@ -324,7 +355,13 @@ impl Running {
     }
 }
 
-fn replay(state: &mut State, replayed: &Replayed<'_>) {
+fn load(state: &mut State, item: &Item<'_>) {
+    if item.space == spaces::ROWS {
+        state.apply(item.key, Some(item.value), position(item.version.epoch, item.version.index));
+    }
+}
+
+fn replay_record(state: &mut State, replayed: &Replayed<'_>) {
     let version = position(replayed.epoch, replayed.index);
     for entry in replayed.record.entries().filter(|entry| entry.space == spaces::ROWS) {
         state.apply(entry.key, entry.value, version);

@@ -91,6 +91,7 @@ impl Worker {
             Event::Sent { conn, buf, result } => self.connections.sent(conn, buf, result, effects),
             Event::Closed { conn } => self.connections.closed(conn),
             Event::Disk { shard, done } => self.shard(shard).disk(now, done, effects),
+            Event::Folded { shard, done } => self.shard(shard).folded(done, effects),
             Event::Mail { from, letter } => self.mail(now, from, letter),
             Event::StatusAsked { ticket } => effects.push(Effect::Status { ticket, status: self.status() }),
             Event::Tick => self.tick(now),

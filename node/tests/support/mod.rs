@@ -12,7 +12,8 @@ use seawall::session::{Answer, ClientSession};
 use seawall::{Key, Row, RowRef};
 use seawall_node::seam::{ConnId, Effect, Effects, Event, Letter, LogFound, Now, WorkerId, WorkerStatus};
 use seawall_node::worker::{Worker, WorkerConfig};
-use seawall_wal::{Done, FileId, Io, IoError, IoStep, LogId, LogLimits, SlotId, meta};
+use seawall_wal::recover::Files;
+use seawall_wal::{Done, FileId, FoldDone, FoldJob, Io, IoError, IoStep, LogId, LogLimits, SlotId, meta};
 
 pub const LINEAGE: Lineage = Lineage(*b"the test lineage");
 
@@ -80,11 +81,15 @@ impl Bench {
             capabilities: Default::default(),
         };
         let shard = ShardId(u32::from(id) + 1);
-        let slots = files.iter().filter_map(|(file, bytes)| match file {
-            FileId::Slot(slot) => Some((*slot, bytes.len() as u64)),
-            FileId::Meta => None,
-        });
-        let found = LogFound { slots: slots.collect(), buffers: limits.buffers() };
+        let mut found = Files::default();
+        for (file, bytes) in &files {
+            match file {
+                FileId::Slot(slot) => found.slots.push((*slot, bytes.len() as u64)),
+                FileId::Checkpoint(id) => found.checkpoints.push((*id, bytes.len() as u64)),
+                FileId::Meta => {}
+            }
+        }
+        let found = LogFound { files: found, buffers: limits.buffers() };
         let mut bench = Self {
             worker: Worker::new(config),
             files,
@@ -154,6 +159,7 @@ impl Bench {
                     self.step(Event::Closed { conn });
                 }
                 Effect::Disk { io, .. } => self.disk.push(io),
+                Effect::FoldFailed { why, .. } => panic!("{why}"),
                 Effect::Mail { to, letter } => self.mail.push((to, letter)),
                 Effect::Status { status, .. } => self.status.push(status),
                 Effect::Recovered { report, .. } => assert_eq!(report.halt, None),
@@ -194,6 +200,11 @@ impl Bench {
     pub fn execute(&mut self, n: usize, error: Option<IoStep>) {
         let io = self.disk.remove(n);
         let done = match (io, error) {
+            (Io::Fold(job), _) => return self.fold(&job),
+            (Io::Remove { id, file }, _) => {
+                self.files.remove(&file);
+                Done { id, result: Ok(0), buf: None }
+            }
             (Io::Write { id, buf, .. }, Some(step)) => {
                 Done { id, result: Err(IoError { step, errno: 5 }), buf: Some(buf) }
             }
@@ -220,6 +231,18 @@ impl Bench {
             }
         };
         self.step(Event::Disk { shard: self.shard, done });
+    }
+
+    fn fold(&mut self, job: &FoldJob) {
+        let previous = job.previous.map(|id| self.files[&FileId::Checkpoint(id)].clone());
+        let segments: Vec<&[u8]> =
+            job.segments.iter().map(|(slot, _)| self.files[&FileId::Slot(*slot)].as_slice()).collect();
+        let mut bytes = Vec::new();
+        let result = job.run(previous.as_deref(), &segments, |part| bytes.extend_from_slice(part));
+        if let Ok(folded) = &result {
+            self.files.insert(FileId::Checkpoint(folded.checkpoint()), bytes);
+        }
+        self.step(Event::Folded { shard: self.shard, done: FoldDone { id: job.id, result } });
     }
 
     /// Executes everything that is asked for until nothing is.

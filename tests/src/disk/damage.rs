@@ -52,16 +52,23 @@ impl Disk {
         self.files.values_mut().for_each(super::File::repair);
     }
 
-    /// From now on, what is held is what is meant, but for the metadata: a log was recovered from it.
-    /// Where that looked at wrong bytes, it may have overlooked damage: `unseen`.
-    pub fn adopt(&mut self, unseen: bool) {
-        let slots = self.files.iter_mut().filter(|((_, name), _)| *name != FileId::Meta);
-        slots.for_each(|(_, file)| file.adopt(unseen));
+    /// From now on, what is held in a file is what is meant: a log was recovered from it. Where that looked at wrong
+    /// bytes, it may have overlooked damage: `unseen`.
+    pub fn adopt(&mut self, shard: ShardId, file: FileId, unseen: bool) {
+        if let Some(file) = self.files.get_mut(&(shard, file)) {
+            file.adopt(unseen);
+        }
     }
 
     /// How often it damaged data or brought wrong bytes, so far.
     pub fn wrongs(&self) -> u64 {
-        let wrongs = [Fault::BitRot, Fault::MisdirectedWrite, Fault::MisdirectedRead, Fault::StaleRead];
+        let wrongs = [
+            Fault::BitRot,
+            Fault::MisdirectedWrite,
+            Fault::MisdirectedRead,
+            Fault::StaleRead,
+            Fault::FoldDamaged,
+        ];
         wrongs.iter().map(|fault| self.fired.count(*fault)).sum()
     }
 

@@ -19,7 +19,11 @@
 //! * A slot whose preparation was not reported is absent, complete, or half-written (zeros, but too few blocks of
 //!   them) after a crash. A slot that a start reports is durable under its name: the driver flushes the directory
 //!   before it looks. A **prepare error** leaves no file.
-//! * A **full disk** has room for so many bytes of files: a preparation that would need more fails.
+//! * A **fold** is done as the driver does it: the new checkpoint has its name only when it was read back. After a
+//!   crash it is absent or complete. A write that went elsewhere while it was made shows when it is read back.
+//! * A **removed** file is gone, until a power cut that comes before the directory was flushed: then it may be back
+//!   as it was. A **remove error** leaves the file.
+//! * A **full disk** has room for so many bytes of files: a preparation or a fold that would need more fails.
 //! * A **write error** leaves any of the pieces accepted. A **short write** leaves a prefix, and is not flushed.
 //! * A **flush error** treats each sector that it should have kept in one of three ways: thrown away, so that a
 //!   read gives the bytes before it; readable, but never made durable by any later flush, which will report
@@ -40,12 +44,14 @@
 
 mod damage;
 mod file;
+mod keep;
 mod operation;
 
 use std::collections::BTreeMap;
 
 use seawall::map::ShardId;
-use seawall_wal::{BLOCK, Done, FileId, Io, IoError, IoStep, SlotId};
+use seawall_wal::recover::Files;
+use seawall_wal::{BLOCK, Done, FileId, FoldDone, Io, IoError, IoStep};
 
 use crate::fault::{Fault, Fired};
 use crate::random::Random;
@@ -53,6 +59,7 @@ use file::File;
 use operation::{Fate, Operation, Piece, Task};
 
 pub use file::SECTOR;
+pub use operation::Ended;
 
 const EIO: i32 = 5;
 const ENOENT: i32 = 2;
@@ -111,6 +118,8 @@ pub struct Disk {
     random: Random,
     files: BTreeMap<(ShardId, FileId), File>,
     operations: BTreeMap<Ticket, Operation>,
+    /// Names that were taken away, and may come back.
+    removed: BTreeMap<(ShardId, FileId), File>,
     /// Counts operations and accepted writes.
     sequence: u64,
     pub fired: Fired,
@@ -118,8 +127,15 @@ pub struct Disk {
 
 impl Disk {
     pub fn new(shape: DiskShape, random: Random) -> Self {
-        let (files, operations) = (BTreeMap::new(), BTreeMap::new());
-        Self { shape, random, files, operations, sequence: 0, fired: Fired::default() }
+        Self {
+            shape,
+            random,
+            files: BTreeMap::new(),
+            operations: BTreeMap::new(),
+            removed: BTreeMap::new(),
+            sequence: 0,
+            fired: Fired::default(),
+        }
     }
 
     /// A file that stands there, durably, before the first start.
@@ -132,14 +148,25 @@ impl Disk {
         self.shape.heal();
     }
 
-    /// The slots of a shard as a start finds them, in any order.
-    pub fn found(&mut self, shard: ShardId) -> Vec<(SlotId, u64)> {
-        let slot = |(&(of, file), content): (&(ShardId, FileId), &File)| match file {
-            FileId::Slot(slot) if of == shard => Some((slot, content.image().len() as u64)),
-            FileId::Slot(_) | FileId::Meta => None,
-        };
-        let mut found: Vec<_> = self.files.iter().filter_map(slot).collect();
-        self.random.shuffle(&mut found);
+    /// The files of a shard as a start finds them, in any order.
+    pub fn found(&mut self, shard: ShardId) -> Files {
+        self.removed.clear(); // who looks has flushed the directory
+        self.names(shard)
+    }
+
+    /// The same, without a look that changes anything.
+    pub fn names(&mut self, shard: ShardId) -> Files {
+        let mut found = Files::default();
+        for (name, content) in self.files.iter().filter(|((of, _), _)| *of == shard) {
+            let bytes = content.image().len() as u64;
+            match name.1 {
+                FileId::Slot(slot) => found.slots.push((slot, bytes)),
+                FileId::Checkpoint(id) => found.checkpoints.push((id, bytes)),
+                FileId::Meta => {}
+            }
+        }
+        self.random.shuffle(&mut found.slots);
+        self.random.shuffle(&mut found.checkpoints);
         found
     }
 
@@ -187,12 +214,20 @@ impl Disk {
                 let fails = self.random.chance(self.shape.prepare_error);
                 Task::Prepare { slot, bytes: place(bytes), fails }
             }
+            Io::Fold(job) => {
+                plan(now + 4 * self.latency(self.shape.prepare_us), ticket, Step::End);
+                Task::Fold(job)
+            }
+            Io::Remove { file, .. } => {
+                plan(now + self.latency(self.shape.write_us), ticket, Step::End);
+                Task::Remove(file)
+            }
         };
         self.operations.insert(ticket, Operation { id, shard, task });
     }
 
     /// Executes a step. `None` while the operation goes on, and for an operation that a crash ended.
-    pub fn step(&mut self, ticket: Ticket, step: Step) -> Option<(ShardId, Done)> {
+    pub fn step(&mut self, ticket: Ticket, step: Step) -> Option<(ShardId, Ended)> {
         match step {
             Step::Accept(piece) => self.accept(ticket, piece),
             Step::FlushBegins => {
@@ -232,6 +267,7 @@ impl Disk {
                 }
             }
         }
+        self.bring_back();
     }
 
     /// Executes one operation at once and without a fault, for whoever looks at what a run left.
@@ -239,7 +275,10 @@ impl Disk {
         let mut steps = Vec::new();
         self.submit(0, shard, io, |_, ticket, step| steps.push((ticket, step)));
         let end = steps.into_iter().filter_map(|(ticket, step)| self.step(ticket, step)).last();
-        end.expect("every operation ends").1
+        match end.expect("every operation ends").1 {
+            Ended::Io(done) => done,
+            Ended::Fold(_) => unreachable!("nobody looks at a log by folding it"),
+        }
     }
 
     fn draw_fate(&mut self, len: usize) -> Fate {
@@ -311,7 +350,7 @@ impl Disk {
         }
     }
 
-    fn end(&mut self, ticket: Ticket) -> Option<(ShardId, Done)> {
+    fn end(&mut self, ticket: Ticket) -> Option<(ShardId, Ended)> {
         let Operation { id, shard, task } = self.operations.remove(&ticket)?;
         if self.operations.iter().any(|(earlier, o)| *earlier < ticket && o.shard == shard) {
             self.fired.add(Fault::OutOfOrder);
@@ -333,11 +372,16 @@ impl Disk {
                 (Err(IoError { step: IoStep::Prepare, errno: ENOSPC }), None)
             }
             Task::Prepare { slot, bytes, .. } => {
-                self.files.insert((shard, FileId::Slot(slot)), File::new(vec![0; bytes]));
+                self.name(shard, FileId::Slot(slot), File::new(vec![0; bytes]));
                 (Ok(bytes), None)
             }
+            Task::Fold(job) => {
+                let result = self.fold(shard, &job);
+                return Some((shard, Ended::Fold(FoldDone { id, result })));
+            }
+            Task::Remove(file) => (self.remove(shard, file), None),
         };
-        Some((shard, Done { id, result, buf }))
+        Some((shard, Ended::Io(Done { id, result, buf })))
     }
 
     fn end_write(
@@ -407,6 +451,12 @@ impl Disk {
                 }
             }
             Task::Read { .. } => {}
+            Task::Fold(job) => self.abandon_fold(operation.shard, &job),
+            Task::Remove(file) => {
+                if self.random.chance(500) {
+                    let _ = self.remove(operation.shard, file);
+                }
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use seawall::map::ShardId;
 use seawall_wal::{BLOCK, Buffer, Done, FileId, Io, IoError, IoId, IoStep, SlotId};
 
-use super::{Disk, DiskShape, SECTOR, Step};
+use super::{Disk, DiskShape, Ended, SECTOR, Step};
 use crate::fault::Fault;
 use crate::random::Random;
 
@@ -53,7 +53,10 @@ fn submit(disk: &mut Disk, io: Io) -> Vec<(super::Ticket, Step)> {
 }
 
 fn finish(disk: &mut Disk, steps: Vec<(super::Ticket, Step)>) -> Done {
-    steps.into_iter().filter_map(|(ticket, step)| disk.step(ticket, step)).last().expect("it ends").1
+    match steps.into_iter().filter_map(|(ticket, step)| disk.step(ticket, step)).last() {
+        Some((_, Ended::Io(done))) => done,
+        other => panic!("it does not end: {other:?}"),
+    }
 }
 
 /// How many sectors of the first two blocks hold `fill`.
@@ -186,7 +189,7 @@ fn a_slot_whose_preparation_was_not_reported_is_absent_half_written_or_complete(
         let mut disk = disk(shape(), seed);
         submit(&mut disk, Io::Prepare { id: IoId(1), slot: SlotId(1), bytes: 8 * BLOCK as u64 });
         disk.kill();
-        disk.found(SHARD).into_iter().find(|(slot, _)| *slot == SlotId(1)).map(|(_, bytes)| bytes)
+        disk.found(SHARD).slots.into_iter().find(|(slot, _)| *slot == SlotId(1)).map(|(_, bytes)| bytes)
     };
     let left: Vec<_> = (0..40).map(left).collect();
     let whole = 8 * BLOCK as u64;
@@ -212,7 +215,7 @@ fn bit_rot_is_durable_seen_as_damage_and_can_be_repaired() {
     disk.repair();
     assert!(sectors(&mut disk, 7) == ALL && disk.damage().is_empty());
     disk.rot(SHARD, FILE, 0, BLOCK);
-    disk.adopt(true);
+    disk.adopt(SHARD, FILE, true);
     disk.repair();
     assert!(sectors(&mut disk, 7) == ALL - 1 && disk.damage() == [FILE], "what was adopted stays");
     assert!(!disk.damaged(SHARD, FILE, 0, BLOCK), "and is meant now");

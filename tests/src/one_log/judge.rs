@@ -2,11 +2,12 @@
 //! acknowledged. With damage: that, or a halt, or a shorter log whose report does not hide it, and the last only
 //! where nothing undamaged proves what is missing.
 
+use seawall_wal::checkpoint::Folded;
 use seawall_wal::recover::{End, Report, Tail};
-use seawall_wal::{BLOCK, FileId, Index, Io, Log};
+use seawall_wal::{BLOCK, FileId, FoldDone, FoldError, Index, Io, Log};
 
 use super::life::Phase;
-use super::model::{State, digest};
+use super::model::digest;
 use super::writes::What as Wrote;
 use super::{LOG, SHARD, What, World};
 use crate::check::{Violation, violation};
@@ -15,7 +16,7 @@ const PREFIX: &str = "I4, a recovered log is an exact prefix";
 const ACKNOWLEDGED: &str = "I4, a recovered log holds everything acknowledged";
 
 impl World {
-    pub(super) fn recovered(&mut self, log: Box<Log>, report: &Report) -> Result<(), Violation> {
+    pub(super) fn recovered(&mut self, mut log: Box<Log>, report: &Report) -> Result<(), Violation> {
         self.trace.note(self.now, format_args!("recovered: {report}"));
         self.counts.add("recoveries", 1);
         if self.life.troubles.failed > 0 {
@@ -47,9 +48,21 @@ impl World {
         self.misled |= self.life.troubles.wrong > 0 && report.last < Index(self.model.records.len() as u64);
         self.model.records.truncate(usize::try_from(report.last.0).expect("a short log"));
         (self.model.acknowledged, self.model.epoch) = (report.last, report.epoch);
+        self.model.checkpoint = self.life.met.base.index;
         self.cut_for_damage = false;
+        self.counts.add("recoveries from a checkpoint", u64::from(report.checkpoint.is_some()));
+        let older = report.checkpoint.is_some() && !report.corrupt.is_empty();
+        self.counts.add("recoveries from an older checkpoint", u64::from(older));
         self.writes.resume(report.last);
-        self.disk.adopt(self.life.troubles.wrong > 0);
+        let (unseen, base) = (self.life.troubles.wrong > 0, self.life.met.base.index);
+        for (slot, _) in self.disk.names(SHARD).slots {
+            // What the checkpoint covers was not looked at.
+            if self.writes.reaches_behind(slot, base) {
+                self.disk.adopt(SHARD, FileId::Slot(slot), unseen);
+            }
+        }
+        self.life.committed = log.durable();
+        log.commit(log.durable());
         self.life.phase = Phase::Running(log);
         self.at(self.now, What::Turn { life: self.lives });
         Ok(())
@@ -60,10 +73,13 @@ impl World {
         if (log.durable(), log.appended()) != (report.last, report.last) {
             return violation(PREFIX, format!("{:?} of {:?}: {report}", log.durable(), log.appended()));
         }
-        if report.last != met.last().map_or(Index(0), |(index, _)| *index) {
+        if report.last != met.last() {
             return violation(PREFIX, format!("met {:?}: {report}", met.last()));
         }
-        for ((index, record), expected) in met.iter().zip(1..) {
+        if met.last() > Index(0) && report.epoch <= met.last_epoch() {
+            return violation(PREFIX, format!("met {:?}: {report}", met.last_epoch()));
+        }
+        for ((index, record), expected) in met.records.iter().zip(met.base.index.0 + 1..) {
             let known = self.model.records.get(usize::try_from(expected - 1).expect("a short log"));
             if *index != Index(expected) || Some(record) != known {
                 return violation(
@@ -77,11 +93,16 @@ impl World {
 
     /// The rows that come out of the recovered log are those that the model has.
     fn same_state(&self, report: &Report) -> Result<(), Violation> {
-        let mut state = State::new();
-        for (index, record) in &self.life.met {
-            record.apply(*index, &mut state);
+        let met = &self.life.met;
+        let (base, loaded) = (self.model.state(met.base.index), report.checkpoint.map(|c| (c.cut, c.digest)));
+        let expected = (met.base.index, digest(LOG, &base));
+        if met.rows != base || loaded.unwrap_or((Index(0), expected.1)) != expected {
+            return violation(
+                "R8, a checkpoint is the state at its cut",
+                format!("{:?}: {report}", met.base),
+            );
         }
-        let model = self.model.state(report.last);
+        let (state, model) = (met.state(), self.model.state(report.last));
         if state != model || digest(LOG, &state) != digest(LOG, &model) {
             return violation("the recovered state is the model's", report.to_string());
         }
@@ -124,8 +145,14 @@ impl World {
         self.trace.note(self.now, format_args!("halted: {report}"));
         let damage = self.disk.damage();
         let copies = [0, BLOCK].map(|at| self.disk.damaged(SHARD, FileId::Meta, at, BLOCK));
-        let one_copy = damage == [FileId::Meta] && copies != [true, true];
-        let (failed, wrong) = (self.life.troubles.failed > 0, self.life.troubles.wrong > 0);
+        // Of metadata and checkpoints there are two, or the log that makes up for the other one.
+        let one_copy = match damage[..] {
+            [FileId::Meta] => copies != [true, true],
+            [FileId::Checkpoint(_)] => true,
+            _ => false,
+        };
+        let failed = self.life.troubles.failed > 0;
+        let wrong = self.life.troubles.wrong > 0 || self.life.troubles.unread > 0;
         if failed {
             self.counts.add("halts for a read or write error", 1);
         } else if wrong || self.misled || !(damage.is_empty() || one_copy) {
@@ -156,6 +183,31 @@ impl World {
         self.trace.note(self.now, format_args!("the log is lost to damage"));
         self.counts.add("logs lost to damage", 1);
         self.lost = true;
+    }
+
+    pub(super) fn judge_fold(&mut self, done: &FoldDone) -> Result<(), Violation> {
+        match &done.result {
+            Ok(Folded { finished, boundary, .. }) => {
+                let cut = boundary.cut.index;
+                if cut > self.life.committed {
+                    let text = format!("{cut:?}, committed is {:?}", self.life.committed);
+                    return violation("R8, only what is committed is folded", text);
+                }
+                if finished.digest != digest(LOG, &self.model.state(cut)) {
+                    return violation("R8, a checkpoint is the state at its cut", format!("{done:?}"));
+                }
+                self.model.checkpoint = cut;
+                self.counts.add("checkpoints made", 1);
+            }
+            Err(FoldError::Io { .. }) => self.counts.add("folds failed for an error", 1),
+            Err(FoldError::Fault { .. }) => {
+                if self.disk.damage().is_empty() && self.life.troubles.wrong == 0 {
+                    return violation("R8, a fold is refused for damage alone", format!("{done:?}"));
+                }
+                self.counts.add("folds refused for damage", 1);
+            }
+        }
+        Ok(())
     }
 
     /// What recovery writes again is what stands there.

@@ -1,18 +1,19 @@
 //! One process: it recovers the log, and then runs it.
 
-use seawall_wal::{Done, Index, Io, IoId, Log, Progress, Recovery, Replayed};
+use seawall_wal::{Done, FileId, FoldDone, Index, Io, IoId, Log, Progress, Recovery};
 
-use super::model::Written;
+use super::met::Met;
 use super::{LOG, SHARD, What, World};
 use crate::check::{Violation, violation};
 use crate::trace::Bytes;
 
 pub struct Life {
     pub phase: Phase,
-    /// What recovery met, in the order of the log.
-    pub met: Vec<(Index, Written)>,
-    /// The length of its operation under way.
-    asked: usize,
+    pub met: Met,
+    /// The file and the length of recovery's operation under way.
+    asked: (FileId, usize),
+    /// What the running log was told to be committed.
+    pub committed: Index,
     wrong_before: u64,
     pub troubles: Troubles,
     /// Recovery has come to its verdict and writes it down.
@@ -35,6 +36,8 @@ pub enum Phase {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Troubles {
     pub failed: u64,
+    /// Reads of a checkpoint that failed: an older one may do.
+    pub unread: u64,
     pub wrong: u64,
 }
 
@@ -42,8 +45,9 @@ impl Life {
     pub fn down() -> Self {
         Self {
             phase: Phase::Down,
-            met: Vec::new(),
-            asked: 0,
+            met: Met::default(),
+            asked: (FileId::Meta, 0),
+            committed: Index(0),
             wrong_before: 0,
             troubles: Troubles::default(),
             settling: false,
@@ -59,10 +63,10 @@ impl Life {
 
 impl World {
     pub(super) fn start(&mut self) -> Result<(), Violation> {
-        let slots = self.disk.found(SHARD);
-        self.trace.note(self.now, format_args!("process {} starts with {slots:?}", self.lives));
+        let files = self.disk.found(SHARD);
+        self.trace.note(self.now, format_args!("process {} starts with {files:?}", self.lives));
         let limits = self.shape.limits;
-        let mut recovery = Recovery::new(LOG, limits, slots, limits.buffers());
+        let mut recovery = Recovery::new(LOG, limits, files, limits.buffers());
         let mut asked = Vec::new();
         recovery.start(&mut asked);
         let phase = Phase::Recovering(Box::new(recovery));
@@ -79,13 +83,14 @@ impl World {
                     return violation("R4, a failed log asks for nothing", format!("{io:?}"));
                 }
                 (_, Phase::Running(_)) => {
-                    if let Io::Write { offset: 0, .. } = io {
+                    if let Io::Write { file: FileId::Slot(slot), offset: 0, .. } = io {
                         self.counts.add("segments begun", 1);
+                        self.counts.add("slots used again", u64::from(self.writes.used(slot)));
                     }
-                    self.writes.submit(&LOG, &io)?;
+                    self.writes.submit(&LOG, &io, self.model.covered())?;
                 }
-                (Io::Write { len, .. } | Io::Read { len, .. }, _) => {
-                    self.life.asked = *len;
+                (Io::Write { file, len, .. } | Io::Read { file, len, .. }, _) => {
+                    self.life.asked = (*file, *len);
                     self.life.settling |= matches!(io, Io::Write { .. });
                     self.same_bytes(&io)?;
                 }
@@ -103,18 +108,15 @@ impl World {
 
     pub(super) fn done(&mut self, done: Done) -> Result<(), Violation> {
         self.trace.note(self.now, format_args!("{:?} done {:?}", done.id, done.result));
-        let wrong = self.disk.wrongs() - self.life.wrong_before;
-        if wrong > self.life.troubles.wrong {
-            self.trace.note(self.now, format_args!("  (by now {wrong} wrongs that nobody was told of)"));
-        }
-        self.life.troubles.wrong = wrong;
+        self.count_wrongs();
         match &mut self.life.phase {
             Phase::Recovering(recovery) => {
-                self.life.troubles.failed += u64::from(done.result != Ok(self.life.asked));
+                let (file, len) = self.life.asked;
+                let Troubles { failed, unread, .. } = &mut self.life.troubles;
+                let fails = if matches!(file, FileId::Checkpoint(_)) { unread } else { failed };
+                *fails += u64::from(done.result != Ok(len));
                 let (mut asked, met) = (Vec::new(), &mut self.life.met);
-                let progress = recovery.done(done, &mut asked, &mut |replayed: Replayed<'_>| {
-                    met.push((replayed.index, Written::read(replayed.epoch, &replayed.record)));
-                });
+                let progress = recovery.done(done, &mut asked, &mut |replay| met.take(replay));
                 match progress {
                     Progress::Working => self.submit(asked),
                     Progress::Halted(report) => self.halted(&report),
@@ -134,6 +136,14 @@ impl World {
             }
             Phase::Down | Phase::Halted => unreachable!("a process that ended hears nothing"),
         }
+    }
+
+    fn count_wrongs(&mut self) {
+        let wrong = self.disk.wrongs() - self.life.wrong_before;
+        if wrong > self.life.troubles.wrong {
+            self.trace.note(self.now, format_args!("  (by now {wrong} wrongs that nobody was told of)"));
+        }
+        self.life.troubles.wrong = wrong;
     }
 
     /// What the log says is durable now, against what the disk said.
@@ -161,11 +171,31 @@ impl World {
         if self.life.frozen.is_some() && log.failure().is_none() {
             return violation("R4, an error ends a log", format!("after {id:?}"));
         }
+        self.commit(durable);
         // Sooner or later somebody notices; until then, the script tries its luck.
         if self.life.frozen.is_some() && self.random.chance(500) {
             self.at(self.now, What::Crash);
         }
         if self.random.chance(800) { self.pump() } else { Ok(()) }
+    }
+
+    /// What is durable is committed, sooner or later.
+    fn commit(&mut self, durable: Index) {
+        let Phase::Running(log) = &mut self.life.phase else { return };
+        if self.random.chance(700) {
+            log.commit(durable);
+            self.life.committed = durable;
+        }
+    }
+
+    /// A fold ended: nothing uncommitted is in it, and its state is the model's at its cut.
+    pub(super) fn folded(&mut self, done: FoldDone) -> Result<(), Violation> {
+        self.trace.note(self.now, format_args!("{:?} folded {:?}", done.id, done.result));
+        self.count_wrongs();
+        self.judge_fold(&done)?;
+        let Phase::Running(log) = &mut self.life.phase else { unreachable!("only a running log folds") };
+        log.folded(done);
+        if self.life.frozen.is_some() { Ok(()) } else { self.pump() }
     }
 
     pub(super) fn pump(&mut self) -> Result<(), Violation> {
@@ -185,7 +215,9 @@ impl World {
             Io::Read { id, file, offset, len, .. } => {
                 trace.note(self.now, format_args!("{id:?} reads {file:?} at {offset}: {len}"));
             }
-            Io::Prepare { .. } => trace.note(self.now, format_args!("{io:?}")),
+            Io::Prepare { .. } | Io::Fold(_) | Io::Remove { .. } => {
+                trace.note(self.now, format_args!("{io:?}"))
+            }
         }
     }
 }
@@ -194,7 +226,7 @@ impl std::fmt::Debug for Life {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.phase {
             Phase::Down => write!(f, "no process"),
-            Phase::Recovering(_) => write!(f, "recovery, {} records so far", self.met.len()),
+            Phase::Recovering(_) => write!(f, "recovery, {} records so far", self.met.records.len()),
             Phase::Running(log) => {
                 write!(
                     f,

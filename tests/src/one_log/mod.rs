@@ -6,6 +6,7 @@
 
 mod judge;
 mod life;
+mod met;
 mod model;
 mod script;
 mod shape;
@@ -17,7 +18,7 @@ use seawall::map::ShardId;
 use seawall_wal::{FileId, Index, LogId};
 
 use crate::check::{Violation, violation};
-use crate::disk::{Disk, Step, Ticket};
+use crate::disk::{Disk, Ended, Step, Ticket};
 use crate::fault::{Fault, Fired};
 use crate::random::Random;
 use crate::run::{Counts, Run};
@@ -33,11 +34,17 @@ const SHARD: ShardId = ShardId(LOG.shard);
 const EVENTS_MAX: u64 = 2_000;
 
 /// What a run of many seeds must come past.
-const COUNTS: [&str; 13] = [
+const COUNTS: [&str; 19] = [
     "events",
     "records",
     "acknowledged",
     "segments begun",
+    "slots used again",
+    "checkpoints made",
+    "folds failed for an error",
+    "folds refused for damage",
+    "recoveries from a checkpoint",
+    "recoveries from an older checkpoint",
     "recoveries",
     "tails certain",
     "tails uncertain",
@@ -156,7 +163,8 @@ impl World {
         self.counts.add("events", 1);
         match what {
             What::Disk(ticket, step) => match self.disk.step(ticket, step) {
-                Some((_, done)) => self.done(done),
+                Some((_, Ended::Io(done))) => self.done(done),
+                Some((_, Ended::Fold(done))) => self.folded(done),
                 None => Ok(()),
             },
             What::Turn { life } if life == self.lives => self.turn(),

@@ -32,6 +32,8 @@ pub struct Model {
     pub acknowledged: Index,
     /// The epoch that the newest recovery reported.
     pub epoch: Epoch,
+    /// The cut of the newest checkpoint that was reported.
+    pub checkpoint: Index,
 }
 
 impl Written {
@@ -65,6 +67,11 @@ impl Written {
 }
 
 impl Model {
+    /// A slot may be used again when everything in it is in a checkpoint.
+    pub fn covered(&self) -> Index {
+        self.checkpoint
+    }
+
     /// Whether a record of this epoch is durable.
     pub fn is_acknowledged(&self, epoch: Epoch) -> bool {
         let last = usize::try_from(self.acknowledged.0).expect("a short log");

@@ -26,6 +26,10 @@ impl World {
                 self.pump()
             }
             6 => self.burst(),
+            7 if self.random.chance(200) => {
+                self.set_floor();
+                Ok(())
+            }
             7 => self.pump(),
             _ => {
                 self.tick();
@@ -50,7 +54,17 @@ impl World {
     /// Time passes: what failed for want of room is tried again.
     fn tick(&mut self) {
         if let Phase::Running(log) = &mut self.life.phase {
-            log.retry_prepare();
+            log.retry();
+        }
+    }
+
+    /// A reader that is behind keeps the log, for a while.
+    fn set_floor(&mut self) {
+        let floor = Index(self.random.below(2 * self.model.acknowledged.0 + 2));
+        let floor = (floor <= self.model.acknowledged).then_some(floor);
+        self.trace.note(self.now, format_args!("floor {floor:?}"));
+        if let Phase::Running(log) = &mut self.life.phase {
+            log.set_floor(floor);
         }
     }
 
@@ -114,10 +128,14 @@ impl World {
         if every == 0 || self.random.below(every) != 0 {
             return;
         }
-        let slots = self.disk.found(SHARD);
+        let files = self.disk.names(SHARD);
         if self.random.chance(150) {
             self.rot_metadata();
-        } else if let Some((slot, _)) = slots.first() {
+        } else if let (Some((id, bytes)), true) = (files.checkpoints.first(), self.random.chance(200)) {
+            self.trace.note(self.now, format_args!("{id:?} rots"));
+            let end = usize::try_from(*bytes).expect("a small checkpoint");
+            self.disk.rot(SHARD, FileId::Checkpoint(*id), 0, end);
+        } else if let Some((slot, _)) = files.slots.first() {
             let file = FileId::Slot(*slot);
             let end = self.writes.end_of(*slot).unwrap_or(FIRST_BATCH);
             self.trace.note(self.now, format_args!("{slot:?} rots before {end}"));

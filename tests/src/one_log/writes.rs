@@ -51,7 +51,8 @@ impl Writes {
     }
 
     /// Takes note of a write that the log asks for, and of what it must not claim.
-    pub fn submit(&mut self, log: &LogId, io: &Io) -> Result<(), Violation> {
+    /// A checkpoint covers everything up to `covered`.
+    pub fn submit(&mut self, log: &LogId, io: &Io, covered: Index) -> Result<(), Violation> {
         let Io::Write { id, file: FileId::Slot(slot), offset, buf, at, len } = io else { return Ok(()) };
         let bytes = &buf.bytes()[*at..at + len];
         let what = match (SegmentHeader::read(bytes, log), BatchHeader::read(bytes, log, *offset)) {
@@ -76,6 +77,13 @@ impl Writes {
         };
         if let (What::Batch(_), Some(older)) = (what, older.into_iter().find(|w| over(w))) {
             return violation("R1, a batch is never rewritten", format!("{written:?} over {older:?}"));
+        }
+        let mut batches =
+            self.landed.get(slot).into_iter().flatten().filter(|w| matches!(w.what, What::Batch(_)));
+        let lost = batches.find(|w| w.last() > covered);
+        if let (What::Header(_), Some(lost)) = (what, lost) {
+            let text = format!("{written:?} over {lost:?}, a checkpoint covers {covered:?}");
+            return violation("R8, a slot is used again when a checkpoint covers it", text);
         }
         self.flying.insert(*id, written);
         Ok(())
@@ -115,6 +123,15 @@ impl Writes {
     /// Where the last durable write of a slot ends.
     pub fn end_of(&self, slot: SlotId) -> Option<u64> {
         self.landed.get(&slot)?.last().map(|w| w.offset + w.len as u64)
+    }
+
+    /// Whether a slot holds the log behind this record, or nothing that is known.
+    pub fn reaches_behind(&self, slot: SlotId, base: Index) -> bool {
+        self.landed.get(&slot).is_none_or(|landed| landed.iter().any(|w| w.last() > base))
+    }
+
+    pub fn used(&self, slot: SlotId) -> bool {
+        self.landed.contains_key(&slot)
     }
 
     /// What proves that this record was durable: a later batch of the same segment, or a later segment.

@@ -27,7 +27,7 @@ impl Display for NetStep<'_> {
 impl Display for Heard<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self.0 {
-            Event::Boot { shard, found } => write!(f, "boot of shard {shard} from {:?}", found.slots),
+            Event::Boot { shard, found } => write!(f, "boot of shard {shard} from {:?}", found.files.slots),
             Event::MapChanged(map) => write!(f, "map of generation {}", map.generation()),
             Event::Received { conn, result, .. } => {
                 write!(f, "received {}.{} {result:?}", conn.slot, conn.serial)
@@ -37,6 +37,7 @@ impl Display for Heard<'_> {
             Event::Mail { from, letter } => write!(f, "mail from {from:?} {}", Post(letter)),
             Event::Accepted { .. }
             | Event::Closed { .. }
+            | Event::Folded { .. }
             | Event::StatusAsked { .. }
             | Event::Tick
             | Event::Stop
@@ -68,12 +69,15 @@ impl Display for Asked<'_> {
                 Io::Prepare { id, slot, bytes } => {
                     write!(f, "shard {shard} {id:?} prepares {slot:?} {bytes}B")
                 }
+                Io::Fold(job) => write!(f, "shard {shard} {job:?}"),
+                Io::Remove { id, file } => write!(f, "shard {shard} {id:?} removes {file}"),
             },
             Effect::Mail { to, letter } => write!(f, "mail to {to:?} {}", Post(letter)),
             Effect::Close { .. }
             | Effect::Status { .. }
             | Effect::Recovered { .. }
             | Effect::NoSpace { .. }
+            | Effect::FoldFailed { .. }
             | Effect::LogFailed { .. }
             | Effect::Stopped => write!(f, "{:?}", self.0),
         }

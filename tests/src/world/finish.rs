@@ -2,7 +2,7 @@
 
 use seawall::map::ShardId;
 use seawall_node::shard::spaces::ROWS;
-use seawall_wal::{Kind, LogId, LogLimits, Progress, Recovery, Replayed};
+use seawall_wal::{Kind, LogId, LogLimits, Progress, Recovery, Replay, Replayed};
 
 use super::{LINEAGE, World};
 use crate::check::{self, LogRecord, Logs, RecordKind, Violation, violation};
@@ -44,7 +44,11 @@ fn read_log(disk: &mut Disk, shard: ShardId, limits: LogLimits) -> Result<Vec<Lo
     recovery.start(&mut asked);
     while let Some(io) = asked.pop() {
         let done = disk.execute(shard, io);
-        match recovery.done(done, &mut asked, &mut |replayed| records.push(log_record(&replayed))) {
+        match recovery.done(done, &mut asked, &mut |replay| {
+            if let Replay::Record(replayed) = replay {
+                records.push(log_record(&replayed));
+            }
+        }) {
             Progress::Working => {}
             Progress::Recovered(..) => return Ok(records),
             Progress::Halted(report) => {

@@ -60,7 +60,7 @@ impl World {
         let map = self.map.clone();
         for range in map.ranges() {
             let found =
-                LogFound { slots: self.disk.found(range.shard), buffers: self.shape.limits.buffers() };
+                LogFound { files: self.disk.found(range.shard), buffers: self.shape.limits.buffers() };
             self.tell(self.owner(range.shard), Event::Boot { shard: range.shard, found });
         }
         for number in 0..self.shape.workers {
@@ -183,6 +183,7 @@ impl World {
                 }
             }
             Effect::NoSpace { .. } => {}
+            Effect::FoldFailed { .. } => unreachable!("the logs of this plan are never folded"),
             Effect::Stopped => return self.stopped(worker),
         }
         Ok(())
@@ -201,8 +202,12 @@ impl World {
     }
 
     pub(super) fn disk_step(&mut self, ticket: disk::Ticket, step: disk::Step) {
-        if let Some((shard, done)) = self.disk.step(ticket, step) {
-            self.tell(self.owner(shard), Event::Disk { shard, done });
+        match self.disk.step(ticket, step) {
+            Some((shard, disk::Ended::Io(done))) => self.tell(self.owner(shard), Event::Disk { shard, done }),
+            Some((shard, disk::Ended::Fold(done))) => {
+                self.tell(self.owner(shard), Event::Folded { shard, done })
+            }
+            None => {}
         }
     }
 

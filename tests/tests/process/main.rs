@@ -123,3 +123,42 @@ fn the_command_that_dev_suggests_works_and_get_shows_its_row() {
     assert!(said.contains("held"), "{said}");
     assert!(node.terminate().success());
 }
+
+/// Checkpoints are made beside the load, slots come back, and each kill finds a log that begins behind one of them.
+#[test]
+fn a_log_that_is_folded_under_load_survives_sigkill_and_stays_short() {
+    let test = "a_log_that_is_folded_under_load_survives_sigkill_and_stays_short";
+    let folder = folder("folded");
+    let options = ["--checkpoint-after", "1"];
+    let Some(mut node) = Node::start_with(test, &folder, &options) else { return };
+    let mut written = Vec::new();
+    for round in 0..3 {
+        let mut client = Client::connect(node.address.as_str()).expect("the node serves");
+        for n in 0..400 {
+            let (place, text) = (row("cabin", n % 50), format!("{round} {n} ").repeat(7000));
+            let commit = Commit::new("sailing").put(&place, [("state", text.as_str())]);
+            assert!(matches!(client.commit(&commit), Ok(Outcome::Committed(_))));
+            written.truncate(49);
+            written.insert(0, (place, text));
+        }
+        node.kill();
+        node = Node::start_with(test, &folder, &options).expect("it started before");
+    }
+    let mut client = Client::connect(node.address.as_str()).expect("the node serves");
+    for (place, text) in &written {
+        let got = client.get("sailing", place).expect("it serves");
+        assert_eq!(got.row.as_ref().and_then(|row| row.get("state")), Some(&Value::from(text.as_str())));
+    }
+    assert!(node.terminate().success());
+    let shard = folder.join("data/shard-0001");
+    let names: Vec<String> = std::fs::read_dir(&shard)
+        .expect("the shard's directory")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    let slots = names.iter().filter(|name| name.ends_with(".seg")).count();
+    assert!(slots < 16 && names.iter().filter(|name| name.ends_with(".ckp")).count() == 2, "{names:?}");
+    let verify =
+        Command::new(BINARY).args(["log", "verify"]).arg(folder.join("data")).output().expect("it starts");
+    let said = String::from_utf8_lossy(&verify.stdout);
+    assert!(verify.status.success() && said.contains("clean: checkpoint at index"), "{said}");
+}

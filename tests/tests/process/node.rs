@@ -37,9 +37,18 @@ pub struct Node {
 impl Node {
     /// Starts a node and waits until it serves. `None`, said loudly, where it cannot run at all.
     pub fn start(test: &str, folder: &Path) -> Option<Node> {
+        Self::start_with(test, folder, &[])
+    }
+
+    pub fn start_with(test: &str, folder: &Path, options: &[&str]) -> Option<Node> {
         let log = folder.join("stderr.txt");
         let stderr = File::options().create(true).append(true).open(&log).expect("a file for its messages");
-        let mut child = dev(folder).stdout(Stdio::piped()).stderr(stderr).spawn().expect("starting the node");
+        let mut child = dev(folder)
+            .args(options)
+            .stdout(Stdio::piped())
+            .stderr(stderr)
+            .spawn()
+            .expect("starting the node");
         let stdout = BufReader::new(child.stdout.take().expect("it was asked for"));
         let mut node = Node { child, stdout, address: String::new() };
         let mut said = String::new();

@@ -2,14 +2,16 @@
 
 use super::format::MAX_VALUE;
 use super::read::Reader;
+use super::stream::Stream;
 use super::write::{Finished, Writer};
 use super::{Boundary, Fault, Item, Place, Version};
 use crate::batch::{Batch, BatchError, Expected};
 use crate::format::{FIRST_BATCH, LogId, SegmentHeader};
-use crate::{Index, Space};
+use crate::io::{FoldError, FoldJob};
+use crate::{BLOCK, Buffer, FileId, Index, Space};
 
 /// What bounds a fold.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FoldLimits {
     /// The highest index that is known to be committed. A segment with a record above it is refused (R8).
     pub committed: Index,
@@ -40,6 +42,60 @@ struct Change<'s> {
 
 // `FoldLimits::changes` tells what a change costs.
 const _: () = assert!(size_of::<Change<'_>>() == 56);
+
+impl FoldJob {
+    /// `previous` and `segments` are the bytes of the files that the job names; of a segment, as many as stand in
+    /// front of its end. What goes into `sink` is the new checkpoint, unless an error follows.
+    pub fn run(
+        &self,
+        previous: Option<&[u8]>,
+        segments: &[&[u8]],
+        sink: impl FnMut(&[u8]),
+    ) -> Result<Folded, FoldError> {
+        assert!(previous.is_some() == self.previous.is_some() && segments.len() == self.segments.len());
+        let cut = segments.iter().zip(&self.segments);
+        let cut = cut.map(|(bytes, (_, end))| bytes.get(..usize::try_from(*end).ok()?).or(Some(bytes)));
+        let reader = previous.map(|bytes| Reader::open(bytes, &self.log)).transpose();
+        let folded =
+            reader.and_then(|reader| fold(&self.log, reader.as_ref(), cut.flatten(), self.limits, sink));
+        folded.map_err(|fault| FoldError::Fault { file: self.file(fault.place), fault })
+    }
+
+    /// Reads back what was written and flushed, a buffer at a time: is it what was made? `read` fills its slice with
+    /// the bytes at an offset, from the disk and not from a cache where that is possible.
+    pub fn verify(
+        &self,
+        folded: &Folded,
+        buffer: &mut Buffer,
+        mut read: impl FnMut(u64, &mut [u8]) -> Result<(), FoldError>,
+    ) -> Result<(), FoldError> {
+        let file = FileId::Checkpoint(folded.checkpoint());
+        let fault = |fault| FoldError::Fault { file, fault };
+        let most = buffer.capacity();
+        let mut get = |range: std::ops::Range<u64>, buffer: &mut Buffer| {
+            let len = usize::try_from(range.end - range.start).expect("no more than the buffer");
+            read(range.start, &mut buffer.bytes_mut()[..len]).map(|()| len)
+        };
+        get(0..BLOCK as u64, buffer)?;
+        let mut stream =
+            Stream::open(&buffer.bytes()[..BLOCK], folded.finished.bytes, &self.log).map_err(fault)?;
+        while let Some(range) = stream.wants(most).map_err(fault)? {
+            let len = get(range, buffer)?;
+            stream.take(&buffer.bytes()[..len], &mut |_| ()).map_err(fault)?;
+        }
+        let same = stream.boundary() == folded.boundary && stream.finished() == Some(folded.finished);
+        let other = || fault(Fault::new(Place::Checkpoint, 0, format!("{folded:?}"), "another checkpoint"));
+        same.then_some(()).ok_or_else(other)
+    }
+
+    fn file(&self, place: Place) -> FileId {
+        match (place, self.previous) {
+            (Place::Segment(nth), _) => FileId::Slot(self.segments[nth].0),
+            (Place::Checkpoint, Some(previous)) => FileId::Checkpoint(previous),
+            (Place::Checkpoint, None) => unreachable!("without a checkpoint it is not at fault"),
+        }
+    }
+}
 
 /// Merges `previous` (none: the log begins with these segments) and closed segments, each of which ends at its
 /// recorded end, into the next checkpoint. The last writer of a key wins, and tombstones drop out.

@@ -6,9 +6,11 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{Boundary, Fault, Item, Place, Version};
+use std::ops::Range;
+
+use super::{Boundary, Fault, Finished, Item, Place, Version};
 use crate::buffer::whole_blocks;
-use crate::format::{self, Incarnation, LogId, VERSION};
+use crate::format::{self, Incarnation, LogId, NotValid, VERSION};
 use crate::record::MAX_KEY;
 use crate::{BLOCK, Epoch, Index, Space};
 
@@ -151,6 +153,27 @@ impl Header {
 }
 
 impl Footer {
+    pub(super) fn finished(&self) -> Finished {
+        let digest = u128::from_le_bytes(self.digest);
+        Finished { digest, bytes: self.size, entries: self.entries }
+    }
+
+    /// Where the whole blocks of the index stand in a file of `size` bytes: they end where the footer begins.
+    pub(super) fn index(&self, size: u64) -> Result<Range<usize>, Fault> {
+        let end = size - BLOCK as u64;
+        let bad =
+            |why: &str| Fault::new(Place::Checkpoint, end, "an index between the blocks and the footer", why);
+        let (offset, length) = (self.index_offset, self.index_length);
+        if offset < BLOCK as u64 || offset > end || !offset.is_multiple_of(BLOCK as u64) {
+            return Err(bad("its offset"));
+        }
+        if length > end - offset || length.next_multiple_of(BLOCK as u64) != end - offset {
+            return Err(bad("its length"));
+        }
+        let place = |at: u64| usize::try_from(at).map_err(|_| bad("its size"));
+        Ok(place(offset)?..place(end)?)
+    }
+
     pub(super) fn seal(mut self) -> Self {
         (self.magic, self.version) = (FOOTER_MAGIC, VERSION);
         self.footer_crc = format::checksum(&self);
@@ -186,33 +209,67 @@ impl EntryHeader {
     }
 }
 
-/// A sealed struct at `offset`, alone in its block.
-pub(super) fn read_block<T: Pod>(
+/// The header, from the front of a file.
+pub(super) fn read_header(bytes: &[u8], log: &LogId) -> Result<Header, Fault> {
+    read_block(bytes, 0, 0, "header of a checkpoint", |header: &Header| {
+        let whole = format::checksum(header) == header.header_crc;
+        format::check(header.magic == HEADER_MAGIC, whole, header.version)?;
+        match header.lineage == log.lineage && header.shard == log.shard {
+            false => Err(NotValid::OtherLog),
+            true if header.flags != 0 => Err(NotValid::Field("flags")),
+            true if header.cut_index > MAX_INDEX => Err(NotValid::Field("cut index")),
+            true => Ok(()),
+        }
+    })
+}
+
+/// The footer of a file of `size` bytes, from `bytes`, which stand at `at` and reach to its end.
+pub(super) fn read_footer(bytes: &[u8], at: u64, size: u64, header: &Header) -> Result<Footer, Fault> {
+    let block = BLOCK as u64;
+    let last = size.saturating_sub(block);
+    if last < block.max(at) || !last.is_multiple_of(block) {
+        let observed = format!("{size} bytes");
+        return Err(Fault::new(Place::Checkpoint, last, "whole blocks with a footer", observed));
+    }
+    let from = usize::try_from(last - at).unwrap_or(usize::MAX);
+    read_block(bytes, from, at, "footer of a checkpoint", |footer: &Footer| {
+        let whole = format::checksum(footer) == footer.footer_crc;
+        format::check(footer.magic == FOOTER_MAGIC, whole, footer.version)?;
+        match footer.header_crc == header.header_crc {
+            false => Err(NotValid::Field("header's checksum")),
+            true if footer.flags != 0 => Err(NotValid::Field("flags")),
+            true if footer.size != size => Err(NotValid::Field("size")),
+            true => Ok(()),
+        }
+    })
+}
+
+/// A sealed struct, alone in the block at `from` of `bytes`, which stand at `at` of the file.
+fn read_block<T: Pod>(
     bytes: &[u8],
-    offset: usize,
+    from: usize,
+    at: u64,
     name: &str,
-    check: impl Fn(&T) -> Result<(), format::NotValid>,
+    check: impl Fn(&T) -> Result<(), NotValid>,
 ) -> Result<T, Fault> {
-    let fault = |at: usize, expected: String, observed: String| {
-        Fault::new(Place::Checkpoint, at as u64, expected, observed)
-    };
-    let block = offset.checked_add(BLOCK).and_then(|end| bytes.get(offset..end));
+    let place = at + from as u64;
+    let fault = |expected: String, observed: String| Fault::new(Place::Checkpoint, place, expected, observed);
+    let block = from.checked_add(BLOCK).and_then(|end| bytes.get(from..end));
     let Some(block) = block else {
-        return Err(fault(offset, format!("a whole block with the {name}"), "the end of the file".into()));
+        return Err(fault(format!("a whole block with the {name}"), "the end of the file".into()));
     };
     let read = format::cast::<T>(block).and_then(|value| check(&value).map(|()| value));
-    let value = read.map_err(|why| fault(offset, format!("a valid {name}"), why.to_string()))?;
-    zeros(bytes, offset + size_of::<T>(), offset + BLOCK)?;
+    let value = read.map_err(|why| fault(format!("a valid {name}"), why.to_string()))?;
+    zeros(block.get(size_of::<T>()..).unwrap_or_default(), from + size_of::<T>())?;
     Ok(value)
 }
 
 /// Padding is zeros: what no checksum covers must not differ either.
-pub(super) fn zeros(bytes: &[u8], from: usize, to: usize) -> Result<(), Fault> {
-    let padding = bytes.get(from..to).unwrap_or_default();
+pub(super) fn zeros(padding: &[u8], at: usize) -> Result<(), Fault> {
     match padding.iter().position(|byte| *byte != 0) {
         None => Ok(()),
-        Some(at) => {
-            let offset = (from + at) as u64;
+        Some(nth) => {
+            let offset = (at + nth) as u64;
             Err(Fault::new(Place::Checkpoint, offset, "zeros as padding", "another byte"))
         }
     }

@@ -5,9 +5,11 @@
 //! the one way to make such bytes, [`Reader`] the one way to look into them. All of it is bytes in, bytes out: who
 //! calls maps and writes the files, flushes them and reads them back.
 
+mod block;
 mod fold;
 mod format;
 mod read;
+mod stream;
 mod write;
 
 use crate::format::{Incarnation, LogId};
@@ -16,6 +18,7 @@ use crate::{Epoch, Index, Space};
 pub use fold::{FoldLimits, Folded, fold};
 pub use format::{BLOCK_TARGET, MAX_VALUE};
 pub use read::{Cursor, Reader};
+pub use stream::Stream;
 pub use write::{Finished, Writer};
 
 /// Which write made an entry. An index that was lost and used again has another epoch (R21).
@@ -98,20 +101,25 @@ impl std::error::Error for Fault {}
 /// When to fold is a function of the log alone, so that replicas fold at the same boundaries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FoldPolicy {
-    /// Less closed log than this is never worth a fold.
+    /// Less closed log than this is never worth a fold, but for the next line.
     pub least_bytes: u64,
+    /// Each start opens a segment, however little it writes: so many slots are worth one.
+    pub most_segments: usize,
 }
 
 impl Default for FoldPolicy {
     fn default() -> Self {
-        Self { least_bytes: 256 << 20 }
+        Self { least_bytes: 256 << 20, most_segments: 64 }
     }
 }
 
 impl FoldPolicy {
+    /// For who needs every record to stay in the log.
+    pub const NEVER: Self = Self { least_bytes: u64::MAX, most_segments: usize::MAX };
+
     /// A fold rewrites the whole checkpoint. Waiting until as much log has closed keeps what is written for each
     /// byte of log constant, however large the state is.
-    pub fn should_fold(&self, closed_bytes_since_last: u64, size_of_last: u64) -> bool {
-        closed_bytes_since_last >= self.least_bytes.max(size_of_last)
+    pub fn should_fold(&self, closed_bytes: u64, closed_segments: usize, size_of_last: u64) -> bool {
+        closed_bytes >= self.least_bytes.max(size_of_last) || closed_segments >= self.most_segments
     }
 }

@@ -1,5 +1,6 @@
 //! Which slots are the log: the chain of segments, found by their headers.
 
+use crate::checkpoint::Boundary;
 use crate::format::{FIRST_BATCH, Incarnation, LogId, NotValid, SegmentHeader};
 use crate::recover::report::Halt;
 use crate::{BLOCK, SlotId};
@@ -38,31 +39,74 @@ pub fn bad_end(older: &Segment, newer: &Segment) -> Option<Halt> {
     bad.then(|| Halt::broken_end(newer.slot, end, older.header.bytes))
 }
 
-/// Oldest segment first, then the slots that belong to no segment. The newest header leads; each names the one
-/// before it; the first names none.
-pub fn link(found: &[Found]) -> Result<(Vec<Segment>, Vec<Found>), Halt> {
+/// The slots of a log, sorted out.
+#[derive(Debug, Default)]
+pub struct Chain {
+    /// Covered by the checkpoint, and kept; oldest first.
+    pub kept: Vec<Segment>,
+    /// To be walked; oldest first.
+    pub segments: Vec<Segment>,
+    /// With the header of a segment that a checkpoint covers.
+    pub free: Vec<Found>,
+    /// Without a header.
+    pub strays: Vec<Found>,
+}
+
+/// The newest header leads; each names the one before it; the walk begins where the checkpoint ends, or with the
+/// first segment of all.
+pub fn link(found: &[Found], base: &Boundary) -> Result<Chain, Halt> {
     let segment = |f: &Found| f.header.ok().map(|header| Segment { slot: f.slot, header });
-    let mut segments: Vec<Segment> = found.iter().filter_map(segment).collect();
-    segments.sort_by_key(|s| s.header.incarnation);
-    for pair in segments.windows(2) {
-        let [older, newer] = pair else { unreachable!("windows of two") };
-        let named = newer.header.predecessor();
-        if named.incarnation != Incarnation(older.header.incarnation) {
-            return Err(Halt::broken_chain(
-                newer.slot,
-                named.incarnation,
-                Incarnation(older.header.incarnation),
-            ));
+    let mut all: Vec<Segment> = found.iter().filter_map(segment).collect();
+    all.sort_by_key(|s| s.header.incarnation);
+    let first = first_of_chain(&all)?;
+    let mut kept = all.split_off(first);
+    let behind = kept.partition_point(|s| s.header.incarnation <= base.incarnation.0);
+    let segments = kept.split_off(behind);
+    match segments.first() {
+        Some(first) => continues(first, base, all.last())?,
+        None if *base != Boundary::start(base.log) => return Err(Halt::nothing_behind(base)),
+        None => {}
+    }
+    if let Some(newer) = all.last().filter(|s| s.header.incarnation > base.incarnation.0) {
+        return Err(Halt::loose(newer.slot, Incarnation(newer.header.incarnation)));
+    }
+    let is = |f: &&Found, segments: &[Segment]| segments.iter().any(|s| s.slot == f.slot);
+    let free = found.iter().filter(|f| is(f, &all)).copied().collect();
+    let strays = found.iter().filter(|f| f.header.is_err()).copied().collect();
+    Ok(Chain { kept, segments, free, strays })
+}
+
+/// From the newest one back, as long as each names the one before it.
+fn first_of_chain(all: &[Segment]) -> Result<usize, Halt> {
+    let mut first = all.len().saturating_sub(1);
+    while let Some(before) = first.checked_sub(1) {
+        let (older, newer) = (&all[before], &all[first]);
+        if newer.header.pred_incarnation != older.header.incarnation {
+            break;
         }
         if let Some(halt) = bad_end(older, newer) {
             return Err(halt);
         }
+        first = before;
     }
-    if let Some(first) = segments.first()
-        && (first.header.pred_incarnation != 0 || first.header.first_index != 1)
-    {
-        return Err(Halt::missing_start(first.slot, first.header.predecessor().incarnation));
+    Ok(first)
+}
+
+/// Does the first segment to be walked begin where the base ends? `older` is the newest one outside of the chain.
+fn continues(first: &Segment, base: &Boundary, older: Option<&Segment>) -> Result<(), Halt> {
+    let (header, named) = (&first.header, first.header.predecessor());
+    if named.incarnation != base.incarnation {
+        return Err(match older {
+            Some(older) if older.header.incarnation > base.incarnation.0 => {
+                Halt::broken_chain(first.slot, named.incarnation, Incarnation(older.header.incarnation))
+            }
+            _ => Halt::missing_start(first.slot, named.incarnation),
+        });
     }
-    let rest = found.iter().filter(|f| f.header.is_err()).copied().collect();
-    Ok((segments, rest))
+    let next = base.cut.index.0 + 1;
+    let same = (named.end, named.chain, header.first_index) == (base.end, base.chain, next);
+    if same || *base == Boundary::start(base.log) && header.first_index == 1 {
+        return Ok(());
+    }
+    Err(Halt::other_base(first.slot, base, header))
 }

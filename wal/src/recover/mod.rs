@@ -1,33 +1,38 @@
 //! Recovery: from the files of a log to the log as it is, or to a halt that says why not.
 //!
 //! ```text
-//! meta -> headers -> strays -> walk -> tail -> settle -> rewrite -> Log
+//! meta -> headers -> checkpoint -> link -> strays -> walk -> tail -> settle -> rewrite -> Log
 //! ```
 //! One operation is under way at a time. Records go to the sink as they are met; they count only when recovery
 //! ends well. Until the settle phase nothing is written, so a halt leaves every byte as it was.
 
 mod chain;
 mod evidence;
+mod load;
 mod report;
+mod segments;
+mod settle;
+mod slots;
 mod verdict;
 mod walk;
 
 pub use chain::{Found, Segment};
 use evidence::Evidence;
-pub use report::{End, Halt, Report};
+use load::Candidate;
+pub use report::{Corrupt, End, Halt, Loaded, Report};
 use verdict::Break;
 pub use verdict::Tail;
-pub use walk::Replayed;
-use walk::{Step, Walk};
+use walk::Walk;
+pub use walk::{Replay, Replayed};
 
 use crate::batch::Expected;
-use crate::buffer::{BLOCK, Buffer};
-use crate::format::{FIRST_BATCH, Incarnation, LogId, Predecessor};
+use crate::buffer::Buffer;
+use crate::format::LogId;
 use crate::limits::LogLimits;
-use crate::log::{Log, Resume};
-use crate::meta::{self, Cut, META_BYTES, Meta};
-use crate::segments::{Pool, Spare};
-use crate::{Done, Epoch, FileId, Io, IoId, SlotId};
+use crate::log::{Checkpoint, Log};
+use crate::meta::{self, META_BYTES, Meta};
+use crate::segments::Spare;
+use crate::{CheckpointId, Done, FileId, Io, IoId, SlotId};
 
 /// Reads a log and brings it to life. Call [`Recovery::start`] once, then give every [`Done`] to
 /// [`Recovery::done`] until it ends.
@@ -36,7 +41,14 @@ pub struct Recovery {
     id: LogId,
     limits: LogLimits,
     slots: Vec<(SlotId, u64)>,
+    /// Oldest first.
+    checkpoints: Vec<(CheckpointId, u64)>,
+    candidates: Vec<Candidate>,
+    /// The checkpoint that the log continues.
+    base: Option<Checkpoint>,
     found: Vec<Found>,
+    /// Segments that the checkpoint covers, and those behind it.
+    kept: Vec<Segment>,
     segments: Vec<Segment>,
     spares: Vec<Spare>,
     meta: Meta,
@@ -58,7 +70,14 @@ enum Phase {
     Meta,
     /// Reading the first block of `slots[n]`.
     Headers(usize),
-    /// Looking for batches in `found[n]`, which has no header.
+    /// Reading the first block of `checkpoints[n]`.
+    Cuts(usize),
+    /// Reading a checkpoint; begun when its first bytes went to the sink.
+    Load {
+        candidate: Candidate,
+        begun: bool,
+    },
+    /// Looking for batches in a slot that should hold none of the log's.
     Stray {
         strays: Vec<Found>,
         at: u64,
@@ -95,18 +114,31 @@ pub enum Progress {
     Recovered(Box<Log>, Report),
 }
 
-type Sink<'a> = &'a mut dyn FnMut(Replayed<'_>);
+type Sink<'a> = &'a mut dyn FnMut(Replay<'_>);
+
+/// The files of a log but for its metadata, in any order: slots and checkpoints, with their sizes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Files {
+    pub slots: Vec<(SlotId, u64)>,
+    pub checkpoints: Vec<(CheckpointId, u64)>,
+}
 
 impl Recovery {
-    /// `slots` are the files found, in any order; `buffers` is the pool of [`LogLimits::buffers`].
-    pub fn new(id: LogId, limits: LogLimits, mut slots: Vec<(SlotId, u64)>, buffers: Vec<Buffer>) -> Self {
+    /// `buffers` is the pool of [`LogLimits::buffers`].
+    pub fn new(id: LogId, limits: LogLimits, files: Files, buffers: Vec<Buffer>) -> Self {
         limits.check();
+        let Files { mut slots, mut checkpoints } = files;
         slots.sort();
+        checkpoints.sort();
         Self {
             id,
             limits,
             slots,
+            checkpoints,
+            candidates: Vec::new(),
+            base: None,
             found: Vec::new(),
+            kept: Vec::new(),
             segments: Vec::new(),
             spares: Vec::new(),
             meta: Meta::default(),
@@ -147,9 +179,14 @@ impl Recovery {
         &self.report
     }
 
-    /// The chain, oldest segment first; empty until all headers were read.
+    /// The segments behind the checkpoint, oldest first; empty until all headers were read.
     pub fn segments(&self) -> &[Segment] {
         &self.segments
+    }
+
+    /// Segments that are kept although the checkpoint covers them.
+    pub fn kept(&self) -> &[Segment] {
+        &self.kept
     }
 
     /// The slots whose headers were read.
@@ -165,10 +202,17 @@ impl Recovery {
     pub fn done(&mut self, done: Done, out: &mut Vec<Io>, sink: Sink<'_>) -> Progress {
         assert_eq!(done.id, self.io, "one operation is under way at a time");
         let buf = done.buf.expect("recovery only reads and writes, and both bring their buffer back");
-        let step = match done.result {
-            Ok(moved) if moved == self.asked => self.advance(&buf, out, sink),
-            Ok(moved) => Err(self.failed(format!("{moved} of {} bytes", self.asked))),
-            Err(error) => Err(self.failed(error.to_string())),
+        let trouble = match done.result {
+            Ok(moved) if moved == self.asked => None,
+            Ok(moved) => Some(format!("{moved} of {} bytes", self.asked)),
+            Err(error) => Some(error.to_string()),
+        };
+        let step = match trouble {
+            None => self.advance(&buf, out, sink),
+            Some(why) if matches!(self.at.0, FileId::Checkpoint(_)) => {
+                self.checkpoint_unreadable(why, out, sink)
+            }
+            Some(why) => Err(self.failed(why)),
         };
         self.buffers.push(buf);
         match step {
@@ -195,11 +239,10 @@ impl Recovery {
                 self.found.push(Found::read(slot, size, bytes, &self.id)?);
                 self.next_header(n + 1, out)
             }
+            Phase::Cuts(n) => self.cut(n, bytes, out),
+            Phase::Load { candidate, begun } => self.load(candidate, begun, bytes, out, sink),
             Phase::Stray { strays, at, mut evidence } => {
-                // A slot's batches lie under the header of their segment. Those of any segment in the chain that
-                // lie in a slot without one were written under a header that is gone, or went elsewhere.
-                let oldest = self.segments.first().map_or(1, |s| s.header.incarnation);
-                evidence.look(bytes, at, &self.id, Incarnation(oldest));
+                evidence.look(bytes, at, &self.id, self.watched());
                 self.next_stray(strays, at + self.asked as u64, evidence, out)
             }
             Phase::Walk(n, walk) => self.walk(n, walk, bytes, out, sink),
@@ -227,192 +270,6 @@ impl Recovery {
             }
             Phase::Ended => unreachable!("nothing is under way after the end"),
         }
-    }
-
-    fn next_header(&mut self, n: usize, out: &mut Vec<Io>) -> Result<(), Halt> {
-        if let Some((slot, size)) = self.slots.get(n).copied() {
-            if size < 2 * FIRST_BATCH || !size.is_multiple_of(BLOCK as u64) {
-                return Err(Halt::slot_size(
-                    slot,
-                    size.max(2 * FIRST_BATCH).next_multiple_of(FIRST_BATCH),
-                    size,
-                ));
-            }
-            self.phase = Phase::Headers(n);
-            self.read(FileId::Slot(slot), 0, BLOCK, out);
-            return Ok(());
-        }
-        let (segments, strays) = chain::link(&self.found)?;
-        self.report.segments = segments.len();
-        self.report.found_epoch = segments.last().map_or(Epoch(0), |s| s.header.epoch());
-        self.segments = segments;
-        self.next_stray(strays, FIRST_BATCH, Evidence::default(), out)
-    }
-
-    /// Every byte of a slot without a header is looked at: a header that was lost over live batches is corruption,
-    /// and only a slot of zeros may become a spare.
-    fn next_stray(
-        &mut self,
-        mut strays: Vec<Found>,
-        at: u64,
-        evidence: Evidence,
-        out: &mut Vec<Io>,
-    ) -> Result<(), Halt> {
-        let Some(stray) = strays.last().copied() else { return self.next_segment(0, out) };
-        if at < stray.bytes {
-            self.phase = Phase::Stray { strays, at, evidence };
-            self.read_window(stray.slot, at, stray.bytes, out);
-            return Ok(());
-        }
-        if let (Err(why), Some(offset)) = (stray.header, evidence.batch_at) {
-            return Err(Halt::headless(stray.slot, why, offset));
-        }
-        // A header torn by a crash during a roll is overwritten by the next roll; anything else is left alone.
-        if evidence.unexplained().is_none() && stray.bytes >= self.limits.small_slot_bytes {
-            self.spares.push(Spare { slot: stray.slot, bytes: stray.bytes });
-        }
-        strays.pop();
-        self.next_stray(strays, FIRST_BATCH, Evidence::default(), out)
-    }
-
-    fn next_segment(&mut self, n: usize, out: &mut Vec<Io>) -> Result<(), Halt> {
-        let Some(segment) = self.segments.get(n).copied() else {
-            return self.settle(None, out);
-        };
-        let successor = self.segments.get(n + 1).copied();
-        let incarnation = Incarnation(segment.header.incarnation);
-        let end = match (successor, self.meta.cut) {
-            (Some(next), _) => next.header.pred_end,
-            // R3: a cut that was recorded is finished first, so that what it removed cannot come back.
-            (None, Some(cut)) if cut.incarnation == incarnation => cut.offset,
-            (None, _) => segment.header.bytes,
-        };
-        let walk = Walk::new(segment, successor, end);
-        if walk.expected.offset == end {
-            return self.segment_ended(n, walk, out);
-        }
-        self.phase = Phase::Walk(n, walk);
-        self.read_window(segment.slot, FIRST_BATCH, end, out);
-        Ok(())
-    }
-
-    fn walk(
-        &mut self,
-        n: usize,
-        mut walk: Walk,
-        bytes: &[u8],
-        out: &mut Vec<Io>,
-        sink: Sink<'_>,
-    ) -> Result<(), Halt> {
-        match walk.take(bytes, &self.id, &mut self.report, sink) {
-            Step::Read => {
-                let (slot, at, end) = (walk.segment.slot, walk.expected.offset, walk.end);
-                self.phase = Phase::Walk(n, walk);
-                self.read_window(slot, at, end, out);
-                Ok(())
-            }
-            Step::End => self.segment_ended(n, walk, out),
-            Step::Broken(broken) if !walk.is_last() => Err(Halt::inside(&broken)),
-            Step::Broken(broken) => {
-                let at = broken.offset;
-                self.look_behind(walk, broken, at, Evidence::default(), out)
-            }
-        }
-    }
-
-    fn segment_ended(&mut self, n: usize, walk: Walk, out: &mut Vec<Io>) -> Result<(), Halt> {
-        walk.seam()?;
-        if !walk.is_last() {
-            return self.next_segment(n + 1, out);
-        }
-        // The last segment is full to its end, or was cut here before.
-        let cut = self.meta.cut.filter(|cut| cut.incarnation == walk.expected.incarnation);
-        let tail = if cut.is_some_and(|c| c.uncertain) { Tail::Uncertain } else { Tail::Certain };
-        self.report.end = Some(End { finished_cut: cut.is_some(), ..end(&walk, tail) });
-        self.settle(Some(walk), out)
-    }
-
-    fn look_behind(
-        &mut self,
-        walk: Walk,
-        broken: Break,
-        at: u64,
-        evidence: Evidence,
-        out: &mut Vec<Io>,
-    ) -> Result<(), Halt> {
-        if at < walk.end {
-            let (slot, end) = (walk.segment.slot, walk.end);
-            self.phase = Phase::Tail { walk, broken, at, evidence };
-            self.read_window(slot, at, end, out);
-            return Ok(());
-        }
-        let tail = verdict::verdict(&broken, &evidence)?;
-        self.report.end = Some(End { leftover: evidence.unexplained(), ..end(&walk, tail) });
-        self.settle(Some(walk), out)
-    }
-
-    /// The first change on disk: the epoch that this start takes (R10), and the cut if something is cut (R3).
-    fn settle(&mut self, walk: Option<Walk>, out: &mut Vec<Io>) -> Result<(), Halt> {
-        let epoch = Epoch(self.meta.epoch.max(self.report.found_epoch).0 + 1);
-        self.report.epoch = epoch;
-        let cut = match (&walk, self.report.end) {
-            (Some(walk), Some(end)) if end.leftover.is_some() || end.finished_cut => Some(Cut {
-                incarnation: end.incarnation,
-                offset: end.offset,
-                next: walk.expected.next,
-                uncertain: end.tail == Tail::Uncertain,
-            }),
-            // The segment that names the end of the one that was cut may not be durable yet.
-            _ => self.meta.cut,
-        };
-        self.chain = walk.as_ref().map_or(0, |walk| walk.expected.chain);
-        let (sequence, start) = (self.meta.sequence + 1, self.meta.start + 1);
-        self.meta = Meta { sequence, start, epoch, cut, ..self.meta };
-        self.phase = Phase::Settle { walk };
-        let block = self.meta.encode(&self.id);
-        self.write(FileId::Meta, self.meta.offset(), &block, out);
-        Ok(())
-    }
-
-    /// Readable is not durable: the batches that no later one proves durable are written again, byte for byte,
-    /// and flushed, before any position is reported.
-    fn rewrite(&mut self, walk: Walk, from: Expected, out: &mut Vec<Io>) -> Result<(), Halt> {
-        let (at, end) = (from.offset, walk.expected.offset);
-        if at < end {
-            let slot = walk.segment.slot;
-            self.phase = Phase::Rewrite { walk, from, writing: false };
-            self.read_window(slot, at, end, out);
-        } else {
-            self.phase = Phase::Ended;
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self) -> Progress {
-        let predecessor = match (&self.report.end, self.segments.last()) {
-            (Some(end), Some(_)) => {
-                Predecessor { incarnation: end.incarnation, end: end.offset, chain: self.chain }
-            }
-            _ => Predecessor::default(),
-        };
-        let newest = self.segments.last().map_or(0, |s| s.header.incarnation);
-        let next_slot = self.slots.last().map_or(0, |(slot, _)| slot.0 + 1);
-        let closed_bytes = self.report.bytes + self.segments.len() as u64 * FIRST_BATCH;
-        self.spares.sort_by_key(|s| s.slot);
-        let resume = Resume {
-            epoch: self.report.epoch,
-            last: self.report.last,
-            predecessor,
-            pool: Pool {
-                spares: std::mem::take(&mut self.spares),
-                next_slot,
-                next_incarnation: Incarnation(newest + 1),
-                closed_bytes,
-            },
-            next_io: self.io.0,
-        };
-        let log = Log::resume(self.id, self.limits, std::mem::take(&mut self.buffers), resume);
-        Progress::Recovered(Box::new(log), self.report.clone())
     }
 
     fn read(&mut self, file: FileId, offset: u64, len: usize, out: &mut Vec<Io>) {
@@ -448,24 +305,9 @@ impl Recovery {
 
     fn failed(&self, observed: String) -> Halt {
         let (file, offset) = self.at;
-        let file = match file {
-            FileId::Meta => "meta".into(),
-            FileId::Slot(slot) => format!("slot-{:06}.seg", slot.0),
-        };
         match self.writing {
             true => Halt::unwritable(file, offset, observed),
             false => Halt::unreadable(file, offset, observed),
         }
-    }
-}
-
-fn end(walk: &Walk, tail: Tail) -> End {
-    End {
-        slot: walk.segment.slot,
-        incarnation: walk.expected.incarnation,
-        offset: walk.expected.offset,
-        tail,
-        leftover: None,
-        finished_cut: false,
     }
 }

@@ -3,13 +3,19 @@
 
 use std::fmt;
 
-use crate::format::{Incarnation, NotValid};
+use crate::checkpoint::Boundary;
+use crate::format::{Incarnation, NotValid, SegmentHeader};
 use crate::recover::verdict::{Break, Tail};
-use crate::{Epoch, Index, SlotId};
+use crate::{CheckpointId, Epoch, FileId, Index, SlotId};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     pub shard: u32,
+    /// The checkpoint that the log continues.
+    pub checkpoint: Option<Loaded>,
+    /// Checkpoints that cannot be believed: an integrity failure, survived because the log reaches back far enough.
+    pub corrupt: Vec<Corrupt>,
+    /// Segments behind the checkpoint.
     pub segments: usize,
     pub batches: u64,
     pub records: u64,
@@ -24,6 +30,21 @@ pub struct Report {
     /// Bytes of the last in-flight window, written again and flushed before anything was reported.
     pub rewritten: u64,
     pub halt: Option<Halt>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    pub cut: Index,
+    pub entries: u64,
+    pub bytes: u64,
+    pub digest: u128,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Corrupt {
+    pub id: CheckpointId,
+    pub offset: u64,
+    pub why: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +72,7 @@ pub struct Halt {
 
 impl Halt {
     fn at(rule: &'static str, slot: SlotId, offset: u64, expected: String, observed: String) -> Self {
-        Self { rule, file: format!("slot-{:06}.seg", slot.0), offset, expected, observed }
+        Self { rule, file: FileId::Slot(slot).to_string(), offset, expected, observed }
     }
 
     pub(super) fn metadata(copies: [NotValid; 2]) -> Self {
@@ -65,16 +86,16 @@ impl Halt {
         }
     }
 
-    pub(super) fn unreadable(file: String, offset: u64, observed: String) -> Self {
+    pub(super) fn unreadable(file: FileId, offset: u64, observed: String) -> Self {
         let expected =
             "every sector of the log to be readable: an unreadable one is never a torn tail".into();
-        Self { rule: "R2", file, offset, expected, observed }
+        Self { rule: "R2", file: file.to_string(), offset, expected, observed }
     }
 
-    pub(super) fn unwritable(file: String, offset: u64, observed: String) -> Self {
+    pub(super) fn unwritable(file: FileId, offset: u64, observed: String) -> Self {
         let expected =
             "the metadata and the last window to be written and flushed before the log is served".into();
-        Self { rule: "R4", file, offset, expected, observed }
+        Self { rule: "R4", file: file.to_string(), offset, expected, observed }
     }
 
     pub(super) fn slot_size(slot: SlotId, header: u64, file: u64) -> Self {
@@ -106,8 +127,43 @@ impl Halt {
         Self::at("R1", slot, 0, expected, "no older segment".into())
     }
 
-    pub(super) fn headless(slot: SlotId, header: NotValid, offset: u64) -> Self {
+    pub(super) fn nothing_behind(base: &Boundary) -> Self {
+        let file = FileId::Checkpoint(CheckpointId(base.cut.index.0)).to_string();
+        let expected =
+            format!("a segment that continues the checkpoint, after segment {}", base.incarnation.0);
+        Self { rule: "R8", file, offset: 0, expected, observed: "none".into() }
+    }
+
+    pub(super) fn other_base(slot: SlotId, base: &Boundary, header: &SegmentHeader) -> Self {
+        let expected = format!(
+            "a segment that continues the checkpoint: end {}, chain {:08x}, index {}",
+            base.end,
+            base.chain,
+            base.cut.index.0 + 1
+        );
+        let SegmentHeader { pred_end, pred_chain, first_index, .. } = header;
+        Self::at("R8", slot, 0, expected, format!("{pred_end}, {pred_chain:08x}, {first_index}"))
+    }
+
+    pub(super) fn loose(slot: SlotId, incarnation: Incarnation) -> Self {
+        let expected = "a place in the chain for each segment that no checkpoint covers".into();
+        Self::at("R1", slot, 0, expected, format!("segment {}, which no other one names", incarnation.0))
+    }
+
+    pub(super) fn corrupt_checkpoint(corrupt: &Corrupt) -> Self {
+        let Corrupt { id, offset, why } = corrupt;
+        Self {
+            rule: "R8",
+            file: FileId::Checkpoint(*id).to_string(),
+            offset: *offset,
+            expected: "a whole checkpoint, or the complete log behind an older one".into(),
+            observed: why.clone(),
+        }
+    }
+
+    pub(super) fn headless(slot: SlotId, header: Option<NotValid>, offset: u64) -> Self {
         let expected = "a segment header over the batches of this slot".into();
+        let header = header.map_or("the header of an earlier segment".into(), |why| why.to_string());
         Self::at("R2", slot, 0, expected, format!("{header}, yet a valid batch stands at offset {offset}"))
     }
 
@@ -137,6 +193,11 @@ impl Halt {
 }
 
 impl Report {
+    /// Nothing that should be whole is damaged.
+    pub fn is_clean(&self) -> bool {
+        self.halt.is_none() && self.corrupt.is_empty()
+    }
+
     /// One JSON object, on one line.
     pub fn json(&self) -> String {
         let end = self.end.map_or("null".into(), |e| {
@@ -156,8 +217,18 @@ impl Report {
                 h.rule, h.file, h.offset, h.expected, h.observed
             )
         });
+        let checkpoint = self.checkpoint.map_or("null".into(), |c| {
+            let Loaded { cut, entries, bytes, digest } = c;
+            let cut = cut.0;
+            format!(r#"{{"cut":{cut},"entries":{entries},"bytes":{bytes},"digest":"{digest:032x}"}}"#)
+        });
+        let corrupt = |c: &Corrupt| {
+            let (file, offset, why) = (FileId::Checkpoint(c.id), c.offset, &c.why);
+            format!(r#"{{"file":"{file}","offset":{offset},"observed":"{why}"}}"#)
+        };
+        let corrupt = self.corrupt.iter().map(corrupt).collect::<Vec<_>>().join(",");
         format!(
-            r#"{{"shard":{},"segments":{},"batches":{},"records":{},"bytes":{},"last_index":{},"found_epoch":{},"epoch":{},"end":{end},"rewritten_bytes":{},"halt":{halt}}}"#,
+            r#"{{"shard":{},"checkpoint":{checkpoint},"corrupt_checkpoints":[{corrupt}],"segments":{},"batches":{},"records":{},"bytes":{},"last_index":{},"found_epoch":{},"epoch":{},"end":{end},"rewritten_bytes":{},"halt":{halt}}}"#,
             self.shard,
             self.segments,
             self.batches,
@@ -177,6 +248,14 @@ impl fmt::Display for Report {
         if let Some(halt) = &self.halt {
             return write!(f, "HALTED. {halt}");
         }
+        for Corrupt { id, offset, why } in &self.corrupt {
+            let file = FileId::Checkpoint(*id);
+            write!(f, "INTEGRITY FAILURE: {file} at offset {offset} breaks R8: {why}. ")?;
+            write!(f, "The log reaches back far enough to do without it; keep the file for a look. ")?;
+        }
+        if let Some(Loaded { cut, entries, .. }) = &self.checkpoint {
+            write!(f, "{entries} entries from the checkpoint at index {}; ", cut.0)?;
+        }
         let Some(end) = &self.end else {
             return write!(f, "a new log; this start takes epoch {}", self.epoch.0);
         };
@@ -185,7 +264,7 @@ impl fmt::Display for Report {
             "recovered {} records in {} segments, last index {}",
             self.records, self.segments, self.last.0
         )?;
-        write!(f, "; the log ends at slot-{:06}.seg offset {}, tail: {}", end.slot.0, end.offset, end.tail)?;
+        write!(f, "; the log ends at {} offset {}, tail: {}", FileId::Slot(end.slot), end.offset, end.tail)?;
         if let Some(at) = end.leftover {
             write!(f, " (bytes from offset {at} on are no part of the log and stay where they are)")?;
         }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::batch::{Batch, BatchError, Expected};
+use crate::checkpoint::{Boundary, Item};
 use crate::format::{BatchHeader, FIRST_BATCH, LogId, NotValid, SegmentHeader};
 use crate::record::Record;
 use crate::recover::chain::Segment;
@@ -10,7 +11,16 @@ use crate::recover::report::{Halt, Report};
 use crate::recover::verdict::Break;
 use crate::{Epoch, Index, SlotId};
 
-/// A record of the recovered log, in order.
+/// What a recovery meets, in order: the checkpoint's entries, then the records behind it.
+#[derive(Clone, Copy, Debug)]
+pub enum Replay<'a> {
+    /// What was given so far is void: the state at this place follows. At the log's start it is empty.
+    Base(&'a Boundary),
+    Item(Item<'a>),
+    Record(Replayed<'a>),
+}
+
+/// A record of the recovered log.
 #[derive(Clone, Copy, Debug)]
 pub struct Replayed<'a> {
     pub epoch: Epoch,
@@ -56,7 +66,7 @@ impl Walk {
         bytes: &[u8],
         log: &LogId,
         report: &mut Report,
-        sink: &mut dyn FnMut(Replayed<'_>),
+        sink: &mut dyn FnMut(Replay<'_>),
     ) -> Step {
         let mut rest = bytes;
         loop {
@@ -83,10 +93,10 @@ impl Walk {
         }
     }
 
-    fn accept(&mut self, batch: &Batch<'_>, report: &mut Report, sink: &mut dyn FnMut(Replayed<'_>)) {
+    fn accept(&mut self, batch: &Batch<'_>, report: &mut Report, sink: &mut dyn FnMut(Replay<'_>)) {
         let (epoch, slot) = (self.expected.epoch, self.segment.slot);
         for (index, record) in batch.records() {
-            sink(Replayed { epoch, index, record, slot, batch: batch.header });
+            sink(Replay::Record(Replayed { epoch, index, record, slot, batch: batch.header }));
         }
         let header = &batch.header;
         report.batches += 1;

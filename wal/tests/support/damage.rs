@@ -3,12 +3,12 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use seawall_wal::format::BatchHeader;
-use seawall_wal::recover::{Report, Tail};
+use seawall_wal::recover::{Files, Report, Tail};
 use seawall_wal::{
-    BLOCK, Done, Entry, FileId, Index, Io, Kind, Log, LogLimits, Progress, Recovery, SlotId, Space,
+    BLOCK, Done, Entry, FileId, Index, Io, Kind, Log, LogLimits, Progress, Recovery, Replay, SlotId, Space,
 };
 
-use crate::support::{Disk, LOG, Seen};
+use crate::support::{self, Disk, LOG, Seen};
 
 /// The slot that is damaged: 64 KiB, header and fifteen blocks.
 pub const SEGMENT: usize = 16 * BLOCK;
@@ -21,7 +21,8 @@ pub fn limits(small_slot_bytes: usize) -> LogLimits {
         writes_in_flight: 2,
         small_slot_bytes: small_slot_bytes as u64,
         slot_bytes: 1 << 20,
-        spares: 2,
+        fold: support::NEVER,
+        ..LogLimits::test_min()
     }
 }
 
@@ -49,7 +50,8 @@ pub enum Outcome {
 impl Subject {
     /// `disk` holds a whole log; its segment in slot `target` is the one that will be damaged.
     pub fn new(mut disk: Disk, target: u32) -> Self {
-        let slots: Vec<_> = disk.slots().iter().map(|(slot, _)| (*slot, disk.slot(slot.0).clone())).collect();
+        let slots: Vec<_> =
+            disk.found().slots.iter().map(|(slot, _)| (*slot, disk.slot(slot.0).clone())).collect();
         let meta = disk.files[&FileId::Meta].clone();
         let (expected, log, report) = disk.recover();
         assert!(log.is_some() && !expected.is_empty(), "{report}");
@@ -68,18 +70,20 @@ impl Subject {
     /// Runs recovery to its end. Panics when it replays what the log does not hold.
     pub fn recover(&self) -> Outcome {
         let limits = limits(SMALL);
-        let sizes = self.slots.iter().map(|(slot, bytes)| (*slot, bytes.len() as u64)).collect();
-        let mut recovery = Recovery::new(LOG, limits, sizes, limits.buffers());
+        let slots = self.slots.iter().map(|(slot, bytes)| (*slot, bytes.len() as u64)).collect();
+        let files = Files { slots, ..Files::default() };
+        let mut recovery = Recovery::new(LOG, limits, files, limits.buffers());
         let (mut ios, mut seen) = (Vec::with_capacity(1), 0);
         recovery.start(&mut ios);
         loop {
             let done = self.execute(ios.pop().expect("recovery works until it ends"));
-            let progress = recovery.done(done, &mut ios, &mut |r| {
+            let progress = recovery.done(done, &mut ios, &mut |replay| {
+                let Replay::Record(r) = replay else { panic!("there is no checkpoint") };
                 let want =
                     self.expected.get(seen).unwrap_or_else(|| panic!("record {} was made up", r.index.0));
-                let value = r.record.entries().next().and_then(|e| e.value).unwrap_or_default();
+                let value = r.record.entries().next().and_then(|e| e.value);
                 assert!(
-                    want.index == r.index && want.epoch == r.epoch && want.value == value,
+                    want.index == r.index && want.epoch == r.epoch && want.value.as_deref() == value,
                     "record {} is another one",
                     r.index.0
                 );
@@ -100,6 +104,7 @@ impl Subject {
         match file {
             FileId::Meta => &self.meta,
             FileId::Slot(slot) => &self.slots.iter().find(|(s, _)| *s == slot).expect("a slot").1,
+            FileId::Checkpoint(_) => unreachable!("there is none"),
         }
     }
 
@@ -118,7 +123,7 @@ impl Subject {
                 assert!(file == FileId::Meta || same(), "recovery changed the log at {offset}");
                 Done { id, result: Ok(len), buf: Some(buf) }
             }
-            Io::Prepare { .. } => panic!("recovery prepares nothing"),
+            _ => panic!("recovery only reads and writes"),
         }
     }
 

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use seawall_wal::recover::Report;
+use seawall_wal::checkpoint::{FoldPolicy, Folded};
+use seawall_wal::recover::{Files, Report};
 use seawall_wal::{
-    BLOCK, Done, Entry, Epoch, FileId, Index, Io, IoError, IoStep, Kind, Log, LogId, LogLimits, Progress,
-    Recovery, SlotId, Space, meta,
+    BLOCK, Buffer, Done, Entry, Epoch, FileId, FoldDone, FoldError, FoldJob, Index, Io, IoError, IoStep,
+    Kind, Log, LogId, LogLimits, Progress, Recovery, Replay, SlotId, Space, meta,
 };
 
 pub const LOG: LogId = LogId { lineage: *b"a lineage for it", shard: 1 };
@@ -21,13 +22,21 @@ pub struct Disk {
     pub writes: Vec<(FileId, u64, usize)>,
 }
 
-/// A record as a test sees it.
+/// A record as a test sees it: its first entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     pub epoch: Epoch,
     pub index: Index,
-    pub value: Vec<u8>,
+    pub key: Vec<u8>,
+    pub value: Option<Vec<u8>>,
 }
+
+/// Small, and never folded: what a recovery gives are all the records.
+pub fn limits() -> LogLimits {
+    LogLimits { fold: NEVER, ..LogLimits::test_min() }
+}
+
+pub const NEVER: FoldPolicy = FoldPolicy::NEVER;
 
 impl Disk {
     pub fn new() -> Self {
@@ -35,18 +44,15 @@ impl Disk {
         Self { files, bad_sector: None, dead: false, writes: Vec::new() }
     }
 
-    pub fn slots(&self) -> Vec<(SlotId, u64)> {
-        let slot = |(file, bytes): (&FileId, &Vec<u8>)| match file {
-            FileId::Slot(slot) => Some((*slot, bytes.len() as u64)),
-            FileId::Meta => None,
-        };
-        self.files.iter().filter_map(slot).collect()
+    pub fn found(&self) -> Files {
+        found(self.files.iter().map(|(file, bytes)| (*file, bytes.len())))
     }
 
     pub fn slot(&mut self, n: u32) -> &mut Vec<u8> {
         self.files.get_mut(&FileId::Slot(SlotId(n))).expect("a slot of the test")
     }
 
+    /// Everything but a fold.
     pub fn execute(&mut self, io: Io) -> Done {
         let eio = |step| Err(IoError { step, errno: 5 });
         match io {
@@ -75,25 +81,47 @@ impl Disk {
                 self.files.insert(FileId::Slot(slot), zeros);
                 Done { id, result: Ok(0), buf: None }
             }
+            Io::Remove { id, file } => {
+                self.files.remove(&file).expect("a file is removed once");
+                Done { id, result: Ok(0), buf: None }
+            }
+            Io::Fold(_) => unreachable!("a fold has a door of its own"),
+        }
+    }
+
+    pub fn fold(&mut self, job: &FoldJob) -> FoldDone {
+        let made = run(job, |file| self.files[&file].as_slice());
+        let result = made.map(|(folded, bytes)| {
+            self.files.insert(FileId::Checkpoint(folded.checkpoint()), bytes);
+            folded
+        });
+        FoldDone { id: job.id, result }
+    }
+
+    /// Executes one operation of a running log.
+    pub fn serve(&mut self, log: &mut Log, io: Io) {
+        match io {
+            Io::Fold(job) => log.folded(self.fold(&job)),
+            io => {
+                let _ = log.done(self.execute(io));
+                log.commit(log.durable());
+            }
         }
     }
 
     /// Runs recovery to its end; what it replayed, and the log unless it halted.
     pub fn recover(&mut self) -> (Vec<Seen>, Option<Log>, Report) {
-        self.recover_with(LogLimits::test_min())
+        self.recover_with(limits())
     }
 
     pub fn recover_with(&mut self, limits: LogLimits) -> (Vec<Seen>, Option<Log>, Report) {
-        let mut recovery = Recovery::new(LOG, limits, self.slots(), limits.buffers());
+        let mut recovery = Recovery::new(LOG, limits, self.found(), limits.buffers());
         let (mut ios, mut seen) = (Vec::new(), Vec::new());
         recovery.start(&mut ios);
         loop {
             let io = ios.pop().expect("recovery works until it ends");
             let done = self.execute(io);
-            let progress = recovery.done(done, &mut ios, &mut |r| {
-                let value = r.record.entries().next().and_then(|e| e.value).unwrap_or_default().to_vec();
-                seen.push(Seen { epoch: r.epoch, index: r.index, value });
-            });
+            let progress = recovery.done(done, &mut ios, &mut |replay| see(replay, &mut seen));
             match progress {
                 Progress::Working => assert_eq!(ios.len(), 1, "one operation is under way at a time"),
                 Progress::Halted(report) => return (seen, None, report),
@@ -103,7 +131,7 @@ impl Disk {
     }
 
     pub fn open(&mut self) -> Log {
-        self.open_with(LogLimits::test_min())
+        self.open_with(limits())
     }
 
     pub fn open_with(&mut self, limits: LogLimits) -> Log {
@@ -122,7 +150,7 @@ impl Disk {
                 return;
             }
             for io in std::mem::take(&mut ios) {
-                let _ = log.done(self.execute(io));
+                self.serve(log, io);
             }
         }
     }
@@ -134,6 +162,47 @@ impl Disk {
         assert_eq!(log.durable(), index);
         index
     }
+}
+
+/// The records of the log, and nothing of a checkpoint.
+pub fn see(replay: Replay<'_>, seen: &mut Vec<Seen>) {
+    match replay {
+        Replay::Record(r) => {
+            let entry = r.record.entries().next();
+            let key = entry.map_or(Vec::new(), |e| e.key.to_vec());
+            let value = entry.and_then(|e| e.value).map(<[u8]>::to_vec);
+            seen.push(Seen { epoch: r.epoch, index: r.index, key, value });
+        }
+        Replay::Base(_) => seen.clear(),
+        Replay::Item(_) => {}
+    }
+}
+
+/// The files that a start finds.
+pub fn found(files: impl Iterator<Item = (FileId, usize)>) -> Files {
+    let mut found = Files::default();
+    for (file, bytes) in files {
+        match file {
+            FileId::Slot(slot) => found.slots.push((slot, bytes as u64)),
+            FileId::Checkpoint(id) => found.checkpoints.push((id, bytes as u64)),
+            FileId::Meta => {}
+        }
+    }
+    found
+}
+
+/// Makes a checkpoint as every executor has to.
+pub fn run<'d>(job: &FoldJob, file: impl Fn(FileId) -> &'d [u8]) -> Result<(Folded, Vec<u8>), FoldError> {
+    let previous = job.previous.map(|id| file(FileId::Checkpoint(id)));
+    let segments: Vec<&[u8]> = job.segments.iter().map(|(slot, _)| file(FileId::Slot(*slot))).collect();
+    let mut bytes = Vec::new();
+    let folded = job.run(previous, &segments, |part| bytes.extend_from_slice(part))?;
+    job.verify(&folded, &mut Buffer::new(0, 4 * BLOCK), |at, target| {
+        let at = usize::try_from(at).unwrap();
+        target.copy_from_slice(&bytes[at..at + target.len()]);
+        Ok(())
+    })?;
+    Ok((folded, bytes))
 }
 
 pub fn append(log: &mut Log, value: &[u8]) -> Result<Index, seawall_wal::NoRoom> {

@@ -8,9 +8,10 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use seawall_wal::{Done, FileId, Io, SlotId, meta};
+use seawall_wal::recover::Files;
+use seawall_wal::{Done, FileId, FoldDone, FoldJob, Io, meta};
 
-use crate::support::LOG;
+use crate::support::{LOG, found, run};
 
 const SECTOR: usize = 512;
 
@@ -19,6 +20,8 @@ const SECTOR: usize = 512;
 pub struct Volatile {
     files: BTreeMap<FileId, File>,
     pending: Vec<Pending>,
+    /// Names that were taken away, which nothing has made durable.
+    removed: BTreeMap<FileId, File>,
 }
 
 #[derive(Clone)]
@@ -69,20 +72,16 @@ impl Volatile {
     pub fn new() -> Self {
         let bytes = Rc::new(meta::format(&LOG));
         let meta = File { durable: Rc::clone(&bytes), visible: bytes };
-        Self { files: BTreeMap::from([(FileId::Meta, meta)]), pending: Vec::new() }
+        Self { files: BTreeMap::from([(FileId::Meta, meta)]), pending: Vec::new(), removed: BTreeMap::new() }
     }
 
-    pub fn slots(&self) -> Vec<(SlotId, u64)> {
-        let slot = |(id, file): (&FileId, &File)| match id {
-            FileId::Slot(slot) => Some((*slot, file.visible.len() as u64)),
-            FileId::Meta => None,
-        };
-        self.files.iter().filter_map(slot).collect()
+    pub fn found(&self) -> Files {
+        found(self.files.iter().map(|(file, content)| (*file, content.visible.len())))
     }
 
     /// Writes that a power cut could still take away.
     pub fn at_risk(&self) -> usize {
-        self.pending.len()
+        self.pending.len() + usize::from(!self.removed.is_empty())
     }
 
     pub fn accept(&mut self, io: &Io) {
@@ -121,17 +120,41 @@ impl Volatile {
             }
             Io::Prepare { id, slot, bytes } => {
                 let zeros = Rc::new(vec![0; usize::try_from(bytes).unwrap()]);
-                let file = File { durable: Rc::clone(&zeros), visible: zeros };
-                self.files.insert(FileId::Slot(slot), file);
+                self.create(FileId::Slot(slot), zeros);
                 Done { id, result: Ok(0), buf: None }
             }
+            Io::Remove { id, file } => {
+                let content = self.files.remove(&file).expect("a file is removed once");
+                self.removed.insert(file, content);
+                Done { id, result: Ok(0), buf: None }
+            }
+            Io::Fold(_) => unreachable!("a fold has a door of its own"),
         }
+    }
+
+    /// A checkpoint has its name when everything in it is durable.
+    pub fn fold(&mut self, job: &FoldJob) -> FoldDone {
+        let made = run(job, |file| self.files[&file].visible.as_slice());
+        let result = made.map(|(folded, bytes)| {
+            self.create(FileId::Checkpoint(folded.checkpoint()), Rc::new(bytes));
+            folded
+        });
+        FoldDone { id: job.id, result }
+    }
+
+    fn create(&mut self, file: FileId, content: Rc<Vec<u8>>) {
+        self.removed.remove(&file);
+        self.files.insert(file, File { durable: Rc::clone(&content), visible: content });
     }
 
     /// The disk as the next start finds it.
     pub fn after(&self, crash: &Crash) -> Self {
         let mut disk = self.clone();
+        let removed = std::mem::take(&mut disk.removed);
         let Crash::Power(patterns) = crash else { return disk };
+        if matches!(patterns[0], Left::Nothing | Left::Even) {
+            disk.files.extend(removed);
+        }
         for (n, write) in std::mem::take(&mut disk.pending).into_iter().enumerate() {
             let pattern = patterns[n % patterns.len()];
             let target = disk.files.get_mut(&write.file).unwrap();

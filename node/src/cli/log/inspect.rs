@@ -1,8 +1,8 @@
 //! `seawall log inspect`: what is there, for people first.
 
-use seawall_wal::SlotId;
 use seawall_wal::format::{NotValid, SegmentHeader};
 use seawall_wal::meta::Meta;
+use seawall_wal::{CheckpointId, FileId, SlotId};
 use serde_json::{Value as Json, json};
 
 use super::target::Target;
@@ -46,6 +46,16 @@ fn text(part: &Part) -> String {
             Err(why) => format!("\n  metadata copy {n}: BAD: {why}"),
         };
     }
+    if let Some(checkpoint) = looked.report.checkpoint {
+        let (cut, entries, bytes) = (checkpoint.cut.0, checkpoint.entries, checkpoint.bytes);
+        text += &format!("\n  {}  ", FileId::Checkpoint(CheckpointId(cut)));
+        text += &format!("{entries} entries, {bytes} bytes, digest {:032x}", checkpoint.digest);
+    }
+    for (slot, header) in &looked.kept {
+        let (segment, first) = (header.incarnation, header.first_index);
+        text += &format!("\n  {}  segment {segment} from index {first}, ", FileId::Slot(*slot));
+        text += "covered by the checkpoint and kept";
+    }
     for (slot, header) in &looked.segments {
         let sum = part.tally.slots.get(slot).copied().unwrap_or_default();
         let indices = match sum.records {
@@ -53,8 +63,8 @@ fn text(part: &Part) -> String {
             _ => format!("indices {} to {}", header.first_index, sum.last),
         };
         text += &format!(
-            "\n  slot-{:06}.seg  segment {}, epoch {}, {indices}, {} batches, {} of {} bytes used",
-            slot.0,
+            "\n  {}  segment {}, epoch {}, {indices}, {} batches, {} of {} bytes used",
+            FileId::Slot(*slot),
             header.incarnation,
             header.epoch,
             sum.batches,
@@ -63,8 +73,9 @@ fn text(part: &Part) -> String {
         );
     }
     for free in &looked.free {
-        let what = if free.spare { "spare" } else { "no segment and no zeros: left alone" };
-        text += &format!("\n  slot-{:06}.seg  {what}, {} bytes", free.slot.0, free.bytes);
+        let what =
+            if free.spare { "spare" } else { "no segment, and bytes that nothing explains: left alone" };
+        text += &format!("\n  {}  {what}, {} bytes", FileId::Slot(free.slot), free.bytes);
     }
     text + "\n  " + &look::ending(looked)
 }
@@ -96,6 +107,8 @@ fn object(part: &Part) -> Json {
     let mut object = verify::verdict(part);
     object["metadata"] = copies.iter().map(copy).collect();
     object["chain"] = part.looked.segments.iter().map(segment).collect();
+    let kept = |(slot, header): &(SlotId, SegmentHeader)| json!({ "slot": slot.0, "incarnation": header.incarnation, "first_index": header.first_index });
+    object["kept"] = part.looked.kept.iter().map(kept).collect();
     object["free"] = part.looked.free.iter().map(free).collect();
     object
 }

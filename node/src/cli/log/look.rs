@@ -10,7 +10,7 @@ use seawall_wal::format::SegmentHeader;
 use seawall_wal::io::IoStep;
 use seawall_wal::recover::{Halt, Report, Tail};
 use seawall_wal::scan::Free;
-use seawall_wal::{Done, FileId, Io, IoError, LogLimits, Replayed, Scan, SlotId};
+use seawall_wal::{Done, FileId, Io, IoError, LogLimits, Replay, Replayed, Scan, SlotId};
 
 use super::Failed;
 use super::target::Shard;
@@ -34,6 +34,8 @@ pub(super) trait Visitor {
 pub(super) struct Looked {
     pub report: Report,
     pub segments: Vec<(SlotId, SegmentHeader)>,
+    /// Segments that the checkpoint covers, and that are kept all the same.
+    pub kept: Vec<(SlotId, SegmentHeader)>,
     pub free: Vec<Free>,
     pub writer: Option<u32>,
 }
@@ -68,7 +70,7 @@ fn once(shard: &Shard, progress: &mut Progress, visitor: &mut dyn Visitor) -> Re
     let limits = LogLimits::default();
     let mut scan = match shard.only {
         Some((segment, successor)) => Scan::of_segment(limits, segment, successor, shard.meta()),
-        None => Scan::new(shard.id, limits, shard.slots()?),
+        None => Scan::new(shard.id, limits, shard.files()?),
     };
     let mut open: Option<(FileId, File)> = None;
     visitor.begin();
@@ -77,11 +79,16 @@ fn once(shard: &Shard, progress: &mut Progress, visitor: &mut dyn Visitor) -> Re
             break;
         }
         let done = execute(io, shard, &mut open, progress)?;
-        scan.done(done, &mut |replayed| visitor.record(&replayed));
+        scan.done(done, &mut |replay| {
+            if let Replay::Record(replayed) = replay {
+                visitor.record(&replayed);
+            }
+        });
     }
     let mine = |slot: SlotId| shard.only.is_none_or(|(only, _)| only.slot == slot);
     let segments = scan.segments().iter().filter(|s| mine(s.slot)).map(|s| (s.slot, s.header)).collect();
-    Ok(Looked { report: scan.report(), segments, free: scan.free(), writer: shard.writer() })
+    let kept = scan.kept().iter().map(|s| (s.slot, s.header)).collect();
+    Ok(Looked { report: scan.report(), segments, kept, free: scan.free(), writer: shard.writer() })
 }
 
 /// An unreadable sector is the scan's to judge; a file that may not be opened is nobody's damage.
@@ -161,6 +168,10 @@ pub(super) fn ending(looked: &Looked) -> String {
     if let Some(halt) = &report.halt {
         return format!("DAMAGED: {halt}");
     }
+    if let Some(corrupt) = report.corrupt.last() {
+        let (file, offset, why) = (FileId::Checkpoint(corrupt.id), corrupt.offset, &corrupt.why);
+        return format!("DAMAGED: {file} at offset {offset} breaks R8: {why}; the log does without it");
+    }
     let Some(end) = report.end else {
         return match looked.segments.is_empty() {
             true => "an empty log".into(),
@@ -168,7 +179,7 @@ pub(super) fn ending(looked: &Looked) -> String {
         };
     };
     let place =
-        format!("ends at slot-{:06}.seg offset {}, last index {}", end.slot.0, end.offset, report.last.0);
+        format!("ends at {} offset {}, last index {}", FileId::Slot(end.slot), end.offset, report.last.0);
     let why = match (end.leftover, end.tail) {
         (_, _) if end.finished_cut => "an earlier start cut it here".into(),
         (None, _) => "nothing was written behind it".into(),

@@ -120,11 +120,11 @@ fn document(place: &Place, target: &Target, parts: &[Part], of: impl Fn(&Part) -
 
 /// 1 if anything is damaged; the first damage is named.
 fn judged(parts: &[Part]) -> Exit {
-    let halted = |part: &Part| {
-        let halt = part.looked.report.halt.as_ref()?;
-        Some(format!("{}: {halt}", part.shard.path.display()))
+    let damaged = |part: &Part| {
+        let damaged = !part.looked.report.is_clean();
+        damaged.then(|| format!("{}: {}", part.shard.path.display(), look::ending(&part.looked)))
     };
-    match parts.iter().find_map(halted) {
+    match parts.iter().find_map(damaged) {
         Some(why) => Exit::Refused(why),
         None => Exit::Done,
     }

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use seawall::position::Lineage;
 use seawall_wal::format::{NotValid, SEGMENT_HEADER, SegmentHeader};
 use seawall_wal::meta::{self, META_BYTES};
-use seawall_wal::recover::Segment;
+use seawall_wal::recover::{Files, Segment};
 use seawall_wal::{BLOCK, FileId, LogId, SlotId};
 
 use super::Failed;
+use crate::driver::directory::file_of;
 use crate::driver::superblock::Superblock;
 
 pub(super) struct Target {
@@ -57,7 +58,7 @@ impl Target {
                 writer: writer(&path.join("lock")),
             });
         }
-        if !path.join("meta").exists() && slots(path)?.is_empty() {
+        if !path.join("meta").exists() && files(path)?.slots.is_empty() {
             return Err(unreadable(path, "neither a data directory nor a shard of one: it holds no log"));
         }
         let number = path.file_name().and_then(|n| n.to_str()?.strip_prefix("shard-")?.parse().ok());
@@ -80,15 +81,14 @@ impl Shard {
         Ok(Self { path: path.to_owned(), directory: path.to_owned(), id, only: None, lock })
     }
 
-    pub fn slots(&self) -> Result<Vec<(SlotId, u64)>, Failed> {
-        slots(&self.directory)
+    pub fn files(&self) -> Result<Files, Failed> {
+        files(&self.directory)
     }
 
     pub fn file(&self, file: FileId) -> PathBuf {
         match file {
             FileId::Slot(_) if self.only.is_some() => self.path.clone(),
-            FileId::Slot(SlotId(slot)) => self.directory.join(format!("slot-{slot:06}.seg")),
-            FileId::Meta => self.directory.join("meta"),
+            _ => self.directory.join(file.to_string()),
         }
     }
 
@@ -110,7 +110,10 @@ impl Shard {
     pub fn bytes(&self) -> u64 {
         match &self.only {
             Some((segment, _)) => segment.header.bytes,
-            None => self.slots().map_or(0, |slots| slots.iter().map(|(_, bytes)| bytes).sum()),
+            None => self.files().map_or(0, |files| {
+                let slots = files.slots.iter().map(|(_, bytes)| bytes);
+                slots.chain(files.checkpoints.iter().map(|(_, bytes)| bytes)).sum()
+            }),
         }
     }
 }
@@ -133,10 +136,10 @@ fn segment(path: &Path, lock: PathBuf) -> Result<Shard, Failed> {
         )));
     }
     let directory = path.parent().unwrap_or(Path::new("/")).to_owned();
-    let name = path.file_name().and_then(|n| n.to_str()).and_then(slot_of);
-    let slot = name.unwrap_or(SlotId(0));
-    let beside = slots(&directory).unwrap_or_default().into_iter().filter_map(|(slot, _)| {
-        let bytes = front(&directory.join(format!("slot-{:06}.seg", slot.0)), SEGMENT_HEADER).ok()?;
+    let name = path.file_name().and_then(|n| n.to_str()).and_then(file_of);
+    let slot = if let Some(FileId::Slot(slot)) = name { slot } else { SlotId(0) };
+    let beside = files(&directory).unwrap_or_default().slots.into_iter().filter_map(|(slot, _)| {
+        let bytes = front(&directory.join(FileId::Slot(slot).to_string()), SEGMENT_HEADER).ok()?;
         Some(Segment { slot, header: SegmentHeader::read(&bytes, &header.log()).ok()? })
     });
     let successor = beside.into_iter().find(|s| s.header.pred_incarnation == header.incarnation);
@@ -160,8 +163,8 @@ fn whose(path: &Path, known: Option<LogId>) -> Result<LogId, Failed> {
     for copy in open_front(&metadata, META_BYTES)?.chunks(BLOCK) {
         hear(&metadata, meta::peek(copy))?;
     }
-    for (slot, _) in slots(path)? {
-        let file = path.join(format!("slot-{:06}.seg", slot.0));
+    for (slot, _) in files(path)?.slots {
+        let file = path.join(FileId::Slot(slot).to_string());
         let bytes = open_front(&file, SEGMENT_HEADER)?;
         hear(&file, SegmentHeader::peek(&bytes).map(|header| header.log()))?;
     }
@@ -201,23 +204,20 @@ fn front(path: &Path, len: usize) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn slots(directory: &Path) -> Result<Vec<(SlotId, u64)>, Failed> {
-    let mut slots = Vec::new();
+fn files(directory: &Path) -> Result<Files, Failed> {
+    let mut files = Files::default();
     for entry in fs::read_dir(directory).map_err(|e| unreadable(directory, e))? {
         let entry = entry.map_err(|e| unreadable(directory, e))?;
-        if let Some(slot) = slot_of(&entry.file_name().to_string_lossy()) {
-            slots.push((slot, entry.metadata().map_err(|e| unreadable(&entry.path(), e))?.len()));
+        let bytes = || Ok(entry.metadata().map_err(|e| unreadable(&entry.path(), e))?.len());
+        match file_of(&entry.file_name().to_string_lossy()) {
+            Some(FileId::Slot(slot)) => files.slots.push((slot, bytes()?)),
+            Some(FileId::Checkpoint(checkpoint)) => files.checkpoints.push((checkpoint, bytes()?)),
+            Some(FileId::Meta) | None => {}
         }
     }
-    slots.sort_unstable();
-    Ok(slots)
-}
-
-fn slot_of(name: &str) -> Option<SlotId> {
-    let digits = name.strip_prefix("slot-")?.strip_suffix(".seg")?;
-    (digits.len() >= 6 && digits.bytes().all(|b| b.is_ascii_digit()))
-        .then(|| digits.parse().ok())?
-        .map(SlotId)
+    files.slots.sort_unstable();
+    files.checkpoints.sort_unstable();
+    Ok(files)
 }
 
 /// Who holds the lock, as the kernel lists it: asking by locking would take it from a node that starts.

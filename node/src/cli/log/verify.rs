@@ -1,5 +1,6 @@
 //! `seawall log verify`: every checksum, and the verdict of the next start.
 
+use seawall_wal::FileId;
 use serde_json::{Value as Json, json};
 
 use super::{Exit, Failed, Part, Place, document, judged, look};
@@ -8,9 +9,12 @@ pub(super) fn run(place: &Place) -> Result<Exit, Failed> {
     let (target, parts) = place.look()?;
     let line = |part: &Part| {
         let report = &part.looked.report;
-        let verdict = if report.halt.is_some() { "" } else { "clean: " };
+        let verdict = if report.is_clean() { "clean: " } else { "" };
+        let checkpoint = report.checkpoint.map_or(String::new(), |c| {
+            format!("checkpoint at index {} with {} entries, ", c.cut.0, c.entries)
+        });
         format!(
-            "{}: {verdict}{} records in {} batches; {}",
+            "{}: {verdict}{checkpoint}{} records in {} batches; {}",
             part.shard.path.display(),
             report.records,
             report.batches,
@@ -29,6 +33,17 @@ pub(super) fn verdict(part: &Part) -> Json {
     json!({
         "path": part.shard.path.display().to_string(),
         "shard": report.shard,
+        "checkpoint": report.checkpoint.map(|c| json!({
+            "index": c.cut.0,
+            "entries": c.entries,
+            "bytes": c.bytes,
+            "digest": format!("{:032x}", c.digest),
+        })),
+        "corrupt_checkpoints": report.corrupt.iter().map(|c| json!({
+            "file": FileId::Checkpoint(c.id).to_string(),
+            "offset": c.offset,
+            "observed": c.why,
+        })).collect::<Vec<_>>(),
         "segments": report.segments,
         "batches": report.batches,
         "records": report.records,

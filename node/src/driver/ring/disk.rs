@@ -34,6 +34,7 @@ impl Ring {
                 }
             }
             Io::Prepare { id, slot, bytes } => self.prepare(shard, id, slot, bytes),
+            Io::Fold(_) | Io::Remove { .. } => unreachable!("not the ring's business"),
         }
     }
 

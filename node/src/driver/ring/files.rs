@@ -5,7 +5,8 @@ use std::os::fd::AsRawFd;
 
 use io_uring::types::Fixed;
 use seawall::map::ShardId;
-use seawall_wal::{BLOCK, Buffer, FileId, SlotId};
+use seawall_wal::recover::Files;
+use seawall_wal::{BLOCK, Buffer, CheckpointId, FileId, SlotId};
 
 use super::{Queue, Ring};
 use crate::driver::console;
@@ -26,12 +27,14 @@ pub(super) struct ShardFiles {
     first_place: u32,
     /// By place: whether the ring holds the file.
     open: Vec<bool>,
+    /// The checkpoints that a start may read; they stand behind the slots.
+    checkpoints: Vec<CheckpointId>,
     first_buffer: usize,
 }
 
 impl LogFiles {
     pub fn new(queue: &Queue, shards: u32, slots_per_shard: u32) -> io::Result<Self> {
-        let places = shards * (1 + slots_per_shard);
+        let places = shards * places_per_shard(slots_per_shard);
         if places > 0 {
             queue.register_files(places)?;
         }
@@ -54,26 +57,46 @@ impl LogFiles {
 }
 
 impl ShardFiles {
+    fn index(&self, file: FileId) -> Option<usize> {
+        let slots = self.open.len() - CHECKPOINTS - 1;
+        match file {
+            FileId::Meta => Some(0),
+            FileId::Slot(SlotId(slot)) => Some(1 + slot as usize).filter(|place| *place <= slots),
+            FileId::Checkpoint(id) => {
+                self.checkpoints.iter().position(|known| *known == id).map(|nth| 1 + slots + nth)
+            }
+        }
+    }
+
     /// The registered file, if it is open.
     pub fn place(&self, file: FileId) -> Option<Fixed> {
-        let place = match file {
-            FileId::Meta => 0,
-            FileId::Slot(SlotId(slot)) => 1 + slot as usize,
-        };
-        (*self.open.get(place)?).then(|| Fixed(self.first_place + place as u32))
+        let place = self.index(file)?;
+        self.open[place].then(|| Fixed(self.first_place + place as u32))
     }
 
     /// Hands an open file to the ring.
     pub fn register(&mut self, queue: &Queue, file: FileId, fd: i32) -> io::Result<()> {
-        let place = match file {
-            FileId::Meta => 0,
-            FileId::Slot(SlotId(slot)) => 1 + slot as usize,
-        };
-        let open = self.open.get_mut(place).ok_or_else(|| io::Error::from_raw_os_error(libc::ENFILE))?;
+        let place = self.index(file).ok_or_else(|| io::Error::from_raw_os_error(libc::ENFILE))?;
         queue.register_file(self.first_place + place as u32, fd)?;
-        *open = true;
+        self.open[place] = true;
         Ok(())
     }
+
+    /// The ring lets the file go, so that its room is free once its name is gone.
+    pub fn forget(&mut self, queue: &Queue, file: FileId) {
+        let Some(place) = self.index(file).filter(|place| self.open[*place]) else { return };
+        self.open[place] = false;
+        if let Err(e) = queue.register_file(self.first_place + place as u32, -1) {
+            console::complain(format_args!("{file}: io_uring keeps it open: {e}"));
+        }
+    }
+}
+
+/// A start reads one checkpoint, and looks at the headers of those that a crash may have left beside it.
+const CHECKPOINTS: usize = 8;
+
+fn places_per_shard(slots: u32) -> u32 {
+    1 + slots + CHECKPOINTS as u32
 }
 
 impl Ring {
@@ -88,20 +111,28 @@ impl Ring {
         for (directory, buffers) in logs {
             let (shard, first_buffer) = (directory.shard, ranges.len());
             ranges.extend(buffers.iter().map(|b| (b.bytes().as_ptr().addr(), b.capacity())));
-            let slots = self.open_log(directory, first_buffer)?;
-            found.push((shard, LogFound { slots, buffers }));
+            let files = self.open_log(directory, first_buffer)?;
+            found.push((shard, LogFound { files, buffers }));
         }
         self.register_pools(&found, ranges);
         Ok(found)
     }
 
-    fn open_log(&mut self, directory: ShardDirectory, first_buffer: usize) -> io::Result<Vec<(SlotId, u64)>> {
-        let first_place = self.files.shards.len() as u32 * (1 + self.files.slots_per_shard);
+    fn open_log(&mut self, directory: ShardDirectory, first_buffer: usize) -> io::Result<Files> {
+        let places = places_per_shard(self.files.slots_per_shard);
+        let first_place = self.files.shards.len() as u32 * places;
         assert!(first_place < self.files.places, "more logs than this ring was built for");
-        let open = vec![false; 1 + self.files.slots_per_shard as usize];
-        let slots = directory.slots()?;
-        let mut files = ShardFiles { directory, first_place, open, first_buffer };
-        let names = std::iter::once(FileId::Meta).chain(slots.iter().map(|(slot, _)| FileId::Slot(*slot)));
+        let open = vec![false; places as usize];
+        let mut found = directory.files()?;
+        // The newest are the ones that count.
+        let superfluous = found.checkpoints.len().saturating_sub(CHECKPOINTS);
+        found.checkpoints.drain(..superfluous);
+        let checkpoints: Vec<_> = found.checkpoints.iter().map(|(id, _)| *id).collect();
+        let names = std::iter::once(FileId::Meta)
+            .chain(found.slots.iter().map(|(slot, _)| FileId::Slot(*slot)))
+            .chain(checkpoints.iter().map(|id| FileId::Checkpoint(*id)));
+        let names: Vec<_> = names.collect();
+        let mut files = ShardFiles { directory, first_place, open, checkpoints, first_buffer };
         for name in names {
             let file = files.directory.open_file(name, self.config.direct)?;
             files.register(&self.queue, name, file.as_raw_fd()).map_err(|e| {
@@ -113,7 +144,7 @@ impl Ring {
             })?;
         }
         self.files.shards.push(files);
-        Ok(slots)
+        Ok(found)
     }
 
     /// Registering saves the kernel the pinning of pages for each operation. Where memory may not be locked the

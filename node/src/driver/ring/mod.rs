@@ -20,7 +20,7 @@ use std::io;
 use std::os::fd::RawFd;
 
 use io_uring::{opcode, types};
-use seawall_wal::Buffer;
+use seawall_wal::{Buffer, Io};
 
 use super::probe::Durable;
 use super::table::{CANCELLATION, Key, Operation, Part, Table};
@@ -97,6 +97,12 @@ impl Ring {
             Effect::Receive { conn, buf, from } => self.receive(conn, buf, from),
             Effect::Send { conn, buf, from } => self.send(conn, buf, from),
             Effect::Close { conn } => self.close(conn),
+            Effect::Disk { shard, io: io @ (Io::Fold(_) | Io::Remove { .. }) } => {
+                if let Io::Remove { file, .. } = io {
+                    self.files.shard(shard).forget(&self.queue, file);
+                }
+                return Some(Effect::Disk { shard, io });
+            }
             Effect::Disk { shard, io } => self.disk(shard, io),
             other => return Some(other),
         }

@@ -9,10 +9,17 @@ use std::collections::VecDeque;
 use bytemuck::Zeroable;
 
 use crate::batch::{OpenBatch, Seal, Sealed};
-use crate::format::{LogId, Predecessor, SegmentHeader};
+use crate::format::{BatchHeader, LogId, Predecessor, SegmentHeader};
 use crate::record::{self, Entry, Kind, MAX_KEY};
-use crate::segments::{Current, Pool, Segments};
-use crate::{BLOCK, Buffer, Done, Epoch, FileId, Index, Io, IoError, IoId, LogLimits};
+use crate::segments::{Current, Pool};
+use crate::{BLOCK, Buffer, CheckpointId, Done, Epoch, FileId, Index, Io, IoError, IoId, LogLimits};
+
+mod keep;
+mod tail;
+
+pub use keep::Checkpoint;
+use keep::Keep;
+use tail::Tail;
 
 /// Where recovery left a log, and the new epoch continues it.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +30,10 @@ pub struct Resume {
     /// The segment that the new epoch's first one names.
     pub predecessor: Predecessor,
     pub pool: Pool,
+    /// Those that are whole, oldest first.
+    pub checkpoints: Vec<Checkpoint>,
+    /// Those that are not, and go when there is a newer one.
+    pub outdated: Vec<CheckpointId>,
     pub next_io: u64,
 }
 
@@ -31,7 +42,8 @@ pub struct Log {
     id: LogId,
     limits: LogLimits,
     epoch: Epoch,
-    segments: Segments,
+    keep: Keep,
+    tail: Tail,
     /// Of the segment before the first one of this epoch; later ones are known from `chain` and `segments`.
     resumed_from: Option<Predecessor>,
     open: Option<OpenBatch>,
@@ -41,14 +53,11 @@ pub struct Log {
     control: Vec<Buffer>,
     in_flight: VecDeque<Flight>,
     header_io: Option<IoId>,
-    prepare_io: Option<IoId>,
-    prepare_error: Option<IoError>,
-    /// The error stands until an attempt goes well; another one is due.
-    retrying: bool,
     next_index: Index,
     last_kind: Option<Kind>,
     sealed: Index,
     durable: Index,
+    committed: Index,
     /// Checksum of the last header that was sealed.
     chain: u32,
     next_io: u64,
@@ -70,6 +79,7 @@ pub struct LogStats {
     pub batches: u64,
     pub batch_bytes: u64,
     pub rolls: u64,
+    pub folds: u64,
 }
 
 /// Why a log is poisoned.
@@ -109,7 +119,8 @@ impl Log {
             id,
             limits,
             epoch: resume.epoch,
-            segments: Segments::new(limits, resume.pool),
+            keep: Keep::new(id, limits, resume.pool, resume.checkpoints, resume.outdated),
+            tail: Tail::new(&limits),
             resumed_from: Some(resume.predecessor),
             open: None,
             full: false,
@@ -117,13 +128,11 @@ impl Log {
             control,
             in_flight: VecDeque::with_capacity(limits.writes_in_flight),
             header_io: None,
-            prepare_io: None,
-            prepare_error: None,
-            retrying: false,
             next_index: Index(resume.last.0 + 1),
             last_kind: None,
             sealed: resume.last,
             durable: resume.last,
+            committed: Index(0),
             chain: 0,
             next_io: resume.next_io,
             failed: None,
@@ -138,6 +147,18 @@ impl Log {
     /// Everything up to here is on stable storage: the contiguous prefix of what was written (R7).
     pub fn durable(&self) -> Index {
         self.durable
+    }
+
+    /// Everything up to here is committed: batches say so from now on, and folds go so far.
+    pub fn commit(&mut self, through: Index) {
+        assert!(through <= self.durable, "what is not durable is not committed");
+        self.committed = self.committed.max(through);
+    }
+
+    /// The batches from the one that holds `from` up to the last durable one, from memory; `None` if that one is
+    /// there no more, and has to be read from its segment.
+    pub fn recent(&self, from: Index) -> Option<impl Iterator<Item = (&BatchHeader, &[u8])>> {
+        self.tail.from(from, self.durable)
     }
 
     /// The last index given out, durable or not.
@@ -171,7 +192,7 @@ impl Log {
 
     /// Operations that will still come back through [`Log::done`].
     pub fn outstanding(&self) -> bool {
-        self.in_flight.iter().any(|f| !f.landed) || self.header_io.is_some() || self.prepare_io.is_some()
+        self.in_flight.iter().any(|f| !f.landed) || self.header_io.is_some() || self.keeping()
     }
 
     /// Gives the record the next index and writes it into the open batch. It is durable when
@@ -217,9 +238,9 @@ impl Log {
             Some(batch) => batch.blocks_with(len),
             None => crate::buffer::whole_blocks(crate::format::BATCH_HEADER + len),
         };
-        if !self.segments.has_room(blocks, reserve) {
+        if !self.keep.segments.has_room(blocks, reserve) {
             self.full |= self.open.is_some();
-            return Err(self.prepare_error.map_or(NoRoom::Busy, NoRoom::DiskFull));
+            return Err(self.prepare_error().map_or(NoRoom::Busy, NoRoom::DiskFull));
         }
         if self.open.is_none() {
             let buffer = self.free.pop().ok_or(NoRoom::Busy)?;
@@ -235,7 +256,7 @@ impl Log {
             return;
         }
         self.write_open_batch(now_us, out);
-        self.keep_spares(out);
+        self.keep(out);
     }
 
     fn write_open_batch(&mut self, now_us: i64, out: &mut Vec<Io>) {
@@ -247,7 +268,7 @@ impl Log {
         if !may_fly || self.header_io.is_some() {
             return;
         }
-        match self.segments.current {
+        match self.keep.segments.current {
             Some(current) if current.fits(open.blocks_with(0)) => {
                 assert!(current.header_durable, "a header under way keeps batches waiting");
                 self.seal(current, now_us, out);
@@ -266,7 +287,7 @@ impl Log {
             offset: current.end,
             epoch: self.epoch,
             flushed_through: self.durable,
-            committed_through: self.durable,
+            committed_through: self.committed,
             chain: self.chain,
             now_us,
         });
@@ -275,7 +296,8 @@ impl Log {
         self.chain = header.header_crc;
         self.stats.batches += 1;
         self.stats.batch_bytes += len as u64;
-        self.segments.current = Some(Current { end: current.end + len as u64, ..current });
+        self.tail.push(header, &buffer.bytes()[..len]);
+        self.keep.segments.current = Some(Current { end: current.end + len as u64, ..current });
         let io = self.issue();
         self.in_flight.push_back(Flight { io, last: header.last_index(), len, landed: false });
         let file = FileId::Slot(current.slot);
@@ -283,7 +305,7 @@ impl Log {
     }
 
     fn roll(&mut self, now_us: i64, out: &mut Vec<Io>) {
-        let Some((current, mut predecessor)) = self.segments.roll() else { return };
+        let Some((current, mut predecessor)) = self.keep.segments.roll(self.durable) else { return };
         predecessor.chain = self.chain;
         let predecessor = self.resumed_from.take().unwrap_or(predecessor);
         let header = SegmentHeader {
@@ -311,36 +333,13 @@ impl Log {
         out.push(Io::Write { id: io, file, offset: 0, buf, at: 0, len: BLOCK });
     }
 
-    fn keep_spares(&mut self, out: &mut Vec<Io>) {
-        if self.prepare_error.is_some() && !self.retrying {
-            return; // tried again by `retry_prepare`
-        }
-        let Some(spare) = self.segments.prepare() else { return };
-        let io = self.issue();
-        self.retrying = false;
-        self.prepare_io = Some(io);
-        out.push(Io::Prepare { id: io, slot: spare.slot, bytes: spare.bytes });
-    }
-
-    /// Why the log could not grow when it last tried to.
-    pub fn prepare_error(&self) -> Option<IoError> {
-        self.prepare_error
-    }
-
-    /// After a failed preparation (no space, say): the next [`Log::pump`] tries again.
-    pub fn retry_prepare(&mut self) {
-        self.retrying = self.prepare_error.is_some() && self.prepare_io.is_none();
-    }
-
     /// Takes back one operation. `Err` is said once, by the operation that poisons the log.
     pub fn done(&mut self, done: Done) -> Result<(), Failure> {
         let Done { id, result, buf } = done;
         if let Some(buf) = buf {
             self.take_back(buf);
         }
-        if self.prepare_io == Some(id) {
-            self.prepare_io = None;
-            self.prepare_ended(result);
+        if self.kept(id, result) {
             return Ok(());
         }
         let (file, asked) = match self.in_flight.iter().find(|f| f.io == id) {
@@ -362,7 +361,8 @@ impl Log {
     fn landed(&mut self, id: IoId) {
         if self.header_io == Some(id) {
             self.header_io = None;
-            let current = self.segments.current.as_mut().expect("a header belongs to the current segment");
+            let current =
+                self.keep.segments.current.as_mut().expect("a header belongs to the current segment");
             current.header_durable = self.failed.is_none();
         } else if let Some(flight) = self.in_flight.iter_mut().find(|f| f.io == id) {
             flight.landed = true;
@@ -391,20 +391,6 @@ impl Log {
         }
     }
 
-    /// A slot that cannot be made does not endanger the log: what was appended has its place already.
-    fn prepare_ended(&mut self, result: Result<usize, IoError>) {
-        match result {
-            Ok(_) => {
-                self.segments.prepared();
-                self.prepare_error = None;
-            }
-            Err(error) => {
-                self.segments.prepare_failed();
-                self.prepare_error = Some(error);
-            }
-        }
-    }
-
     fn take_back(&mut self, buf: Buffer) {
         let pool = if usize::from(buf.id()) < self.limits.batch_buffers() {
             &mut self.free
@@ -415,7 +401,7 @@ impl Log {
     }
 
     fn current_file(&self) -> FileId {
-        FileId::Slot(self.segments.current.expect("something was written").slot)
+        FileId::Slot(self.keep.segments.current.expect("something was written").slot)
     }
 
     fn issue(&mut self) -> IoId {
@@ -434,13 +420,11 @@ fn whole(result: Result<usize, IoError>, asked: usize) -> Result<(), Cause> {
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.file {
-            FileId::Meta => write!(f, "meta: ")?,
-            FileId::Slot(slot) => write!(f, "slot-{:06}.seg: ", slot.0)?,
-        }
         match self.cause {
-            Cause::Error(error) => write!(f, "{error}"),
-            Cause::Short { asked, moved } => write!(f, "short result: {moved} of {asked} bytes"),
+            Cause::Error(error) => write!(f, "{}: {error}", self.file),
+            Cause::Short { asked, moved } => {
+                write!(f, "{}: short result: {moved} of {asked} bytes", self.file)
+            }
         }
     }
 }

@@ -1,0 +1,241 @@
+//! One niced thread beside the workers for what may take long and must not stop a core: folds, which read whole
+//! segments and write a checkpoint, and the removal of files. It executes one order after the other, and decides
+//! nothing.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use memmap2::Mmap;
+use seawall::map::ShardId;
+use seawall_wal::checkpoint::Folded;
+use seawall_wal::{Buffer, Done, FileId, FoldDone, FoldError, FoldJob, Io, IoError, IoId, IoStep};
+
+use super::directory::ShardDirectory;
+use super::mailbox::{Control, Post};
+use crate::driver::console;
+use crate::params::{FOLD_BUFFER_BYTES, FOLD_FLUSH_BYTES};
+use crate::seam::{Event, WorkerId};
+
+/// What the worker of a shard wants done. A log has one fold and one removal under way, so few orders wait.
+#[derive(Debug)]
+pub struct Order {
+    pub worker: WorkerId,
+    pub shard: ShardId,
+    pub io: Io,
+}
+
+/// The thread; dropped, it ends after the order that it works on, which is broken off if it is a fold.
+pub struct Keeper {
+    orders: Option<Sender<Order>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Gives orders from a worker's thread.
+#[derive(Clone)]
+pub struct Orders(Sender<Order>);
+
+impl Orders {
+    pub fn give(&self, order: Order) {
+        // It ends after the workers, or with the process.
+        let _keeper_is_gone = self.0.send(order);
+    }
+}
+
+impl Keeper {
+    pub fn start(logs: Vec<ShardDirectory>, direct: bool, post: Arc<Post>) -> io::Result<Self> {
+        let (sender, orders) = mpsc::channel::<Order>();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = thread::Builder::new().name("seawall-keeper".into()).spawn(move || {
+            be_nice();
+            let keeping = Keeping { logs, direct, stopped };
+            for Order { worker, shard, io } in orders {
+                if keeping.stopped.load(Ordering::Relaxed) {
+                    return;
+                }
+                let event = keeping.execute(shard, io);
+                let mut control = Control::Kept(Box::new(event));
+                while let Err(back) = post.control(worker, control) {
+                    if keeping.stopped.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    control = back;
+                    thread::sleep(Duration::from_millis(1));
+                }
+            }
+        })?;
+        Ok(Self { orders: Some(sender), stop, thread: Some(thread) })
+    }
+
+    pub fn orders(&self) -> Orders {
+        Orders(self.orders.clone().expect("it runs"))
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.orders = None;
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("a keeper that panics takes the process with it");
+        }
+    }
+}
+
+/// Commits go first.
+fn be_nice() {
+    // SAFETY: both calls take numbers only. A thread is a process to the scheduler: 0 names this one.
+    unsafe {
+        libc::setpriority(libc::PRIO_PROCESS, 0, 10);
+        const WHO_PROCESS: i32 = 1;
+        const IDLE: i32 = 3 << 13;
+        libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, IDLE);
+    }
+}
+
+struct Keeping {
+    logs: Vec<ShardDirectory>,
+    direct: bool,
+    stopped: Arc<AtomicBool>,
+}
+
+impl Keeping {
+    fn execute(&self, shard: ShardId, io: Io) -> Event {
+        let log = self.logs.iter().find(|log| log.shard == shard).expect("a shard of this node");
+        match io {
+            Io::Fold(job) => {
+                Event::Folded { shard, done: FoldDone { id: job.id, result: self.fold(log, &job) } }
+            }
+            Io::Remove { id, file } => Event::Disk { shard, done: remove(log, id, file) },
+            other => unreachable!("a driver executes {other:?}"),
+        }
+    }
+
+    fn fold(&self, log: &ShardDirectory, job: &FoldJob) -> Result<Folded, FoldError> {
+        let read = |file: FileId| -> Result<Mmap, FoldError> {
+            map(log, file).map_err(|e| failed(&file.to_string(), &e))
+        };
+        let previous = job.previous.map(|id| read(FileId::Checkpoint(id))).transpose()?;
+        let segments: Vec<Mmap> =
+            job.segments.iter().map(|(slot, _)| read(FileId::Slot(*slot))).collect::<Result<_, _>>()?;
+        let segments: Vec<&[u8]> = segments.iter().map(|map| &map[..]).collect();
+        let unfinished = log.unfinished_checkpoint();
+        let made = self.write(log, job, previous.as_deref(), &segments);
+        if made.is_err()
+            && let Err(e) = fs::remove_file(&unfinished)
+            && e.kind() != io::ErrorKind::NotFound
+        {
+            console::complain(format_args!("{}: cannot be removed: {e}", unfinished.display()));
+        }
+        made
+    }
+
+    /// Under an unfinished name until what was flushed has been read back.
+    fn write(
+        &self,
+        log: &ShardDirectory,
+        job: &FoldJob,
+        previous: Option<&[u8]>,
+        segments: &[&[u8]],
+    ) -> Result<Folded, FoldError> {
+        let path = log.unfinished_checkpoint();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let trouble = |e: io::Error| failed(&name, &e);
+        let mut file = Output::new(File::create(&path).map_err(trouble)?, self.stopped.clone());
+        let folded = job.run(previous, segments, |part| file.write(part))?;
+        file.end().map_err(trouble)?;
+        let back = log.open_unfinished_checkpoint(self.direct).map_err(trouble)?;
+        let mut buffer = Buffer::new(u16::MAX, FOLD_BUFFER_BYTES);
+        job.verify(&folded, &mut buffer, |at, bytes| back.read_exact_at(bytes, at).map_err(trouble))?;
+        if self.stopped.load(Ordering::Relaxed) {
+            return Err(trouble(io::Error::from_raw_os_error(libc::ECANCELED)));
+        }
+        fs::rename(&path, log.path(FileId::Checkpoint(folded.checkpoint()))).map_err(trouble)?;
+        log.handle().sync_all().map_err(trouble)?;
+        Ok(folded)
+    }
+}
+
+/// The whole file in memory, as the page cache holds it. It is read once through the ordinary calls first: a bad
+/// sector is an error there, and a signal that ends the process here.
+fn map(log: &ShardDirectory, file: FileId) -> io::Result<Mmap> {
+    let mut opened = File::open(log.path(file))?;
+    let mut window = vec![0; FOLD_BUFFER_BYTES];
+    while opened.read(&mut window)? > 0 {}
+    // SAFETY: nobody writes to a closed segment or a checkpoint, or cuts it short, before the fold that reads it
+    // has ended.
+    unsafe { Mmap::map(&opened) }
+}
+
+fn remove(log: &ShardDirectory, id: IoId, file: FileId) -> Done {
+    let result = match fs::remove_file(log.path(file)) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+            Err(IoError { step: IoStep::Remove, errno: errno(&e) })
+        }
+        _ => Ok(0),
+    };
+    Done { id, result, buf: None }
+}
+
+fn failed(file: &str, e: &io::Error) -> FoldError {
+    FoldError::Io { file: file.into(), error: IoError { step: IoStep::Fold, errno: errno(e) } }
+}
+
+fn errno(e: &io::Error) -> i32 {
+    e.raw_os_error().unwrap_or(libc::EIO)
+}
+
+/// A file that is written front to back and flushed every few MiB, so that the log's own flushes never wait behind
+/// a large one. The first error ends it.
+struct Output {
+    file: File,
+    waiting: Vec<u8>,
+    unflushed: usize,
+    stopped: Arc<AtomicBool>,
+    error: Option<io::Error>,
+}
+
+impl Output {
+    fn new(file: File, stopped: Arc<AtomicBool>) -> Self {
+        let waiting = Vec::with_capacity(2 * FOLD_BUFFER_BYTES);
+        Self { file, waiting, unflushed: 0, stopped, error: None }
+    }
+
+    fn write(&mut self, part: &[u8]) {
+        self.waiting.extend_from_slice(part);
+        if self.waiting.len() >= FOLD_BUFFER_BYTES {
+            self.send();
+        }
+    }
+
+    fn send(&mut self) {
+        if self.stopped.load(Ordering::Relaxed) {
+            self.error.get_or_insert_with(|| io::Error::from_raw_os_error(libc::ECANCELED));
+        }
+        if self.error.is_none() {
+            self.unflushed += self.waiting.len();
+            let mut result = self.file.write_all(&self.waiting);
+            if result.is_ok() && self.unflushed >= FOLD_FLUSH_BYTES {
+                self.unflushed = 0;
+                result = self.file.sync_data();
+            }
+            self.error = result.err();
+        }
+        self.waiting.clear();
+    }
+
+    fn end(mut self) -> io::Result<()> {
+        self.send();
+        match self.error.take() {
+            Some(e) => Err(e),
+            None => self.file.sync_all(),
+        }
+    }
+}

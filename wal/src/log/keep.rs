@@ -1,0 +1,272 @@
+//! What a log keeps on disk, and for how long: spares are prepared, closed segments become a checkpoint, and their
+//! slots return to the pool. All of it beside the commit path: nothing here endangers what was appended.
+
+use std::collections::VecDeque;
+
+use super::Log;
+use crate::checkpoint::{Boundary, FoldLimits, Folded};
+use crate::format::{Incarnation, LogId};
+use crate::io::{FoldDone, FoldError, FoldJob};
+use crate::segments::{Pool, Recycled, Segments};
+use crate::{CheckpointId, FileId, Index, Io, IoError, IoId, IoStep, LogLimits};
+
+/// A checkpoint that was flushed and read back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    pub boundary: Boundary,
+    pub bytes: u64,
+}
+
+impl Checkpoint {
+    pub fn id(&self) -> CheckpointId {
+        CheckpointId(self.boundary.cut.index.0)
+    }
+}
+
+impl Folded {
+    /// The name of the new checkpoint.
+    pub fn checkpoint(&self) -> CheckpointId {
+        CheckpointId(self.boundary.cut.index.0)
+    }
+}
+
+/// The files of a log but for the segment being written.
+#[derive(Debug)]
+pub(super) struct Keep {
+    id: LogId,
+    limits: LogLimits,
+    pub segments: Segments,
+    /// Oldest first.
+    checkpoints: VecDeque<Checkpoint>,
+    /// A fold goes on, in rounds, until it covers this segment.
+    goal: Incarnation,
+    folding: Option<IoId>,
+    fold_error: Option<FoldError>,
+    /// Readers need the records from here on.
+    floor: Index,
+    preparing: Option<IoId>,
+    prepare_error: Option<IoError>,
+    /// An error stands until an attempt goes well; another one is due.
+    retrying: bool,
+    retry_fold: bool,
+    /// Checkpoints that cannot be believed; evidence until a newer one is made.
+    corrupt: Vec<CheckpointId>,
+    outdated: VecDeque<FileId>,
+    removing: Option<(IoId, FileId)>,
+}
+
+impl Keep {
+    pub fn new(
+        id: LogId,
+        limits: LogLimits,
+        pool: Pool,
+        checkpoints: Vec<Checkpoint>,
+        corrupt: Vec<CheckpointId>,
+    ) -> Self {
+        let mut keep = Self {
+            id,
+            limits,
+            segments: Segments::new(limits, pool),
+            checkpoints: checkpoints.into(),
+            goal: Incarnation(0),
+            folding: None,
+            fold_error: None,
+            floor: Index(u64::MAX),
+            preparing: None,
+            prepare_error: None,
+            retrying: false,
+            retry_fold: false,
+            corrupt,
+            outdated: VecDeque::new(),
+            removing: None,
+        };
+        keep.let_go();
+        keep
+    }
+
+    pub fn newest(&self) -> Option<&Checkpoint> {
+        self.checkpoints.back()
+    }
+
+    fn checkpoint_bytes(&self) -> u64 {
+        self.newest().map_or(0, |newest| newest.bytes)
+    }
+
+    /// The next slot to make, if spares run low.
+    fn prepare(&mut self, id: IoId) -> Option<Io> {
+        if self.prepare_error.is_some() && !self.retrying {
+            return None;
+        }
+        let spare = self.segments.prepare(self.checkpoint_bytes())?;
+        self.retrying = false;
+        self.preparing = Some(id);
+        Some(Io::Prepare { id, slot: spare.slot, bytes: spare.bytes })
+    }
+
+    /// The next round of a fold, if enough log has closed since the last one. Only wholly committed segments (R8).
+    fn fold(&mut self, id: IoId, committed: Index) -> Option<Io> {
+        if self.folding.is_some() || (self.fold_error.is_some() && !self.retry_fold) {
+            return None;
+        }
+        let done = self.newest().map_or(Incarnation(0), |newest| newest.boundary.incarnation);
+        let foldable = || self.segments.closed_after(done).take_while(|c| c.last <= committed);
+        if self.goal <= done {
+            let (bytes, count) = foldable().fold((0, 0), |(bytes, count), c| (bytes + c.end, count + 1));
+            if !self.limits.fold.should_fold(bytes, count, self.checkpoint_bytes()) {
+                return None;
+            }
+            self.goal = foldable().last()?.incarnation;
+        }
+        let segments: Vec<_> =
+            foldable().take_while(|c| c.incarnation <= self.goal).map(|c| (c.slot, c.end)).collect();
+        let limits = FoldLimits { committed, changes: self.limits.fold_changes };
+        let previous = self.newest().map(Checkpoint::id);
+        (self.folding, self.retry_fold) = (Some(id), false);
+        Some(Io::Fold(FoldJob { id, log: self.id, previous, segments, limits }))
+    }
+
+    fn remove(&mut self, id: IoId) -> Option<Io> {
+        if self.removing.is_some() {
+            return None;
+        }
+        let file = self.outdated.pop_front()?;
+        self.removing = Some((id, file));
+        Some(Io::Remove { id, file })
+    }
+
+    fn folded(&mut self, folded: &Folded) {
+        let boundary = folded.boundary;
+        let done = self.newest().map_or(Incarnation(0), |newest| newest.boundary.incarnation);
+        let end = self.segments.closed_after(done).find(|c| c.incarnation == boundary.incarnation);
+        let end = end.map(|c| (c.end, c.last));
+        assert_eq!(end, Some((boundary.end, boundary.cut.index)), "a fold ends where a closed segment ends");
+        let newest = Checkpoint { boundary, bytes: folded.finished.bytes };
+        let others = self.corrupt.drain(..).filter(|id| *id != newest.id());
+        self.outdated.extend(others.map(FileId::Checkpoint));
+        self.checkpoints.push_back(newest);
+        self.fold_error = None;
+        self.let_go();
+    }
+
+    /// What the checkpoints that are kept make superfluous. With fewer than are to be kept, the log back to its
+    /// beginning is what stands in for the missing one.
+    pub fn let_go(&mut self) {
+        while self.checkpoints.len() > self.limits.checkpoints {
+            self.outdated.extend(self.checkpoints.pop_front().map(|c| FileId::Checkpoint(c.id())));
+        }
+        if self.checkpoints.len() < self.limits.checkpoints {
+            return;
+        }
+        let Some(oldest) = self.checkpoints.front() else { return };
+        let (covered, bytes) = (oldest.boundary.incarnation, self.checkpoint_bytes());
+        while let Some(recycled) = self.segments.recycle(covered, self.floor, bytes) {
+            if let Recycled::Outgrown(slot) = recycled {
+                self.outdated.push_back(FileId::Slot(slot));
+            }
+        }
+    }
+}
+
+impl Log {
+    /// Emits what keeps the pool filled and the log short.
+    pub(super) fn keep(&mut self, out: &mut Vec<Io>) {
+        let id = IoId(self.next_io + 1);
+        let io = self.keep.prepare(id);
+        self.emit(io, out);
+        let id = IoId(self.next_io + 1);
+        let io = self.keep.fold(id, self.committed);
+        self.emit(io, out);
+        let id = IoId(self.next_io + 1);
+        let io = self.keep.remove(id);
+        self.emit(io, out);
+    }
+
+    fn emit(&mut self, io: Option<Io>, out: &mut Vec<Io>) {
+        self.next_io += u64::from(io.is_some());
+        out.extend(io);
+    }
+
+    /// Why the log could not grow when it last tried to.
+    pub fn prepare_error(&self) -> Option<IoError> {
+        self.keep.prepare_error
+    }
+
+    /// Why there is no newer checkpoint. The log stays as long as it is.
+    pub fn fold_error(&self) -> Option<&FoldError> {
+        self.keep.fold_error.as_ref()
+    }
+
+    /// After a preparation or a fold that failed for want of room, say: the next [`Log::pump`] tries again.
+    pub fn retry(&mut self) {
+        let keep = &mut self.keep;
+        keep.retrying = keep.prepare_error.is_some() && keep.preparing.is_none();
+        keep.retry_fold = matches!(keep.fold_error, Some(FoldError::Io { .. }));
+    }
+
+    /// The newest checkpoint.
+    pub fn checkpoint(&self) -> Option<&Checkpoint> {
+        self.keep.newest()
+    }
+
+    /// Somebody (a follower, the archive, a cursor) still reads the records from `floor` on; `None`: nobody does.
+    pub fn set_floor(&mut self, floor: Option<Index>) {
+        self.keep.floor = floor.unwrap_or(Index(u64::MAX));
+        self.keep.let_go();
+    }
+
+    /// Is a fold under way? It is the one operation that [`Log::outstanding`] does not count: whoever stops may
+    /// break it off.
+    pub fn folding(&self) -> bool {
+        self.keep.folding.is_some()
+    }
+
+    /// Takes back a fold.
+    pub fn folded(&mut self, done: FoldDone) {
+        assert_eq!(self.keep.folding.take(), Some(done.id), "one fold is under way at a time");
+        match done.result {
+            Ok(folded) => {
+                self.stats.folds += 1;
+                self.keep.folded(&folded);
+            }
+            Err(error) => self.keep.fold_error = Some(error),
+        }
+    }
+
+    /// Takes back an operation that is none of the commit path's.
+    pub(super) fn kept(&mut self, id: IoId, result: Result<usize, IoError>) -> bool {
+        if self.keep.preparing == Some(id) {
+            self.keep.preparing = None;
+            self.keep.prepare_ended(result);
+            return true;
+        }
+        if let Some((_, file)) = self.keep.removing.take_if(|(removing, _)| *removing == id) {
+            // The next start finds the file, and tries again.
+            if let Err(error) = result {
+                let error = IoError { step: IoStep::Remove, ..error };
+                self.keep.fold_error = Some(FoldError::Io { file: file.to_string(), error });
+            }
+            return true;
+        }
+        false
+    }
+
+    pub(super) fn keeping(&self) -> bool {
+        self.keep.preparing.is_some() || self.keep.removing.is_some()
+    }
+}
+
+impl Keep {
+    /// A slot that cannot be made does not endanger the log: what was appended has its place already.
+    fn prepare_ended(&mut self, result: Result<usize, IoError>) {
+        match result {
+            Ok(_) => {
+                self.segments.prepared();
+                self.prepare_error = None;
+            }
+            Err(error) => {
+                self.segments.prepare_failed();
+                self.prepare_error = Some(error);
+            }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! From segment to segment along the chain, and what the end of the last one means.
+
+use super::evidence::Evidence;
+use super::report::End;
+use super::verdict::{self, Break, Tail};
+use super::walk::{Step, Walk};
+use super::{Halt, Phase, Recovery, Sink};
+use crate::Io;
+use crate::format::{FIRST_BATCH, Incarnation};
+
+impl Recovery {
+    pub(super) fn next_segment(&mut self, n: usize, out: &mut Vec<Io>) -> Result<(), Halt> {
+        let Some(segment) = self.segments.get(n).copied() else {
+            return self.settle(None, out);
+        };
+        let successor = self.segments.get(n + 1).copied();
+        let incarnation = Incarnation(segment.header.incarnation);
+        let end = match (successor, self.meta.cut) {
+            (Some(next), _) => next.header.pred_end,
+            // R3: a cut that was recorded is finished first, so that what it removed cannot come back.
+            (None, Some(cut)) if cut.incarnation == incarnation => cut.offset,
+            (None, _) => segment.header.bytes,
+        };
+        let walk = Walk::new(segment, successor, end);
+        if walk.expected.offset == end {
+            return self.segment_ended(n, walk, out);
+        }
+        self.phase = Phase::Walk(n, walk);
+        self.read_window(segment.slot, FIRST_BATCH, end, out);
+        Ok(())
+    }
+
+    pub(super) fn walk(
+        &mut self,
+        n: usize,
+        mut walk: Walk,
+        bytes: &[u8],
+        out: &mut Vec<Io>,
+        sink: Sink<'_>,
+    ) -> Result<(), Halt> {
+        match walk.take(bytes, &self.id, &mut self.report, sink) {
+            Step::Read => {
+                let (slot, at, end) = (walk.segment.slot, walk.expected.offset, walk.end);
+                self.phase = Phase::Walk(n, walk);
+                self.read_window(slot, at, end, out);
+                Ok(())
+            }
+            Step::End => self.segment_ended(n, walk, out),
+            Step::Broken(broken) if !walk.is_last() => Err(Halt::inside(&broken)),
+            Step::Broken(broken) => {
+                let at = broken.offset;
+                self.look_behind(walk, broken, at, Evidence::default(), out)
+            }
+        }
+    }
+
+    pub(super) fn segment_ended(&mut self, n: usize, walk: Walk, out: &mut Vec<Io>) -> Result<(), Halt> {
+        walk.seam()?;
+        if !walk.is_last() {
+            return self.next_segment(n + 1, out);
+        }
+        // The last segment is full to its end, or was cut here before.
+        let cut = self.meta.cut.filter(|cut| cut.incarnation == walk.expected.incarnation);
+        let tail = if cut.is_some_and(|c| c.uncertain) { Tail::Uncertain } else { Tail::Certain };
+        self.report.end = Some(End { finished_cut: cut.is_some(), ..end(&walk, tail) });
+        self.settle(Some(walk), out)
+    }
+
+    pub(super) fn look_behind(
+        &mut self,
+        walk: Walk,
+        broken: Break,
+        at: u64,
+        evidence: Evidence,
+        out: &mut Vec<Io>,
+    ) -> Result<(), Halt> {
+        if at < walk.end {
+            let (slot, end) = (walk.segment.slot, walk.end);
+            self.phase = Phase::Tail { walk, broken, at, evidence };
+            self.read_window(slot, at, end, out);
+            return Ok(());
+        }
+        let tail = verdict::verdict(&broken, &evidence)?;
+        self.report.end = Some(End { leftover: evidence.unexplained(), ..end(&walk, tail) });
+        self.settle(Some(walk), out)
+    }
+}
+
+fn end(walk: &Walk, tail: Tail) -> End {
+    End {
+        slot: walk.segment.slot,
+        incarnation: walk.expected.incarnation,
+        offset: walk.expected.offset,
+        tail,
+        leftover: None,
+        finished_cut: false,
+    }
+}

@@ -1,0 +1,76 @@
+//! Which slots hold the log, which are free, and whether one of them hides something.
+
+use super::chain::{self, Found};
+use super::evidence::Evidence;
+use super::{Halt, Phase, Recovery};
+use crate::buffer::BLOCK;
+use crate::format::{FIRST_BATCH, Incarnation};
+use crate::segments::Spare;
+use crate::{Epoch, FileId, Io};
+
+impl Recovery {
+    pub(super) fn next_header(&mut self, n: usize, out: &mut Vec<Io>) -> Result<(), Halt> {
+        let Some((slot, size)) = self.slots.get(n).copied() else {
+            return self.next_cut(0, out);
+        };
+        if size < 2 * FIRST_BATCH || !size.is_multiple_of(BLOCK as u64) {
+            let expected = size.max(2 * FIRST_BATCH).next_multiple_of(FIRST_BATCH);
+            return Err(Halt::slot_size(slot, expected, size));
+        }
+        self.phase = Phase::Headers(n);
+        self.read(FileId::Slot(slot), 0, BLOCK, out);
+        Ok(())
+    }
+
+    /// The checkpoint is known: what continues it?
+    pub(super) fn link(&mut self, out: &mut Vec<Io>) -> Result<(), Halt> {
+        let chain = chain::link(&self.found, &self.boundary()).map_err(|halt| {
+            // Without the checkpoint the log is not complete: that is what has to be said.
+            self.report.corrupt.last().map_or(halt, Halt::corrupt_checkpoint)
+        })?;
+        self.report.segments = chain.segments.len();
+        self.report.found_epoch = match chain.segments.last() {
+            Some(newest) => newest.header.epoch(),
+            None => Epoch(0),
+        };
+        (self.kept, self.segments) = (chain.kept, chain.segments);
+        let mut strays = chain.strays;
+        strays.extend(chain.free);
+        self.next_stray(strays, FIRST_BATCH, Evidence::default(), out)
+    }
+
+    /// Batches of a segment lie under its header. Those of any segment that counts which lie in a slot without one
+    /// were written under a header that is gone, or went elsewhere.
+    pub(super) fn watched(&self) -> Incarnation {
+        let oldest = self.kept.iter().chain(&self.segments).next().map_or(1, |s| s.header.incarnation);
+        Incarnation(oldest)
+    }
+
+    /// Every byte of a slot without a header is looked at: a header that was lost over live batches is corruption.
+    /// Of a slot that waits to be used again, the front is enough: whatever began there wrote its first batch there.
+    pub(super) fn next_stray(
+        &mut self,
+        mut strays: Vec<Found>,
+        at: u64,
+        evidence: Evidence,
+        out: &mut Vec<Io>,
+    ) -> Result<(), Halt> {
+        let Some(stray) = strays.last().copied() else { return self.next_segment(0, out) };
+        let covered = stray.header.is_ok();
+        if at < stray.bytes && !(covered && at > FIRST_BATCH) {
+            self.phase = Phase::Stray { strays, at, evidence };
+            self.read_window(stray.slot, at, stray.bytes, out);
+            return Ok(());
+        }
+        if let Some(offset) = evidence.batch_at {
+            return Err(Halt::headless(stray.slot, stray.header.err(), offset));
+        }
+        // A header torn by a crash during a roll is overwritten by the next roll; anything else is left alone.
+        let known = covered || evidence.unexplained().is_none();
+        if known && stray.bytes >= self.limits.small_slot_bytes {
+            self.spares.push(Spare { slot: stray.slot, bytes: stray.bytes });
+        }
+        strays.pop();
+        self.next_stray(strays, FIRST_BATCH, Evidence::default(), out)
+    }
+}
