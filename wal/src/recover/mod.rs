@@ -242,7 +242,7 @@ impl Recovery {
             Phase::Cuts(n) => self.cut(n, bytes, out),
             Phase::Load { candidate, begun } => self.load(candidate, begun, bytes, out, sink),
             Phase::Stray { strays, at, mut evidence } => {
-                evidence.look(bytes, at, &self.id, self.watched());
+                evidence.look(bytes, at, &self.id, self.watched(strays.last()));
                 self.next_stray(strays, at + self.asked as u64, evidence, out)
             }
             Phase::Walk(n, walk) => self.walk(n, walk, bytes, out, sink),

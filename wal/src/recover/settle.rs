@@ -54,9 +54,11 @@ impl Recovery {
             Some(end) => Predecessor { incarnation: end.incarnation, end: end.offset, chain: self.chain },
             None => Predecessor::default(),
         };
-        // A number that a header bears was used, whatever became of its segment.
+        // A number that a header bears was used, whatever became of its segment. So was the one of a recorded cut:
+        // its header may be lost by now, and the cut must never meet another segment.
         let used = self.found.iter().filter_map(|f| f.header.ok()).map(|header| header.incarnation);
-        let newest = used.max().unwrap_or(0).max(self.boundary().incarnation.0);
+        let cut = self.meta.cut.map_or(0, |cut| cut.incarnation.0);
+        let newest = used.max().unwrap_or(0).max(self.boundary().incarnation.0).max(cut);
         let next_slot = self.slots.last().map_or(0, |(slot, _)| slot.0 + 1);
         self.spares.sort_by_key(|s| s.slot);
         let resume = Resume {
