@@ -171,4 +171,40 @@ pub const PLANTS: &[Plant] = &[
         }
         Some(why) => Err(self.failed(why)),",
     },
+    Plant {
+        name: "fold-what-is-not-committed",
+        plans: LOG,
+        file: "wal/src/log/keep.rs",
+        find: "fn fold(&mut self, id: IoId, committed: Index) -> Option<Io> {",
+        replace: "fn fold(&mut self, id: IoId, committed: Index) -> Option<Io> {
+        let committed = if PLANTED { Index(u64::MAX) } else { committed };",
+    },
+    Plant {
+        name: "trust-a-corrupt-checkpoint",
+        plans: LOG,
+        file: "wal/src/recover/load.rs",
+        find: "Err(fault) => {\n                sink(Replay::Base(",
+        replace: "Err(_) if PLANTED => {
+                let boundary = candidate.stream.boundary();
+                self.report.last = boundary.cut.index;
+                self.base = Some(Checkpoint { boundary, bytes: candidate.bytes });
+                self.link(out)
+            }
+            Err(fault) => {
+                sink(Replay::Base(",
+    },
+    Plant {
+        name: "keep-one-checkpoint-twice",
+        plans: LOG,
+        file: "wal/src/log/keep.rs",
+        find: "if self.newest().is_some_and(|last| last.id() == newest.id()) {",
+        replace: "if !PLANTED && self.newest().is_some_and(|last| last.id() == newest.id()) {",
+    },
+    Plant {
+        name: "let-a-covered-slot-go-too-early",
+        plans: LOG,
+        file: "wal/src/segments.rs",
+        find: "if oldest.incarnation > covered || oldest.last >= floor {",
+        replace: "if oldest.incarnation.0 > covered.0 + u64::from(PLANTED) || oldest.last >= floor {",
+    },
 ];

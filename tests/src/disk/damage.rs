@@ -16,6 +16,9 @@ impl Disk {
             return;
         }
         let sector = (from + self.random.index(to - from)) / SECTOR * SECTOR;
+        if !content.lies_still(sector) {
+            return;
+        }
         for _ in 0..self.random.between(1, 3) {
             let bit = u8::try_from(self.random.below(8)).expect("a bit of a byte");
             content.rot(sector + self.random.index(SECTOR), bit);

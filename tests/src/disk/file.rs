@@ -90,6 +90,11 @@ impl File {
         }
     }
 
+    /// No write to this sector is still in the cache.
+    pub fn lies_still(&self, sector: usize) -> bool {
+        !self.cache.iter().any(|accepted| accepted.overlaps(sector, SECTOR))
+    }
+
     /// One bit of what lies still turns.
     pub fn rot(&mut self, offset: usize, bit: u8) {
         let rotten = self.image.held[offset] ^ (1 << bit);

@@ -31,7 +31,7 @@
 //! * A **read error** or a **short read** says so. The next read of the same place may go well.
 //!
 //! **Damage**, which a log on one disk detects, and does not survive. It is never reported by the device:
-//! * **Bit rot** turns some bits of one sector, of any file, at any time, durably.
+//! * **Bit rot** turns some bits of one durable sector, of any file, at any time.
 //! * A **misdirected write** is reported as durable, leaves its own place as it was, and lands whole and durable at
 //!   another block of any slot of the same log. The metadata is neither misdirected nor a target.
 //! * A **misdirected read** brings blocks of another place, in the same slot or another one. A **stale read** brings

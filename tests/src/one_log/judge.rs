@@ -3,6 +3,7 @@
 //! where nothing undamaged proves what is missing.
 
 use seawall_wal::checkpoint::Folded;
+use seawall_wal::format::BATCH_HEADER;
 use seawall_wal::recover::{End, Report, Tail};
 use seawall_wal::{BLOCK, FileId, FoldDone, FoldError, Index, Io, Log};
 
@@ -57,7 +58,7 @@ impl World {
         let (unseen, base) = (self.life.troubles.wrong > 0, self.life.met.base.index);
         for (slot, _) in self.disk.names(SHARD).slots {
             // What the checkpoint covers was not looked at.
-            if self.writes.reaches_behind(slot, base) {
+            if !self.writes.ends_before(slot, base) {
                 self.disk.adopt(SHARD, FileId::Slot(slot), unseen);
             }
         }
@@ -125,14 +126,18 @@ impl World {
         if !wrong && !scarred && !self.disk.damaged(SHARD, batch.file(), 0, offset + batch.len) {
             return why("and its batch is undamaged");
         }
+        // In a slot that was used before, recovery looks for a lost header as far as the first batch.
         let intact = |w: &&super::writes::Written| {
             let at = usize::try_from(w.offset).expect("a small slot");
-            !self.disk.damaged(SHARD, w.file(), at, 128)
+            let whole = |at| !self.disk.damaged(SHARD, w.file(), at, BATCH_HEADER);
+            whole(at) && (whole(0) || whole(BLOCK))
         };
         if let (false, Some(proof)) = (wrong, self.writes.proofs(missing, header.incarnation).find(intact)) {
             return why(&format!("and {proof:?} proves it"));
         }
-        let uncertain = report.end.is_some_and(|end| end.tail == Tail::Uncertain);
+        // Without its header, a segment has no tail.
+        let headless = self.disk.damaged(SHARD, batch.file(), 0, BATCH_HEADER);
+        let uncertain = headless || report.end.is_some_and(|end| end.tail == Tail::Uncertain);
         if !uncertain && !wrong && self.disk.holds_any_of(SHARD, batch.file(), offset, batch.len) {
             return why("something of its batch is there, and the tail is called certain");
         }
@@ -145,10 +150,11 @@ impl World {
         self.trace.note(self.now, format_args!("halted: {report}"));
         let damage = self.disk.damage();
         let copies = [0, BLOCK].map(|at| self.disk.damaged(SHARD, FileId::Meta, at, BLOCK));
-        // Of metadata and checkpoints there are two, or the log that makes up for the other one.
+        // Of metadata and checkpoints there are two, or the log that makes up for the other one: unless that was
+        // damaged before, which nobody has to notice.
         let one_copy = match damage[..] {
             [FileId::Meta] => copies != [true, true],
-            [FileId::Checkpoint(_)] => true,
+            [FileId::Checkpoint(_)] => self.disk.wrongs() == 1,
             _ => false,
         };
         let failed = self.life.troubles.failed > 0;

@@ -125,9 +125,16 @@ impl Writes {
         self.landed.get(&slot)?.last().map(|w| w.offset + w.len as u64)
     }
 
-    /// Whether a slot holds the log behind this record, or nothing that is known.
-    pub fn reaches_behind(&self, slot: SlotId, base: Index) -> bool {
-        self.landed.get(&slot).is_none_or(|landed| landed.iter().any(|w| w.last() > base))
+    /// Whether a slot holds batches, and none behind this record.
+    pub fn ends_before(&self, slot: SlotId, base: Index) -> bool {
+        let mut batches = self
+            .landed
+            .get(&slot)
+            .into_iter()
+            .flatten()
+            .filter(|w| matches!(w.what, What::Batch(_)))
+            .peekable();
+        batches.peek().is_some() && batches.all(|w| w.last() <= base)
     }
 
     pub fn used(&self, slot: SlotId) -> bool {
