@@ -205,6 +205,6 @@ pub const PLANTS: &[Plant] = &[
         plans: LOG,
         file: "wal/src/segments.rs",
         find: "if oldest.incarnation > covered || oldest.last >= floor {",
-        replace: "if oldest.incarnation.0 > covered.0 + u64::from(PLANTED) || oldest.last >= floor {",
+        replace: "if oldest.incarnation.0 > covered.0 + 4 * u64::from(PLANTED) || oldest.last >= floor {",
     },
 ];

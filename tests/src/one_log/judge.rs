@@ -24,7 +24,7 @@ impl World {
             return violation("R2, a read error halts, R4, so does a write error", report.to_string());
         }
         match self.is_a_prefix(&log, report) {
-            Err(_) if self.misled => {
+            Err(_) if self.overlooked => {
                 self.give_up();
                 return Ok(());
             }
@@ -46,7 +46,12 @@ impl World {
             self.counts.add("cuts finished", u64::from(finished_cut));
         }
         // What wrong bytes hid is still there, and the log goes on without it.
-        self.misled |= self.life.troubles.wrong > 0 && report.last < Index(self.model.records.len() as u64);
+        let wrong = self.life.troubles.wrong;
+        if wrong > 0 && report.last < Index(self.model.records.len() as u64) {
+            let recorded = report.end.is_some_and(|end| end.leftover.is_some() || end.finished_cut);
+            self.overlooked |= wrong > 1 || !recorded;
+            self.misled = true;
+        }
         self.model.records.truncate(usize::try_from(report.last.0).expect("a short log"));
         (self.model.acknowledged, self.model.epoch) = (report.last, report.epoch);
         self.model.checkpoint = self.life.met.base.index;

@@ -87,6 +87,8 @@ pub(crate) struct World {
     cut_for_damage: bool,
     /// Wrong bytes made a recovery overlook records, and nothing on the disk shows it.
     misled: bool,
+    /// And no recorded cut keeps them from coming back.
+    overlooked: bool,
     /// Nobody can bring this log back: damage became its content.
     lost: bool,
     fired: Fired,
@@ -124,6 +126,7 @@ impl World {
             last: None,
             cut_for_damage: false,
             misled: false,
+            overlooked: false,
             lost: false,
             fired: Fired::default(),
             counts: Counts::new(&COUNTS),

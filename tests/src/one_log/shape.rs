@@ -51,7 +51,7 @@ pub fn draw(random: &mut Random) -> Shape {
         think_us: *random.pick(&[(1, 60), (20, 400), (200, 3_000)]),
         burst: *random.pick(&[1, 3, 8]),
         keys: *random.pick(&[3, 12, 60]),
-        value_bytes: *random.pick(&VALUE_BYTES),
+        value_bytes: VALUE_BYTES[random.index(VALUE_BYTES.len())],
     }
 }
 
