@@ -11,7 +11,7 @@ use seawall::{Commit, row};
 
 fn checksum(c: &mut Criterion) {
     let mut group = c.benchmark_group("crc32c");
-    for len in [4 << 10, 64 << 10] {
+    for len in [4 << 10, 16 << 10, 64 << 10, 256 << 10] {
         let bytes: Vec<u8> = (0..len).map(|n: usize| (n * 31) as u8).collect();
         group.throughput(Throughput::Bytes(len as u64));
         group.bench_function(BenchmarkId::from_parameter(len), |b| {

@@ -2,13 +2,17 @@
 //!
 //! ```text
 //! load/       many connections, each with a number of requests under way; latencies and rates
-//! ../benches  codec, log and core without sockets and disks (criterion)
+//! log/        the log alone on the node's driver: no sockets, no shard
+//! ../benches  codec, log, core and fold without sockets and disks (criterion)
 //! ```
 #![forbid(unsafe_code)]
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
-    reason = "load is made of clocks, sockets, threads and printing"
+    reason = "load is made of clocks, sockets, files, threads and printing"
 )]
 
+pub mod about;
 pub mod load;
+pub mod log;
+mod parse;

@@ -8,9 +8,11 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use seawall_bench::load::{self, Options, Unreachable, report};
+use seawall_bench::about::About;
+use seawall_bench::load::{self, Unreachable};
+use seawall_bench::log::{self, Stopped};
 
-/// Makes load on a Seawall node and says what came of it.
+/// Makes load on a Seawall node, or on a log alone, and says what came of it.
 #[derive(Parser)]
 #[command(name = "seawall-bench", version)]
 struct Args {
@@ -21,22 +23,31 @@ struct Args {
 #[derive(Subcommand)]
 enum Verb {
     /// A closed loop: each connection keeps a number of requests under way.
-    Load(Options),
+    Load(load::Options),
+    /// The log alone, without sockets and rows: full batches, one after the other, made durable in a directory.
+    Log(log::Options),
 }
 
 fn main() -> ExitCode {
-    let Verb::Load(options) = Args::parse().verb;
-    let run = load::run(&options);
+    let code = match Args::parse().verb {
+        Verb::Load(options) => make_load(&options),
+        Verb::Log(options) => write_log(&options),
+    };
+    ExitCode::from(code)
+}
+
+fn make_load(options: &load::Options) -> u8 {
+    let run = load::run(options);
     match &run {
         Ok(result) => {
             for line in &result.tally.failures {
                 say(&mut std::io::stderr(), &format!("error: {line}"));
             }
-            let about = report::About::this_machine();
+            let about = About::this_machine();
             let text = if options.json {
-                report::json(&options, result, &about).to_string()
+                load::report::json(options, result, &about).to_string()
             } else {
-                report::table(&options, result, &about)
+                load::report::table(options, result, &about)
             };
             say(&mut std::io::stdout(), &text);
         }
@@ -47,7 +58,34 @@ fn main() -> ExitCode {
             );
         }
     }
-    ExitCode::from(load::exit_code(&run))
+    load::exit_code(&run)
+}
+
+fn write_log(options: &log::Options) -> u8 {
+    let about = About::this_machine();
+    let mut head = (!options.json).then(|| log::report::head(options, &about));
+    let run = log::run(options, |outcome| {
+        for line in log::report::caveats(outcome) {
+            say(&mut std::io::stderr(), &line);
+        }
+        let mut stdout = std::io::stdout();
+        match options.json {
+            true => say(&mut stdout, &log::report::json(options, outcome, &about).to_string()),
+            false => {
+                if let Some(head) = head.take() {
+                    say(&mut stdout, &head);
+                }
+                say(&mut stdout, &log::report::row(outcome));
+            }
+        }
+    });
+    match run {
+        Ok(()) => 0,
+        Err(Stopped(why)) => {
+            say(&mut std::io::stderr(), &why);
+            1
+        }
+    }
 }
 
 /// Whoever closed the pipe does not want to read it.

@@ -47,7 +47,8 @@ pub const CONNECTIONS_PER_WORKER: u32 = 4096;
 /// Entries of a worker's submission queue. A turn that needs more pays one more enter for each time it fills.
 pub const SUBMISSION_ENTRIES: u32 = 1024;
 
-/// Log operations that one shard may have under way; bounds its share of the completion queue.
+/// Log operations that one shard may have under way; bounds its share of the completion queue, or of the queues to
+/// and from the threads of the syscall driver.
 pub const LOG_OPERATIONS_PER_SHARD: u32 = 64;
 
 /// Slots of a shard's pool that can be open at once: 256 GiB of log at 64 MiB a slot. A higher number costs eight

@@ -1,4 +1,4 @@
-//! What the ring does when the process may open no more files. Alone in its process: the limit is everybody's.
+//! What both drivers do when the process may open no more files. Alone in its process: the limit is everybody's.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests of the room with the I/O")]
 
 mod driver_support;
@@ -10,9 +10,10 @@ use std::os::fd::AsRawFd;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use driver_support::Bench;
+use seawall_node::driver::choice::Kind;
+use seawall_node::driver::either::DriverConfig;
 use seawall_node::driver::listener;
 use seawall_node::driver::probe::Durable;
-use seawall_node::driver::ring::RingConfig;
 use seawall_node::seam::Event;
 
 /// A shell that changes the limit of this process: started before, as nothing can be started later.
@@ -54,16 +55,22 @@ fn next_descriptor() -> i32 {
 #[test]
 fn without_descriptors_accepting_pauses_until_a_tick_and_does_not_spin() {
     let mut limiter = Limiter::start();
-    let mut bench = Bench::new(RingConfig::new(0, Durable::Link, false));
+    for kind in [Kind::Ring, Kind::Syscall] {
+        accepting_pauses(kind, &mut limiter);
+    }
+}
+
+fn accepting_pauses(kind: Kind, limiter: &mut Limiter) {
+    let mut bench = Bench::new(DriverConfig::new(kind, 0, Durable::Link, false));
     let listener = listener::bind("127.0.0.1:0".parse().unwrap(), 1).unwrap().remove(0);
     let address = listener.local_addr().unwrap();
     let _client = TcpStream::connect(address).unwrap();
     limiter.limit(next_descriptor());
-    bench.ring.listen(listener);
-    let before = bench.ring.enters();
+    bench.driver.listen(listener);
+    let before = bench.driver.enters();
     assert!(bench.next_within(5).is_none(), "nobody can be accepted");
-    let enters = bench.ring.enters() - before;
-    assert!(enters <= 20, "{enters} enters in five ticks: it spins");
+    let enters = bench.driver.enters() - before;
+    assert!(enters <= 20, "{kind:?}: {enters} enters in five ticks: it spins");
     limiter.limit(1024);
     assert!(matches!(bench.next_within(5), Some(Event::Accepted { .. })), "the client was not forgotten");
 }

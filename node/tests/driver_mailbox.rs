@@ -1,20 +1,29 @@
 //! Letters between real threads: none lost, in order, and nobody sleeps through one.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests of the room with the threads")]
 
+#[macro_use]
+mod driver_support;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use seawall_node::driver::choice::Kind;
+use seawall_node::driver::either::{Driver, DriverConfig};
 use seawall_node::driver::mailbox::{Control, Inbox, Post};
 use seawall_node::driver::probe::Durable;
-use seawall_node::driver::ring::{Ring, RingConfig};
 use seawall_node::params::MAILBOX_LETTERS;
 use seawall_node::seam::{ConnId, Event, Letter, WorkerId};
 
 /// Long enough for the slowest machine; only a lost wake-up takes it.
 const PATIENCE: Duration = Duration::from_secs(60);
 const RECEIVER: WorkerId = WorkerId(0);
+
+for_both_drivers! {
+    nobody_sleeps_through_a_single_letter,
+    nobody_sleeps_through_many_senders,
+}
 
 fn letter(number: u64) -> Letter {
     let conn = ConnId { slot: number as u32, serial: (number >> 32) as u32 };
@@ -27,19 +36,19 @@ fn number(letter: &Letter) -> u64 {
 }
 
 /// Receives like a worker's thread, without a tick: a lost wake-up hangs here for ever.
-fn receive(inbox: &Inbox, senders: u16, each: u64, taken: &[AtomicU64]) {
-    let mut ring = Ring::new(RingConfig::new(0, Durable::Link, false)).unwrap();
-    ring.listen_to_bell(inbox.bell());
+fn receive(kind: Kind, inbox: &Inbox, senders: u16, each: u64, taken: &[AtomicU64]) {
+    let mut driver = Driver::new(DriverConfig::new(kind, 0, Durable::Link, false)).unwrap();
+    driver.listen_to_bell(inbox.bell());
     let mut events = Vec::new();
     let mut next = vec![0; usize::from(senders) + 1];
     while next.iter().sum::<u64>() < each * u64::from(senders) {
         if inbox.may_sleep() {
-            ring.wait();
+            driver.wait();
             inbox.awake();
         } else {
-            ring.submit();
+            driver.submit();
         }
-        ring.reap(&mut events);
+        driver.reap(&mut events);
         inbox.letters(&mut events);
         for event in events.drain(..) {
             let Event::Mail { from, letter } = event else { panic!("only letters here") };
@@ -49,17 +58,17 @@ fn receive(inbox: &Inbox, senders: u16, each: u64, taken: &[AtomicU64]) {
             taken[from].store(next[from], Ordering::Release);
         }
     }
-    assert!(ring.finish());
+    assert!(driver.finish());
 }
 
 /// `window` letters of each sender may be under way; with 1 the receiver goes to sleep before nearly each.
-fn stress(senders: u16, each: u64, window: u64) {
+fn stress(kind: Kind, senders: u16, each: u64, window: u64) {
     let post = Post::new(senders + 1).unwrap();
     let taken: Arc<Vec<AtomicU64>> = Arc::new((0..=senders).map(|_| AtomicU64::new(0)).collect());
     let inbox = post.inbox(RECEIVER);
     let receiver = {
         let taken = taken.clone();
-        thread::spawn(move || receive(&inbox, senders, each, &taken))
+        thread::spawn(move || receive(kind, &inbox, senders, each, &taken))
     };
     let sending = (1..=senders).map(|sender| {
         let (post, taken) = (post.clone(), taken.clone());
@@ -84,15 +93,13 @@ fn stress(senders: u16, each: u64, window: u64) {
     receiver.join().unwrap();
 }
 
-#[test]
-fn nobody_sleeps_through_a_single_letter() {
-    stress(1, 20_000, 1);
+fn nobody_sleeps_through_a_single_letter(kind: Kind) {
+    stress(kind, 1, 20_000, 1);
 }
 
-#[test]
-fn nobody_sleeps_through_many_senders() {
-    stress(3, 20_000, 4);
-    stress(2, 100_000, MAILBOX_LETTERS as u64);
+fn nobody_sleeps_through_many_senders(kind: Kind) {
+    stress(kind, 3, 20_000, 4);
+    stress(kind, 2, 100_000, MAILBOX_LETTERS as u64);
 }
 
 #[test]

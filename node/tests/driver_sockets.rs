@@ -1,25 +1,41 @@
-//! The ring's socket operations against plain clients.
+//! The socket operations of both drivers against plain clients.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests of the room with the I/O")]
 
+#[macro_use]
 mod driver_support;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 use driver_support::Bench;
+use seawall_node::driver::choice::Kind;
+use seawall_node::driver::either::DriverConfig;
 use seawall_node::driver::listener;
 use seawall_node::driver::probe::Durable;
-use seawall_node::driver::ring::RingConfig;
-use seawall_node::seam::{ConnId, Effect, Event};
+use seawall_node::seam::{ConnId, Effect, Event, SocketError};
 
-fn listening(connections: u32) -> (Bench, SocketAddr) {
-    let mut config = RingConfig::new(0, Durable::Link, false);
+for_both_drivers! {
+    who_never_sleeps_hears_all_the_same,
+    the_last_bytes_of_a_peer_are_heard_and_then_its_end,
+    more_than_the_kernel_keeps_flows_both_ways,
+    a_crowd_is_let_in_to_the_last,
+    a_connection_that_the_peer_broke_ends_what_is_under_way,
+    bytes_come_in_behind_what_is_there_and_go_out_from_where_they_start,
+    closing_ends_what_is_under_way_and_then_says_so,
+    closing_an_idle_connection_is_an_event_too_and_its_number_is_never_the_same,
+    a_full_worker_leaves_clients_in_the_kernels_queue_and_takes_them_up_again,
+    the_end_takes_back_every_operation,
+}
+
+fn listening(kind: Kind, connections: u32) -> (Bench, SocketAddr) {
+    let mut config = DriverConfig::new(kind, 0, Durable::Link, false);
     config.connections = connections;
     let mut bench = Bench::new(config);
     let listener = listener::bind("127.0.0.1:0".parse().unwrap(), 1).unwrap().remove(0);
     let address = listener.local_addr().unwrap();
-    bench.ring.listen(listener);
-    bench.ring.submit();
+    bench.driver.listen(listener);
+    bench.driver.submit();
     (bench, address)
 }
 
@@ -30,9 +46,8 @@ fn accepted(bench: &mut Bench) -> ConnId {
     }
 }
 
-#[test]
-fn bytes_come_in_behind_what_is_there_and_go_out_from_where_they_start() {
-    let (mut bench, address) = listening(8);
+fn bytes_come_in_behind_what_is_there_and_go_out_from_where_they_start(kind: Kind) {
+    let (mut bench, address) = listening(kind, 8);
     let mut client = TcpStream::connect(address).unwrap();
     let conn = accepted(&mut bench);
     client.write_all(b"wall").unwrap();
@@ -51,15 +66,134 @@ fn bytes_come_in_behind_what_is_there_and_go_out_from_where_they_start() {
     assert_eq!(result, Ok(0));
 }
 
-#[test]
-fn closing_ends_what_is_under_way_and_then_says_so() {
-    let (mut bench, address) = listening(8);
+/// Bytes and the end are here before anybody looks, so the kernel tells of both only once.
+fn the_last_bytes_of_a_peer_are_heard_and_then_its_end(kind: Kind) {
+    let (mut bench, address) = listening(kind, 8);
+    let mut client = TcpStream::connect(address).unwrap();
+    let conn = accepted(&mut bench);
+    client.write_all(b"sea").unwrap();
+    drop(client);
+    assert!(bench.next_within(1).is_none());
+    bench.execute(Effect::Receive { conn, buf: vec![0; 64], from: 0 });
+    let Event::Received { buf, result, .. } = bench.next() else { panic!("bytes") };
+    assert_eq!((result, &buf[..3]), (Ok(3), &b"sea"[..]));
+    bench.execute(Effect::Receive { conn, buf, from: 0 });
+    assert!(matches!(bench.next(), Event::Received { result: Ok(0), .. }));
+}
+
+/// An echo of more bytes than all the buffers between the two hold, to a client that begins to read late.
+fn more_than_the_kernel_keeps_flows_both_ways(kind: Kind) {
+    const BYTES: usize = 24 << 20;
+    let (mut bench, address) = listening(kind, 8);
+    let client = TcpStream::connect(address).unwrap();
+    let mut sender = client.try_clone().unwrap();
+    let byte = |at: usize| (at % 251) as u8;
+    let sending = std::thread::spawn(move || {
+        let bytes: Vec<u8> = (0..BYTES).map(byte).collect();
+        sender.write_all(&bytes).unwrap();
+        sender.shutdown(std::net::Shutdown::Write).unwrap();
+    });
+    let conn = accepted(&mut bench);
+    let (mut late, mut reading) = (Some(client), None);
+    bench.execute(Effect::Receive { conn, buf: vec![0; 1 << 20], from: 0 });
+    loop {
+        let event = match late.take() {
+            None => bench.next(),
+            Some(mut client) => match bench.next_within(2) {
+                Some(event) => {
+                    late = Some(client);
+                    event
+                }
+                None => {
+                    // Everything is full, and only now the client reads.
+                    reading = Some(std::thread::spawn(move || {
+                        let mut all = Vec::new();
+                        client.read_to_end(&mut all).map(|_| all).unwrap()
+                    }));
+                    continue;
+                }
+            },
+        };
+        match event {
+            Event::Received { result: Ok(0), .. } => break bench.execute(Effect::Close { conn }),
+            Event::Received { mut buf, result, .. } => {
+                buf.truncate(result.unwrap());
+                bench.execute(Effect::Send { conn, buf, from: 0 });
+            }
+            Event::Sent { buf, result, .. } if result.unwrap() < buf.len() => {
+                let from = result.unwrap();
+                bench.execute(Effect::Send { conn, buf: buf[from..].to_vec(), from: 0 });
+            }
+            Event::Sent { mut buf, .. } => {
+                buf.resize(1 << 20, 0);
+                bench.execute(Effect::Receive { conn, buf, from: 0 });
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(matches!(bench.next(), Event::Closed { .. }));
+    sending.join().unwrap();
+    let all = reading.expect("the buffers between the two are smaller").join().unwrap();
+    assert!(all.len() == BYTES && all.iter().enumerate().all(|(at, b)| *b == byte(at)));
+}
+
+/// A worker whose mailbox is never empty does not sleep, turn after turn.
+fn who_never_sleeps_hears_all_the_same(kind: Kind) {
+    let (mut bench, address) = listening(kind, 8);
+    let _client = TcpStream::connect(address).unwrap();
+    let patience = Instant::now() + Duration::from_secs(10);
+    let (mut accepted, mut ticked) = (false, false);
+    let mut events = Vec::new();
+    while !(accepted && ticked) {
+        assert!(Instant::now() < patience, "accepted: {accepted}, ticked: {ticked}");
+        bench.driver.submit();
+        bench.driver.reap(&mut events);
+        for event in events.drain(..) {
+            accepted |= matches!(event, Event::Accepted { .. });
+            ticked |= matches!(event, Event::Tick);
+        }
+    }
+}
+
+fn a_crowd_is_let_in_to_the_last(kind: Kind) {
+    let (mut bench, address) = listening(kind, 300);
+    let clients: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let mut seen: Vec<ConnId> = (0..clients.len()).map(|_| accepted(&mut bench)).collect();
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen.len(), clients.len());
+}
+
+fn a_connection_that_the_peer_broke_ends_what_is_under_way(kind: Kind) {
+    let (mut bench, address) = listening(kind, 8);
     let client = TcpStream::connect(address).unwrap();
     let conn = accepted(&mut bench);
-    // The client reads nothing, so one of the two stays in the kernel whatever the buffers' size.
+    bench.execute(Effect::Send { conn, buf: b"unread".to_vec(), from: 0 });
+    assert!(matches!(bench.next(), Event::Sent { result: Ok(6), .. }));
     bench.execute(Effect::Receive { conn, buf: vec![0; 64], from: 0 });
-    bench.execute(Effect::Send { conn, buf: vec![1; 64 << 20], from: 0 });
-    bench.ring.submit();
+    assert!(bench.next_within(1).is_none());
+    drop(client); // with bytes unread: a reset, no end
+    let Event::Received { result, .. } = bench.next() else { panic!("the break") };
+    assert_eq!(result, Err(SocketError(libc::ECONNRESET)));
+    bench.execute(Effect::Close { conn });
+    assert!(matches!(bench.next(), Event::Closed { .. }));
+}
+
+fn closing_ends_what_is_under_way_and_then_says_so(kind: Kind) {
+    let (mut bench, address) = listening(kind, 8);
+    let client = TcpStream::connect(address).unwrap();
+    let conn = accepted(&mut bench);
+    bench.execute(Effect::Receive { conn, buf: vec![0; 64], from: 0 });
+    // The client reads nothing, so one of these stays in the driver whatever the kernel has room for.
+    let mut buf = vec![1; 64 << 20];
+    loop {
+        bench.execute(Effect::Send { conn, buf, from: 0 });
+        match bench.next_within(2) {
+            Some(Event::Sent { buf: back, result: Ok(_), .. }) => buf = back,
+            Some(other) => panic!("{other:?}"),
+            None => break,
+        }
+    }
     bench.execute(Effect::Close { conn });
     let (mut received, mut sent) = (0, 0);
     loop {
@@ -79,9 +213,8 @@ fn closing_ends_what_is_under_way_and_then_says_so() {
     drop(client);
 }
 
-#[test]
-fn closing_an_idle_connection_is_an_event_too_and_its_number_is_never_the_same() {
-    let (mut bench, address) = listening(8);
+fn closing_an_idle_connection_is_an_event_too_and_its_number_is_never_the_same(kind: Kind) {
+    let (mut bench, address) = listening(kind, 8);
     let mut seen = Vec::new();
     for _ in 0..3 {
         let _client = TcpStream::connect(address).unwrap();
@@ -94,14 +227,13 @@ fn closing_an_idle_connection_is_an_event_too_and_its_number_is_never_the_same()
     }
 }
 
-#[test]
-fn a_full_worker_leaves_clients_in_the_kernels_queue_and_takes_them_up_again() {
-    let (mut bench, address) = listening(2);
+fn a_full_worker_leaves_clients_in_the_kernels_queue_and_takes_them_up_again(kind: Kind) {
+    let (mut bench, address) = listening(kind, 2);
     let _first = TcpStream::connect(address).unwrap();
     let one = accepted(&mut bench);
     let _second = TcpStream::connect(address).unwrap();
     accepted(&mut bench);
-    bench.ring.submit(); // the pause
+    bench.driver.submit(); // the pause
     assert!(bench.next_within(1).is_none());
     let mut third = TcpStream::connect(address).unwrap();
     assert!(bench.next_within(2).is_none(), "no third connection");
@@ -113,31 +245,30 @@ fn a_full_worker_leaves_clients_in_the_kernels_queue_and_takes_them_up_again() {
     third.read_exact(&mut [0]).unwrap();
 }
 
-#[test]
-fn the_end_takes_back_every_operation() {
-    let (mut bench, address) = listening(8);
+fn the_end_takes_back_every_operation(kind: Kind) {
+    let (mut bench, address) = listening(kind, 8);
     let _clients: Vec<TcpStream> = (0..4).map(|_| TcpStream::connect(address).unwrap()).collect();
     for _ in 0..4 {
         let conn = accepted(&mut bench);
         bench.execute(Effect::Receive { conn, buf: vec![0; 16], from: 0 });
     }
-    bench.ring.submit();
-    assert!(bench.ring.under_way() >= 5);
-    assert!(bench.ring.finish());
-    assert_eq!(bench.ring.under_way(), 0);
+    bench.driver.submit();
+    assert!(bench.driver.under_way() >= 4);
+    assert!(bench.driver.finish());
+    assert_eq!(bench.driver.under_way(), 0);
 }
 
 #[test]
 fn a_turn_enters_the_kernel_once_for_all_it_started() {
-    let (mut bench, address) = listening(64);
+    let (mut bench, address) = listening(Kind::Ring, 64);
     let mut clients: Vec<TcpStream> = (0..32).map(|_| TcpStream::connect(address).unwrap()).collect();
     let connections: Vec<ConnId> = (0..32).map(|_| accepted(&mut bench)).collect();
-    let before = bench.ring.enters();
+    let before = bench.driver.enters();
     for conn in connections {
         bench.execute(Effect::Receive { conn, buf: vec![0; 16], from: 0 });
     }
-    bench.ring.submit();
-    assert_eq!(bench.ring.enters() - before, 1);
+    bench.driver.submit();
+    assert_eq!(bench.driver.enters() - before, 1);
     clients.iter_mut().for_each(|client| client.write_all(b"x").unwrap());
     for _ in 0..32 {
         assert!(matches!(bench.next(), Event::Received { result: Ok(1), .. }));

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use crate::parse::{count, seconds};
+
 /// What the requests are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Workload {
@@ -45,16 +47,6 @@ pub struct Options {
     /// One JSON object instead of a table.
     #[arg(long)]
     pub json: bool,
-}
-
-fn count<const MIN: usize, const MAX: usize>(text: &str) -> Result<usize, String> {
-    let in_range = text.parse().ok().filter(|n| (MIN..=MAX).contains(n));
-    in_range.ok_or_else(|| format!("write a whole number from {MIN} to {MAX}"))
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let sensible = text.parse::<f64>().ok().filter(|s| (0.0..=86_400.0).contains(s));
-    sensible.map(Duration::from_secs_f64).ok_or_else(|| "write seconds, from 0 to 86400".to_owned())
 }
 
 impl Workload {

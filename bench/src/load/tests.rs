@@ -235,7 +235,7 @@ fn the_json_object_has_what_readers_look_for_in_its_order() {
     let options = options(address, 1, 1);
     let result = run(&options).unwrap();
     node.join().unwrap();
-    let about = report::About { kernel: "6.1".to_owned(), commit: "abc".to_owned() };
+    let about = crate::about::About { kernel: "6.1".to_owned(), commit: "abc".to_owned() };
     let json = report::json(&options, &result, &about);
     let names: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
     let expected = "workload connections pipeline threads value_bytes keys warmup seconds ops ops_ever \

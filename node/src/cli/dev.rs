@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::Exit;
+use crate::driver::choice::Kind;
 use crate::driver::console;
 use crate::driver::node::{Node, NodeConfig, Serving};
 use crate::driver::probe;
@@ -25,6 +26,9 @@ pub(super) struct Dev {
     /// Workers, and shards of a new data directory; by default one less than there are CPUs.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: Option<u16>,
+    /// How the node talks to the kernel.
+    #[arg(long, value_enum, default_value_t = Driver::Auto)]
+    driver: Driver,
     /// How a write is made durable.
     #[arg(long, value_enum, default_value_t = Durable::Auto)]
     durable: Durable,
@@ -35,12 +39,22 @@ pub(super) struct Dev {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Durable {
-    /// By what the disk's cache is.
+enum Driver {
+    /// The ring, unless io_uring is blocked here.
     Auto,
-    /// A write linked to fdatasync.
+    /// io_uring for sockets and logs.
+    Ring,
+    /// epoll for sockets, threads for logs.
+    Syscall,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Durable {
+    /// By what the disk's cache is, and by measuring.
+    Auto,
+    /// A write, then fdatasync.
     Link,
-    /// A write with RWF_DSYNC.
+    /// A write with RWF_DSYNC, until such writes end at scheduler ticks.
     Dsync,
 }
 
@@ -60,6 +74,11 @@ impl Dev {
             listen: self.listen,
             admin: self.admin,
             workers: self.workers,
+            driver: match self.driver {
+                Driver::Auto => None,
+                Driver::Ring => Some(Kind::Ring),
+                Driver::Syscall => Some(Kind::Syscall),
+            },
             durable: match self.durable {
                 Durable::Auto => None,
                 Durable::Link => Some(probe::Durable::Link),

@@ -11,6 +11,7 @@ mod connect;
 mod dev;
 mod get;
 mod log;
+mod probe;
 mod put;
 
 use std::fmt;
@@ -33,6 +34,7 @@ enum Verb {
     Put(put::Put),
     Get(get::Get),
     Log(log::Log),
+    Probe(probe::ProbeDir),
 }
 
 /// How a verb ended, for scripts. Most usage errors are clap's, which exits with 2 as well.
@@ -53,6 +55,7 @@ pub fn main() -> ExitCode {
         Verb::Put(put) => put.run(),
         Verb::Get(get) => get.run(),
         Verb::Log(log) => log.run(),
+        Verb::Probe(probe) => probe.run(),
     };
     match ended {
         Exit::Done => ExitCode::SUCCESS,

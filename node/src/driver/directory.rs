@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! lock                      held by the one process that serves the directory; holds its pid
+//! probe.json                what the last start found of the machine
 //! superblock                written last when a directory is made: without it nothing here is served
 //! shard-0001/meta           the log's small metadata
 //! shard-0001/checkpoint-000000001234.ckp   the state at index 1234
@@ -27,6 +28,7 @@ use crate::driver::console;
 
 const SUPERBLOCK: &str = "superblock";
 const LOCK: &str = "lock";
+const PROBE: &str = "probe.json";
 const META: &str = "meta";
 const UNFINISHED: &str = "tmp";
 
@@ -115,10 +117,26 @@ impl Directory {
         ShardDirectory::open(shard, &path).map_err(|e| DirectoryError::io(&path, "cannot be opened", &e))
     }
 
-    /// A slot with an unfinished name was never part of a log.
+    /// Whether a data directory is at `path`, or nothing that keeps one from being made; nothing is changed.
+    pub fn check(path: &Path) -> Result<bool, DirectoryError> {
+        let ours = matches!(look(path)?, Found::Ours);
+        if ours {
+            read_superblock(path)?;
+        }
+        Ok(ours)
+    }
+
+    /// What this start found of the machine, for whoever asks later. A node serves without it, on a full disk for one.
+    pub fn put_probe(&self, json: &str) {
+        if let Err(e) = put_file(&self.path, PROBE, json.as_bytes()) {
+            console::complain(format_args!("{}: cannot be stored: {e}", self.path.join(PROBE).display()));
+        }
+    }
+
+    /// What has an unfinished name was never part of a log, nor of anything else.
     fn remove_leftovers(&self) -> Result<(), DirectoryError> {
-        for shard in (1..=self.shards()).map(ShardId) {
-            let path = shard_path(&self.path, shard);
+        let shards = (1..=self.shards()).map(|shard| shard_path(&self.path, ShardId(shard)));
+        for path in std::iter::once(self.path.clone()).chain(shards) {
             let remove = || -> io::Result<()> {
                 for entry in fs::read_dir(&path)? {
                     let entry = entry?.path();
@@ -148,7 +166,7 @@ fn look(path: &Path) -> Result<Found, DirectoryError> {
         let name = name.to_string_lossy();
         match name.as_ref() {
             SUPERBLOCK => found = Found::Ours,
-            LOCK => {}
+            LOCK | PROBE => {}
             _ if name.starts_with("shard-") || name.ends_with(".tmp") => {}
             _ => {
                 let foreign = format!("it holds {name:?}, which is not Seawall's");

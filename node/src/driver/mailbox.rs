@@ -1,6 +1,6 @@
 //! What threads of a node hand to each other: letters between workers, and control from the service plane.
 //!
-//! A worker sleeps in its ring. Whoever puts something into one of its queues wakes it, but only when it sleeps: a
+//! A worker sleeps in its driver. Whoever puts something into one of its queues wakes it, but only when it sleeps: a
 //! wake-up is a system call and 70 us, a push is neither. Two threads must not miss each other here:
 //!
 //! ```text
@@ -10,15 +10,15 @@
 //! With sequentially consistent fences at least one of the two sees what the other did: either the worker finds the
 //! letter, or the sender finds the flag. Both may happen; a wake-up too many costs one empty turn.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use crossbeam::queue::ArrayQueue;
 use tokio::sync::oneshot;
 
+use super::bell::Bell;
 use crate::params::{CONTROL_PLACES, MAILBOX_LETTERS};
 use crate::seam::{Event, Letter, WorkerId, WorkerStatus};
 
@@ -130,7 +130,7 @@ impl Inbox {
         self.own().sleeper.awake();
     }
 
-    /// The eventfd that a wake-up writes; the ring reads it.
+    /// The eventfd that a wake-up writes; the driver listens to it.
     pub fn bell(&self) -> RawFd {
         self.own().sleeper.bell.as_raw_fd()
     }
@@ -139,19 +139,12 @@ impl Inbox {
 /// The flag and the bell of one worker.
 struct Sleeper {
     sleeping: AtomicBool,
-    bell: File,
+    bell: Bell,
 }
 
 impl Sleeper {
     fn new() -> io::Result<Self> {
-        // SAFETY: takes no pointers.
-        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: `fd` was just opened and belongs to nobody else.
-        let bell = unsafe { File::from_raw_fd(fd) };
-        Ok(Self { sleeping: AtomicBool::new(false), bell })
+        Ok(Self { sleeping: AtomicBool::new(false), bell: Bell::new()? })
     }
 
     fn announce(&self) {
@@ -167,8 +160,7 @@ impl Sleeper {
         fence(Ordering::SeqCst);
         // The first of many senders rings; reading before swapping keeps the line shared while the worker is awake.
         if self.sleeping.load(Ordering::SeqCst) && self.sleeping.swap(false, Ordering::SeqCst) {
-            let rung = (&self.bell).write_all(&1u64.to_ne_bytes());
-            rung.expect("an eventfd takes a 1 at any time");
+            self.bell.ring();
         }
     }
 }

@@ -3,17 +3,21 @@
 //! ```text
 //! node.rs       one process: the data directory, the probe, the threads, the signals, the end
 //! directory.rs  the data directory and its shards    superblock.rs  its block of identity    lock.rs  one process
-//! probe/        what the machine offers: io_uring, direct I/O, the durable primitive, the disk's CPU
+//! probe/        what the machine offers: io_uring, the file system, the durable primitive by measurement, the disk's CPU
 //! reactor.rs    one worker's turn: reap -> clock -> step -> submit -> sleep
 //! table.rs      the operations that the kernel is busy with, and the memory it may touch meanwhile
+//! choice.rs     which of two drivers, and why          either.rs    both behind one door
 //! ring/         the io_uring driver: log files and sockets on one ring, one wait point
-//! keeper.rs     folds and removals, on a thread of their own
-//! clock.rs      the two clocks of the core          console.rs  what people are told
+//! syscall/      the driver without io_uring: sockets on epoll, log files on threads
+//! keeper.rs     folds and removals, on a thread of their own         places.rs   open files of a log by number
+//! connections.rs  connections by number              admission.rs  when they are accepted, and when not
+//! clock.rs      the two clocks of the core          console.rs  what people are told          bell.rs  an eventfd
+//! engine.rs     one log on one driver, and nothing else, for those who measure it
 //! mailbox.rs    letters between workers, control from the service plane, waking only a sleeper
 //! ```
 //!
-//! Every driver works on the same [`table`]: an operation owns its buffer from submission until the last completion
-//! was reaped. That is the whole argument for the `unsafe` in this folder.
+//! The ring works on [`table`]: an operation owns its buffer from submission until the last completion was reaped.
+//! That is the argument for nearly all of the `unsafe` in this folder; in `syscall/` a buffer moves into the call.
 #![allow(unsafe_code, reason = "the kernel is handed memory here, and nowhere else in the node")]
 #![allow(
     clippy::disallowed_methods,
@@ -21,17 +25,25 @@
     reason = "this room is made for files, sockets, clocks and threads"
 )]
 
+mod admission;
+mod bell;
+pub mod choice;
 pub mod clock;
+mod connections;
 pub mod console;
 pub mod directory;
+pub mod either;
+pub mod engine;
 mod keeper;
 pub mod listener;
 mod lock;
 pub mod mailbox;
 pub mod node;
+mod places;
 pub mod probe;
 mod reactor;
 pub mod ring;
 mod signals;
 pub mod superblock;
+pub mod syscall;
 mod table;

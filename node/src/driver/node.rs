@@ -11,12 +11,14 @@ use seawall::map::{Generation, Map, ShardId};
 use seawall_wal::LogLimits;
 use seawall_wal::checkpoint::FoldPolicy;
 
+use super::choice::{self, Choice, Kind};
 use super::directory::{Directory, DirectoryError, ShardDirectory};
+use super::either::DriverConfig;
 use super::keeper::Keeper;
 use super::mailbox::{Control, Post};
-use super::probe::{self, Durable, Placement, Probe};
+use super::probe::watch::{Clustered, Switches};
+use super::probe::{self, Durable, Obstacle, Placement, Probe};
 use super::reactor::{self, Notice, Seat};
-use super::ring::RingConfig;
 use super::{listener, signals};
 use crate::driver::console;
 use crate::params::{CONNECTIONS_PER_WORKER, SLOTS_PER_SHARD};
@@ -31,6 +33,8 @@ pub struct NodeConfig {
     pub admin: SocketAddr,
     /// Also the number of shards of a new data directory.
     pub workers: Option<u16>,
+    /// `None` takes the ring unless it is blocked.
+    pub driver: Option<Kind>,
     /// `None` follows what the probe finds.
     pub durable: Option<Durable>,
     /// Bytes of closed log that are worth a checkpoint.
@@ -43,8 +47,7 @@ pub struct NodeConfig {
 #[derive(Debug)]
 pub enum NodeError {
     Directory(DirectoryError),
-    /// What is wrong, and the way out.
-    Driver(String, String),
+    Driver(Obstacle),
     Address(&'static str, io::Error),
     Start(io::Error),
     Worker(WorkerId, String),
@@ -54,7 +57,7 @@ impl fmt::Display for NodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NodeError::Directory(e) => write!(f, "{e}"),
-            NodeError::Driver(what, way_out) => write!(f, "{what}; {way_out}"),
+            NodeError::Driver(obstacle) => write!(f, "{obstacle}"),
             NodeError::Address(option, e) => write!(f, "{e}; name another address with {option}"),
             NodeError::Start(e) => write!(f, "the node cannot start: {e}"),
             NodeError::Worker(worker, why) => write!(f, "worker {} cannot start: {why}", worker.0),
@@ -73,6 +76,7 @@ impl From<DirectoryError> for NodeError {
 /// A node that has everything it needs and has started nothing yet.
 pub struct Node {
     directory: Directory,
+    driver: Choice,
     probe: Probe,
     placement: Placement,
     listeners: Vec<TcpListener>,
@@ -81,6 +85,7 @@ pub struct Node {
     admin_address: SocketAddr,
     limits: LogLimits,
     dev: bool,
+    switches: Arc<Switches>,
 }
 
 /// What a node says when every shard has recovered or given up.
@@ -93,11 +98,12 @@ pub struct Serving<'a> {
 impl Node {
     /// Looks at the machine, takes the data directory and the ports. What can be refused is refused here.
     pub fn prepare(config: &NodeConfig) -> Result<Self, NodeError> {
-        probe::driver().map_err(|(what, way_out)| NodeError::Driver(what, way_out))?;
+        let driver = choice::choose(config.driver, probe::driver()).map_err(NodeError::Driver)?;
         let free = Placement::new(None);
         let wanted = config.workers.map(u32::from);
         let directory = Directory::open(&config.data, wanted, u32::from(free.default_workers()))?;
         let probe = probe::probe(&config.data, config.durable)?;
+        directory.put_probe(&format!("{:#}\n", probe.json()));
         let placement = Placement::new(probe.disk_cpu);
         let listen = |e| NodeError::Address("--listen", e);
         let listeners = listener::bind(config.listen, directory.shards() as usize).map_err(listen)?;
@@ -107,7 +113,9 @@ impl Node {
         Ok(Self {
             listen: listeners[0].local_addr().map_err(listen)?,
             admin_address: admin_listener.local_addr().map_err(admin)?,
+            switches: Arc::new(Switches::new(workers(&directory))),
             directory,
+            driver,
             probe,
             placement,
             listeners,
@@ -117,9 +125,8 @@ impl Node {
         })
     }
 
-    /// One worker for each shard; shard 1 is worker 0's.
     fn workers(&self) -> u16 {
-        u16::try_from(self.directory.shards()).expect("made from a number of workers")
+        workers(&self.directory)
     }
 
     /// Serves until a signal, then stops in order. `serving` is called once.
@@ -161,11 +168,12 @@ impl Node {
         let mut threads = Vec::new();
         for (worker, listener) in (0..workers).zip(std::mem::take(&mut self.listeners)) {
             let shard = ShardId(u32::from(worker) + 1);
-            let mut ring = RingConfig::new(1, self.probe.durable, self.probe.direct.works);
-            ring.slots_per_shard = slots;
+            let (durable, direct) = (self.probe.durable, self.probe.direct.works);
+            let mut driver = DriverConfig::new(self.driver.kind, 1, durable, direct);
+            driver.slots_per_shard = slots;
             let seat = Seat {
                 worker: self.worker_config(WorkerId(worker)),
-                ring,
+                driver,
                 logs: vec![self.directory.shard(shard)?],
                 map: map.clone(),
                 listener,
@@ -187,7 +195,7 @@ impl Node {
             lineage: self.directory.lineage(),
             limits: self.limits,
             capabilities: Capabilities {
-                driver: self.probe.driver.into(),
+                driver: self.driver.kind.name().into(),
                 durable_primitive: self.probe.durable.name().into(),
                 direct_io: self.probe.direct.works,
                 dev: self.dev,
@@ -198,9 +206,12 @@ impl Node {
     fn facts(&self) -> Facts {
         Facts {
             version: env!("CARGO_PKG_VERSION"),
-            driver: self.probe.driver,
+            driver: self.driver.kind.name(),
+            why_driver: self.driver.why.clone(),
             durable: self.probe.durable.name(),
             why_durable: self.probe.why_durable.clone(),
+            switches: self.switches.clone(),
+            warnings: self.probe.file_system.warnings().iter().map(ToString::to_string).collect(),
             direct_io: self.probe.direct.works,
             lineage: self.directory.lineage().to_string(),
             listen: self.listen,
@@ -238,6 +249,7 @@ impl Node {
                         "nothing more is acknowledged there; restart the node to recover the log",
                     );
                 }
+                Notice::GaveUpDsync { worker, why } => self.note_switch(worker, why),
                 Notice::Serving(workers) => {
                     let (listen, admin) = (self.listen, self.admin_address);
                     if let Some(serving) = serving.take() {
@@ -260,6 +272,16 @@ impl Node {
         Ok(())
     }
 
+    fn note_switch(&self, worker: WorkerId, why: Clustered) {
+        let (from, to) = (Durable::Dsync.name(), Durable::Link.name());
+        console::complain(format_args!(
+            "worker {}: from now on durable by {to} instead of {from}: {why}, so a busy CPU held them up and not the \
+             disk; nothing was lost",
+            worker.0
+        ));
+        self.switches.note(worker, why);
+    }
+
     fn show_recovery(&self, shard: ShardId, report: &seawall_wal::recover::Report) {
         console::complain(report);
         if let Err(e) = ShardDirectory::put_report(self.directory.path(), shard, &report.json()) {
@@ -271,6 +293,7 @@ impl Node {
 /// Shown at the start: what the node runs on, and why.
 impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "driver      {}", self.driver)?;
         writeln!(f, "{}", self.probe)?;
         let cpus: Vec<String> = (0..self.workers())
             .map(|worker| self.placement.cpu(worker).map_or("any".into(), |cpu| cpu.id.to_string()))
@@ -289,6 +312,11 @@ fn limits(config: &NodeConfig) -> LogLimits {
     LogLimits { fold, ..limits }
 }
 
+/// One for each shard; shard 1 is worker 0's.
+fn workers(directory: &Directory) -> u16 {
+    u16::try_from(directory.shards()).expect("made from a number of workers")
+}
+
 fn tell_to_stop(post: &Post, workers: u16) {
     for worker in (0..workers).map(WorkerId) {
         let mut order = Control::Stop;
@@ -299,7 +327,7 @@ fn tell_to_stop(post: &Post, workers: u16) {
     }
 }
 
-/// A ring's file table may not be larger than the process may open files. Raises the soft limit and says how many
+/// Log files of either driver count against what the process may open. Raises the soft limit and says how many
 /// slots fit beside the connections.
 fn raise_file_limit() -> u32 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

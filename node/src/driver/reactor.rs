@@ -19,9 +19,10 @@ use tokio::sync::oneshot;
 
 use super::clock;
 use super::directory::ShardDirectory;
+use super::either::{Driver, DriverConfig};
 use super::keeper::{Order, Orders};
 use super::mailbox::{Control, Inbox, Post};
-use super::ring::{Ring, RingConfig};
+use super::probe::watch::Clustered;
 use crate::driver::console;
 use crate::seam::{Effect, Effects, Event, WorkerId, WorkerStatus};
 use crate::worker::{Worker, WorkerConfig};
@@ -45,6 +46,11 @@ pub(super) enum Notice {
         shard: ShardId,
         why: String,
     },
+    /// Writes with RWF_DSYNC ended at scheduler ticks: this worker links them to fdatasync from now on.
+    GaveUpDsync {
+        worker: WorkerId,
+        why: Clustered,
+    },
     /// Every shard of the node has recovered or given up.
     Serving(Vec<WorkerStatus>),
     Signal,
@@ -60,7 +66,7 @@ pub(super) enum Notice {
 /// Everything that a worker's thread needs; what is built from it is built on that thread.
 pub(super) struct Seat {
     pub worker: WorkerConfig,
-    pub ring: RingConfig,
+    pub driver: DriverConfig,
     pub logs: Vec<ShardDirectory>,
     pub map: Arc<Map>,
     pub listener: TcpListener,
@@ -78,13 +84,13 @@ pub(super) fn run(seat: Seat) {
     let notice = match Reactor::new(seat) {
         Ok((mut reactor, listener)) => {
             reactor.turn();
-            reactor.ring.listen(listener);
+            reactor.driver.listen(listener);
             while !reactor.stopped {
                 reactor.sleep();
                 reactor.gather();
                 reactor.turn();
             }
-            if !reactor.ring.finish() {
+            if !reactor.driver.finish() {
                 console::complain(format_args!(
                     "worker {}: the kernel keeps some operations; leaving without them",
                     worker.0
@@ -98,8 +104,8 @@ pub(super) fn run(seat: Seat) {
     let _node_ends = notices.send(notice);
 }
 
-/// A dead worker must not leave a half-living node, also where panics unwind.
-struct AbortOnPanic;
+/// A dead thread of the data plane must not leave a half-living node, also where panics unwind.
+pub(super) struct AbortOnPanic;
 
 impl Drop for AbortOnPanic {
     fn drop(&mut self) {
@@ -112,7 +118,7 @@ impl Drop for AbortOnPanic {
 struct Reactor {
     worker: Worker,
     id: WorkerId,
-    ring: Ring,
+    driver: Driver,
     inbox: Inbox,
     post: Arc<Post>,
     notices: Sender<Notice>,
@@ -136,19 +142,19 @@ impl Reactor {
         {
             console::complain(format_args!("worker {}: cannot be pinned to CPU {}", id.0, cpu.id));
         }
-        let mut ring = Ring::new(seat.ring)?;
+        let mut driver = Driver::new(seat.driver)?;
         let limits = seat.worker.limits;
-        let found = ring.open_logs(seat.logs.into_iter().map(|log| (log, limits.buffers())).collect())?;
+        let found = driver.open_logs(seat.logs.into_iter().map(|log| (log, limits.buffers())).collect())?;
         let inbox = seat.post.inbox(id);
-        ring.listen_to_bell(inbox.bell());
-        ring.start_ticking();
+        driver.listen_to_bell(inbox.bell());
+        driver.start_ticking();
         let mut events: Vec<Event> =
             found.into_iter().map(|(shard, found)| Event::Boot { shard, found }).collect();
         events.push(Event::MapChanged(seat.map));
         let reactor = Self {
             worker: Worker::new(seat.worker),
             id,
-            ring,
+            driver,
             inbox,
             mailed: vec![false; seat.post.workers()],
             post: seat.post,
@@ -163,18 +169,21 @@ impl Reactor {
         Ok((reactor, seat.listener))
     }
 
-    /// Sleeps in the ring until something happens; see `mailbox.rs` for why nothing is missed.
+    /// Sleeps in the driver until something happens; see `mailbox.rs` for why nothing is missed.
     fn sleep(&mut self) {
         if self.inbox.may_sleep() {
-            self.ring.wait();
+            self.driver.wait();
             self.inbox.awake();
         } else {
-            self.ring.submit();
+            self.driver.submit();
         }
     }
 
     fn gather(&mut self) {
-        self.ring.reap(&mut self.events);
+        self.driver.reap(&mut self.events);
+        if let Some(why) = self.driver.take_switch() {
+            self.tell(Notice::GaveUpDsync { worker: self.id, why });
+        }
         self.inbox.letters(&mut self.events);
         while let Some(control) = self.inbox.control() {
             self.events.push(match control {
@@ -200,7 +209,7 @@ impl Reactor {
         self.worker.step(now, Event::EndOfTurn, &mut self.effects);
         let mut effects = std::mem::take(&mut self.effects);
         for effect in effects.drain(..) {
-            if let Some(effect) = self.ring.execute(effect) {
+            if let Some(effect) = self.driver.execute(effect) {
                 self.execute(effect);
             }
         }
@@ -208,7 +217,7 @@ impl Reactor {
         self.wake_receivers();
     }
 
-    /// What is not the ring's business.
+    /// What is not the driver's business.
     fn execute(&mut self, effect: Effect) {
         match effect {
             Effect::Mail { to, letter } => {
@@ -230,7 +239,7 @@ impl Reactor {
                 self.orders.give(Order { worker: self.id, shard, io });
             }
             Effect::Receive { .. } | Effect::Send { .. } | Effect::Close { .. } | Effect::Disk { .. } => {
-                unreachable!("the ring executes {effect:?}")
+                unreachable!("the driver executes {effect:?}")
             }
         }
     }

@@ -35,30 +35,31 @@ pub(super) enum Operation {
     Tick(#[expect(dead_code, reason = "the kernel reads it")] Box<io_uring::types::Timespec>),
 }
 
-/// A durable write: one completion with RWF_DSYNC, two when a flush is linked behind it, in any order.
+/// A durable write.
 #[derive(Debug)]
 pub(super) struct Write {
     pub shard: ShardId,
     pub id: IoId,
     pub buf: Buffer,
     pub len: usize,
-    pub written: Option<i32>,
-    /// `None` until the linked flush ended; `Some(0)` from the start when the write itself is durable.
-    pub flushed: Option<i32>,
+    /// A flush is linked behind it.
+    pub linked: bool,
+    /// When it was begun, by the stopwatch, if anybody watches how long writes take.
+    pub begun_us: u64,
 }
 
 impl Write {
-    /// What became of it, once both halves ended. A short write severs the link, so its flush says nothing: it is
-    /// reported as short, never as durable, and a write's error goes before the flush that it cancelled.
-    pub fn verdict(&self) -> Option<Result<usize, IoError>> {
-        let (written, flushed) = (self.written?, self.flushed?);
-        let error = |step, result: i32| Err(IoError { step, errno: -result });
-        Some(match usize::try_from(written) {
-            Err(_) => error(IoStep::Write, written),
-            Ok(bytes) if bytes < self.len => Ok(bytes),
-            Ok(_) if flushed < 0 => error(IoStep::Flush, flushed),
-            Ok(bytes) => Ok(bytes),
-        })
+    /// What a completion means. A linked write that succeeded wholly is silent and its flush speaks for both; one
+    /// that failed or fell short severs the link and silences the flush, and is never durable.
+    pub fn verdict(&self, part: Part, result: i32) -> Option<Result<usize, IoError>> {
+        let error = |step| Err(IoError { step, errno: -result });
+        match (part, usize::try_from(result)) {
+            (Part::Main, Err(_)) => Some(error(IoStep::Write)),
+            (Part::Main, Ok(bytes)) if bytes == self.len && self.linked => None,
+            (Part::Main, Ok(bytes)) => Some(Ok(bytes)),
+            (Part::Flush, Err(_)) => Some(error(IoStep::Flush)),
+            (Part::Flush, Ok(_)) => Some(Ok(self.len)),
+        }
     }
 }
 
@@ -156,42 +157,26 @@ impl Table {
 mod tests {
     use super::*;
 
-    fn write(written: i32, flushed: i32) -> Result<usize, IoError> {
+    fn verdict(linked: bool, part: Part, result: i32) -> Option<Result<usize, IoError>> {
         let (shard, id, buf) = (ShardId(1), IoId(7), Buffer::new(0, 8192));
-        let write = Write { shard, id, buf, len: 8192, written: Some(written), flushed: Some(flushed) };
-        write.verdict().expect("both halves ended")
+        Write { shard, id, buf, len: 8192, linked, begun_us: 0 }.verdict(part, result)
     }
 
     #[test]
     fn only_a_whole_flushed_write_is_durable() {
-        assert_eq!(write(8192, 0), Ok(8192));
-        assert_eq!(write(8192, -libc::EIO), Err(IoError { step: IoStep::Flush, errno: libc::EIO }));
-        assert_eq!(
-            write(8192, -libc::ECANCELED),
-            Err(IoError { step: IoStep::Flush, errno: libc::ECANCELED })
-        );
+        assert_eq!(verdict(true, Part::Flush, 0), Some(Ok(8192)));
+        assert_eq!(verdict(false, Part::Main, 8192), Some(Ok(8192)));
+        assert_eq!(verdict(true, Part::Main, 8192), None, "its flush has not spoken");
+        let failed = |step| Some(Err(IoError { step, errno: libc::EIO }));
+        assert_eq!(verdict(true, Part::Flush, -libc::EIO), failed(IoStep::Flush));
+        assert_eq!(verdict(true, Part::Main, -libc::EIO), failed(IoStep::Write));
+        assert_eq!(verdict(false, Part::Main, -libc::EIO), failed(IoStep::Write));
     }
 
     #[test]
-    fn a_short_write_is_short_whatever_the_flush_says() {
-        assert_eq!(write(4096, 0), Ok(4096));
-        assert_eq!(write(4096, -libc::ECANCELED), Ok(4096));
-    }
-
-    #[test]
-    fn the_write_that_failed_is_named_and_not_the_flush_it_cancelled() {
-        let expected = Err(IoError { step: IoStep::Write, errno: libc::EFBIG });
-        assert_eq!(write(-libc::EFBIG, -libc::ECANCELED), expected);
-        assert_eq!(write(-libc::EFBIG, 0), expected);
-    }
-
-    #[test]
-    fn half_an_answer_is_no_answer() {
-        let (shard, id, buf) = (ShardId(1), IoId(7), Buffer::new(0, 4096));
-        let mut write = Write { shard, id, buf, len: 4096, written: Some(4096), flushed: None };
-        assert_eq!(write.verdict(), None);
-        (write.written, write.flushed) = (None, Some(0));
-        assert_eq!(write.verdict(), None);
+    fn a_short_write_is_short() {
+        assert_eq!(verdict(true, Part::Main, 4096), Some(Ok(4096)));
+        assert_eq!(verdict(false, Part::Main, 4096), Some(Ok(4096)));
     }
 
     #[test]

@@ -1,18 +1,26 @@
 //! What is said about the node, as JSON.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::seam::{ShardStatus, WorkerStatus};
+use crate::driver::probe::Durable;
+use crate::driver::probe::watch::Switches;
+use crate::seam::{ShardStatus, WorkerId, WorkerStatus};
 
 /// What does not change while the process runs.
 #[derive(Clone, Debug)]
 pub struct Facts {
     pub version: &'static str,
     pub driver: &'static str,
+    pub why_driver: String,
     pub durable: &'static str,
     pub why_durable: String,
+    /// The workers that gave up RWF_DSYNC since.
+    pub switches: Arc<Switches>,
+    /// What the file system under the data is to be warned of.
+    pub warnings: Vec<String>,
     pub direct_io: bool,
     pub lineage: String,
     pub listen: SocketAddr,
@@ -33,7 +41,10 @@ pub(super) fn full(facts: &Facts, workers: &[Option<WorkerStatus>]) -> Value {
         "lineage": facts.lineage,
         "listen": facts.listen.to_string(),
         "driver": facts.driver,
+        "why_driver": facts.why_driver,
         "durable": { "primitive": facts.durable, "why": facts.why_durable },
+        "durable": { "primitive": facts.durable, "why": facts.why_durable, "switched": switched(facts, workers.len()) },
+        "warnings": facts.warnings,
         "direct_io": facts.direct_io,
         "workers": workers.iter().enumerate().map(|(id, w)| worker(id, w.as_ref())).collect::<Vec<_>>(),
         "shards": workers.iter().flatten().flat_map(|w| &w.shards).map(shard).collect::<Vec<_>>(),
@@ -49,6 +60,17 @@ pub(super) fn readiness(facts: &Facts, workers: &[Option<WorkerStatus>]) -> Valu
         "not_serving": shards.map(shard).collect::<Vec<_>>(),
         "silent_workers": silent.collect::<Vec<_>>(),
     })
+}
+
+/// `primitive` is what the start chose; these workers use another one by now.
+fn switched(facts: &Facts, workers: usize) -> Vec<Value> {
+    let workers = (0u16..).map(WorkerId).take(workers);
+    let switches = workers.filter_map(|worker| Some((worker, facts.switches.of(worker)?)));
+    switches
+        .map(|(worker, why)| {
+            json!({ "worker": worker.0, "primitive": Durable::Link.name(), "why": why.to_string() })
+        })
+        .collect()
 }
 
 fn worker(id: usize, status: Option<&WorkerStatus>) -> Value {
@@ -71,4 +93,37 @@ fn shard(status: &ShardStatus) -> Value {
         "log_bytes": status.log_bytes,
         "checkpoint": { "index": status.checkpoint, "bytes": status.checkpoint_bytes },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::probe::watch::clustered;
+
+    #[test]
+    fn a_worker_that_gave_up_what_the_start_chose_is_named() {
+        let facts = Facts {
+            version: "0",
+            driver: "ring",
+            why_driver: "it works".into(),
+            durable: Durable::Dsync.name(),
+            why_durable: "measured".into(),
+            switches: Arc::new(Switches::new(2)),
+            warnings: vec!["slow: so it is".into()],
+            direct_io: true,
+            lineage: String::new(),
+            listen: "127.0.0.1:1".parse().expect("an address"),
+            shards: 0,
+        };
+        assert_eq!(full(&facts, &[None, None])["durable"]["switched"], json!([]));
+        facts.switches.note(WorkerId(1), clustered(4_000, [4_000; 64]).expect("they cluster"));
+        let status = full(&facts, &[None, None]);
+        assert_eq!(status["durable"]["primitive"], "write with RWF_DSYNC");
+        let switched = &status["durable"]["switched"];
+        assert_eq!(switched.as_array().map(Vec::len), Some(1));
+        assert_eq!(switched[0]["worker"], 1);
+        assert_eq!(switched[0]["primitive"], "write linked to fdatasync");
+        assert!(switched[0]["why"].as_str().is_some_and(|why| why.contains("4.00 ms")), "{switched}");
+        assert_eq!(status["warnings"], json!(["slow: so it is"]));
+    }
 }

@@ -1,10 +1,24 @@
-//! A ring without a worker: effects go in by hand, events come out.
-#![allow(dead_code, reason = "each test file uses its part")]
+//! A driver without a worker: effects go in by hand, events come out.
+#![allow(dead_code, unused_macros, reason = "each test file uses its part")]
+
+pub mod seccomp;
 
 use std::path::{Path, PathBuf};
 
-use seawall_node::driver::ring::{Ring, RingConfig};
+use seawall_node::driver::either::{Driver, DriverConfig};
 use seawall_node::seam::{Effect, Event};
+
+/// Runs each of these tests once for each driver: both keep one contract.
+macro_rules! for_both_drivers {
+    ($($test:ident),* $(,)?) => {
+        mod ring {
+            $(#[test] fn $test() { super::$test(seawall_node::driver::choice::Kind::Ring) })*
+        }
+        mod syscall {
+            $(#[test] fn $test() { super::$test(seawall_node::driver::choice::Kind::Syscall) })*
+        }
+    };
+}
 
 /// A directory under the build's own, removed with this value.
 pub struct Scratch(PathBuf);
@@ -28,22 +42,25 @@ impl Drop for Scratch {
     }
 }
 
-/// A ring and what it reported so far.
+/// A driver and what it reported so far.
 pub struct Bench {
-    pub ring: Ring,
+    pub driver: Driver,
     events: Vec<Event>,
 }
 
 impl Bench {
     /// With a tick, so that waiting ends even when nothing happens.
-    pub fn new(config: RingConfig) -> Self {
-        let mut ring = Ring::new(config).expect("io_uring is needed by these tests");
-        ring.start_ticking();
-        Self { ring, events: Vec::new() }
+    pub fn new(config: DriverConfig) -> Self {
+        Self::of(Driver::new(config).expect("io_uring is needed by the tests of the ring"))
+    }
+
+    pub fn of(mut driver: Driver) -> Self {
+        driver.start_ticking();
+        Self { driver, events: Vec::new() }
     }
 
     pub fn execute(&mut self, effect: Effect) {
-        assert!(self.ring.execute(effect).is_none(), "an effect for the ring");
+        assert!(self.driver.execute(effect).is_none(), "an effect for a driver");
     }
 
     /// The next event that is no tick.
@@ -64,8 +81,8 @@ impl Bench {
             if passed >= ticks {
                 return None;
             }
-            self.ring.wait();
-            self.ring.reap(&mut self.events);
+            self.driver.wait();
+            self.driver.reap(&mut self.events);
         }
     }
 }

@@ -26,8 +26,18 @@ fn what_was_acknowledged_is_there_after_each_sigkill_under_load() {
     let folder = folder("sigkill");
     let rounds =
         std::env::var("SEAWALL_KILL_ROUNDS").ok().map_or(ROUNDS, |n| n.parse().expect("a number of rounds"));
+    kill_under_load(rounds, || Node::start(test, &folder));
+}
+
+#[test]
+fn what_was_acknowledged_by_the_syscall_driver_is_there_after_a_sigkill_under_load() {
+    let folder = folder("sigkill-syscall");
+    kill_under_load(1, || Node::start_with(&folder, &["--driver", "syscall"]));
+}
+
+fn kill_under_load(rounds: usize, start: impl Fn() -> Node) {
     let mut writers: Vec<Writer> = (0..WRITERS).map(Writer::new).collect();
-    let Some(mut node) = Node::start(test, &folder) else { return };
+    let mut node = start();
     for round in 0..rounds {
         let address = node.address.clone();
         let running: Vec<_> = writers
@@ -46,7 +56,7 @@ fn what_was_acknowledged_is_there_after_each_sigkill_under_load() {
         let done: usize = ended.iter().map(|(_, done)| done).sum();
         assert!(done > 0, "round {round}: nothing was acknowledged before the kill");
         writers = ended.into_iter().map(|(writer, _)| writer).collect();
-        node = Node::start(test, &folder).expect("it started before");
+        node = start();
         let mut client = Client::connect(node.address.as_str()).expect("the node serves");
         for writer in &mut writers {
             assert!(writer.acknowledged() > 0, "a writer without an acknowledgement loads nothing");
@@ -60,7 +70,7 @@ fn what_was_acknowledged_is_there_after_each_sigkill_under_load() {
 fn sigterm_ends_with_zero_and_loses_nothing() {
     let test = "sigterm_ends_with_zero_and_loses_nothing";
     let folder = folder("sigterm");
-    let Some(node) = Node::start(test, &folder) else { return };
+    let node = Node::start(test, &folder);
     let mut client = Client::connect(node.address.as_str()).expect("the node serves");
     let cabin = row("cabin", "C14");
     let commit = Commit::new("sailing").put(&cabin, [("state", "held")]);
@@ -68,7 +78,7 @@ fn sigterm_ends_with_zero_and_loses_nothing() {
         panic!("not committed")
     };
     assert_eq!(node.terminate().code(), Some(0));
-    let node = Node::start(test, &folder).expect("it started before");
+    let node = Node::start(test, &folder);
     let mut client = Client::connect(node.address.as_str()).expect("the node serves");
     let got = client.get("sailing", &cabin).expect("it serves");
     assert_eq!(got.version, Some(committed.version));
@@ -80,7 +90,7 @@ fn sigterm_ends_with_zero_and_loses_nothing() {
 fn a_second_process_on_the_same_directory_is_refused_by_name() {
     let test = "a_second_process_on_the_same_directory_is_refused_by_name";
     let folder = folder("second");
-    let Some(node) = Node::start(test, &folder) else { return };
+    let node = Node::start(test, &folder);
     let second = dev(&folder).stdin(Stdio::null()).output().expect("starting a second process");
     let said = String::from_utf8_lossy(&[second.stdout, second.stderr].concat()).into_owned();
     assert_eq!(second.status.code(), Some(1), "{said}");
@@ -94,7 +104,7 @@ fn a_second_process_on_the_same_directory_is_refused_by_name() {
 fn the_first_program_of_the_documentation_runs() {
     let test = "the_first_program_of_the_documentation_runs";
     let folder = folder("first");
-    let Some(node) = Node::start(test, &folder) else { return };
+    let node = Node::start(test, &folder);
     let output =
         Command::new(env!("CARGO_BIN_EXE_first-program")).arg(&node.address).output().expect("it starts");
     let said = String::from_utf8_lossy(&output.stdout);
@@ -107,7 +117,7 @@ fn the_first_program_of_the_documentation_runs() {
 fn the_command_that_dev_suggests_works_and_get_shows_its_row() {
     let test = "the_command_that_dev_suggests_works_and_get_shows_its_row";
     let folder = folder("command-line");
-    let Some(mut node) = Node::start(test, &folder) else { return };
+    let mut node = Node::start(test, &folder);
     let suggested = node.line();
     let words = suggested.strip_prefix("try: seawall ").expect("dev suggests a first command");
     let run = |words: &[&str]| {
@@ -127,10 +137,9 @@ fn the_command_that_dev_suggests_works_and_get_shows_its_row() {
 /// Checkpoints are made beside the load, slots come back, and each kill finds a log that begins behind one of them.
 #[test]
 fn a_log_that_is_folded_under_load_survives_sigkill_and_stays_short() {
-    let test = "a_log_that_is_folded_under_load_survives_sigkill_and_stays_short";
     let folder = folder("folded");
     let options = ["--checkpoint-after", "1"];
-    let Some(mut node) = Node::start_with(test, &folder, &options) else { return };
+    let mut node = Node::start_with(&folder, &options);
     let mut written = Vec::new();
     for round in 0..3 {
         let mut client = Client::connect(node.address.as_str()).expect("the node serves");
@@ -142,7 +151,7 @@ fn a_log_that_is_folded_under_load_survives_sigkill_and_stays_short() {
             written.insert(0, (place, text));
         }
         node.kill();
-        node = Node::start_with(test, &folder, &options).expect("it started before");
+        node = Node::start_with(&folder, &options);
     }
     let mut client = Client::connect(node.address.as_str()).expect("the node serves");
     for (place, text) in &written {

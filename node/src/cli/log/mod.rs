@@ -24,6 +24,8 @@ use look::{Looked, Progress};
 use tally::Tally;
 use target::{Shard, Target};
 
+pub(super) use target::writer;
+
 /// Look at a log on disk, of a stopped or of a running node, without changing anything.
 #[derive(Args)]
 pub(super) struct Log {

@@ -221,7 +221,7 @@ fn files(directory: &Path) -> Result<Files, Failed> {
 }
 
 /// Who holds the lock, as the kernel lists it: asking by locking would take it from a node that starts.
-fn writer(lock: &Path) -> Option<u32> {
+pub(in crate::cli) fn writer(lock: &Path) -> Option<u32> {
     let inode = fs::metadata(lock).ok()?.ino().to_string();
     let locks = fs::read_to_string("/proc/locks").ok()?;
     locks.lines().find_map(|line| {

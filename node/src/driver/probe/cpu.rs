@@ -36,22 +36,33 @@ fn order(mut cores: Vec<CoreId>, disk_cpu: Option<usize>) -> Vec<CoreId> {
 
 /// The CPU that took most of the interrupts of `device`, a whole disk in /sys.
 pub(super) fn of_disk(device: &Path) -> Option<usize> {
-    let disk = device.file_name()?.to_str()?;
-    let parent = fs::canonicalize(device.join("device")).ok();
-    let parent = parent.as_deref().and_then(Path::file_name).and_then(|n| n.to_str()).unwrap_or("");
-    busiest(&fs::read_to_string("/proc/interrupts").ok()?, &queue_names(disk, parent))
+    let owner = fs::canonicalize(device.join("device")).unwrap_or_default();
+    let beside = fs::read_dir(&owner).into_iter().flatten().flatten();
+    let beside: Vec<String> = beside.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    busiest(&fs::read_to_string("/proc/interrupts").ok()?, &queue_names(&owner, &beside))
 }
 
-/// How the interrupts of a disk's queues begin: `virtio1-req.0`, `nvme0q1`.
-fn queue_names(disk: &str, parent: &str) -> Vec<String> {
-    let mut names = Vec::new();
-    if parent.starts_with("virtio") {
-        names.push(format!("{parent}-req"));
+/// How the interrupts of a disk's queues begin: `virtio1-req.0`, `nvme0q1`. `owner` is the device that the disk
+/// belongs to, `beside` the entries of its directory.
+fn queue_names(owner: &Path, beside: &[String]) -> Vec<String> {
+    let parts = || owner.iter().rev().filter_map(|part| part.to_str());
+    if let Some(virtio) = parts().find(|part| is_numbered(part, "virtio")) {
+        // `-req.0` of a disk, `-request` of a virtual SCSI adapter, `-virtqueues` where vectors are scarce.
+        return vec![format!("{virtio}-req"), format!("{virtio}-virtqueues")];
     }
-    if let Some((controller, _)) = disk.strip_prefix("nvme").and_then(|rest| rest.split_once('n')) {
-        names.extend((1..10).map(|first_digit| format!("nvme{controller}q{first_digit}"))); // queue 0 is for admin
-    }
-    names
+    // With several paths to one disk the owner is a subsystem, and the controllers stand in it.
+    let mut controllers: Vec<&str> = beside.iter().map(String::as_str).collect();
+    controllers.extend(parts().next());
+    controllers.retain(|name| is_numbered(name, "nvme"));
+    let queues = |controller: &&str| -> Vec<String> {
+        (1..10).map(|first_digit| format!("{controller}q{first_digit}")).collect() // queue 0 is for admin
+    };
+    controllers.iter().flat_map(queues).collect()
+}
+
+fn is_numbered(name: &str, kind: &str) -> bool {
+    let number = name.strip_prefix(kind).unwrap_or_default();
+    !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())
 }
 
 fn busiest(interrupts: &str, names: &[String]) -> Option<usize> {
@@ -79,17 +90,46 @@ mod tests {
     const INTERRUPTS: &str = "           CPU0       CPU2
  31:          0        275 PCI-MSIX-0000:00:01.0   3-edge      virtio0-stats
  36:         12      61559 PCI-MSIX-0000:00:02.0   1-edge      virtio1-req.0
- 37:     999999          0 PCI-MSIX-0000:00:02.0   0-edge      nvme0q0
+ 37:          0     999999 PCI-MSIX-0000:00:02.0   0-edge      nvme0q0
  38:         50         51 PCI-MSIX-0000:00:02.0   1-edge      nvme0q1
  39:         50          1 PCI-MSIX-0000:00:02.0   1-edge      nvme0q12
 LOC:     123456     123456 Local timer interrupts";
 
+    const MANY: &str = "           CPU0       CPU1       CPU2       CPU3
+ 40:        100          0          0          0 PCI-MSIX-0000:00:02.0   1-edge      virtio1-req.0
+ 41:          0        300          0          0 PCI-MSIX-0000:00:02.0   2-edge      virtio1-req.1
+ 42:          0          0        200          0 PCI-MSIX-0000:00:02.0   3-edge      virtio1-req.2
+ 43:          0          0          0        999 PCI-MSIX-0000:00:03.0   1-edge      virtio11-req.0
+ 44:          0          0          0        150 PCI-MSIX-0000:00:04.0   1-edge      nvme1q1
+ 45:          0          0        100          0 PCI-MSIX-0000:00:05.0   1-edge      nvme2q1
+ 46:        999          0          0          0 PCI-MSIX-0000:00:06.0   1-edge      nvme12q1
+ 47:          0          7          0          0 PCI-MSIX-0000:00:07.0   3-edge      virtio5-request
+ 48:          0          0          5          0 PCI-MSIX-0000:00:08.0   1-edge      virtio6-virtqueues";
+
+    fn found(interrupts: &str, owner: &str, beside: &[&str]) -> Option<usize> {
+        let beside: Vec<String> = beside.iter().map(|&name| name.to_owned()).collect();
+        busiest(interrupts, &queue_names(Path::new(owner), &beside))
+    }
+
     #[test]
     fn the_busiest_cpu_is_found_by_the_names_of_the_disks_queues() {
-        assert_eq!(busiest(INTERRUPTS, &queue_names("vda", "virtio1")), Some(2));
-        assert_eq!(busiest(INTERRUPTS, &queue_names("nvme0n1", "nvme0")), Some(0));
-        assert_eq!(busiest(INTERRUPTS, &queue_names("sda", "0:0:0:0")), None);
+        let virtio = "/sys/devices/pci0000:00/0000:00:02.0/virtio1";
+        assert_eq!(found(INTERRUPTS, virtio, &["block", "driver"]), Some(2));
+        let nvme = "/sys/devices/pci0000:00/0000:00:04.0/nvme/nvme0";
+        assert_eq!(found(INTERRUPTS, nvme, &["nvme0n1", "hwmon0"]), Some(0));
+        assert_eq!(found(INTERRUPTS, "/sys/devices/pci0000:00/ata1/host0/target0:0:0/0:0:0:0", &[]), None);
+        assert_eq!(found(INTERRUPTS, "", &[]), None);
         assert_eq!(busiest("", &[]), None);
+    }
+
+    #[test]
+    fn of_many_queues_the_busiest_counts_and_only_of_this_disk() {
+        assert_eq!(found(MANY, "/sys/devices/pci0000:00/0000:00:02.0/virtio1", &[]), Some(1));
+        let subsystem = "/sys/devices/virtual/nvme-subsystem/nvme-subsys0";
+        assert_eq!(found(MANY, subsystem, &["nvme1", "nvme2", "nvme0n1", "power"]), Some(3));
+        let scsi = "/sys/devices/pci0000:00/0000:00:07.0/virtio5/host2/target2:0:0/2:0:0:0";
+        assert_eq!(found(MANY, scsi, &["block"]), Some(1));
+        assert_eq!(found(MANY, "/sys/devices/pci0000:00/0000:00:08.0/virtio6", &[]), Some(2));
     }
 
     #[test]

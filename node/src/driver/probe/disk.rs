@@ -1,78 +1,96 @@
-//! The file system and the device under the data directory.
+//! Direct I/O on the data directory, and the device under it.
 
-use std::ffi::CString;
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use seawall_wal::{BLOCK, Buffer};
 
-use crate::driver::directory::direct_flag;
+use super::scratch::Scratch;
+
+/// The alignment that direct I/O needs on a file, by `statx`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alignment {
+    /// The kernel or the file system does not say.
+    Unsaid,
+    /// It says that there is no direct I/O on this file, even if O_DIRECT is accepted.
+    Refused,
+    /// In bytes.
+    Needs { memory: u32, disk: u32 },
+}
 
 /// Direct I/O as tried on a real block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Direct {
     pub works: bool,
-    /// Alignment that the file system asks for, in memory and on disk; 0 when it does not say.
-    pub alignment: (u32, u32),
+    pub alignment: Alignment,
     /// Why it does not work.
     pub why_not: String,
-    /// Whether one write with RWF_DSYNC succeeded.
-    pub dsync: bool,
+}
+
+impl Direct {
+    fn without(alignment: Alignment, why_not: impl Into<String>) -> Self {
+        Self { works: false, alignment, why_not: why_not.into() }
+    }
 }
 
 impl fmt::Display for Direct {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.works, self.alignment) {
-            (true, (0, 0)) => write!(f, "yes, 4096-byte blocks (the file system names no alignment)"),
-            (true, (memory, disk)) => {
-                write!(f, "yes, 4096-byte blocks ({memory} in memory, {disk} on disk needed)")
+            (true, Alignment::Needs { memory, disk }) => {
+                write!(f, "yes, {BLOCK}-byte blocks ({memory} in memory, {disk} on disk needed)")
             }
+            (true, _) => write!(f, "yes, {BLOCK}-byte blocks (the file system names no alignment)"),
             (false, _) => write!(f, "no ({}): writes go through the page cache and are slower", self.why_not),
         }
     }
 }
 
 /// Writes one block the way the log does, reads it back, and falls back to the page cache where that is refused.
-pub(super) fn direct(directory: &Path) -> io::Result<Direct> {
-    let path = directory.join("probe.tmp");
-    let tried = try_block(&path, true).and_then(|dsync| Ok((dsync, alignment(&path)?)));
-    let result = match tried {
-        Ok((dsync, (memory, disk))) if memory as usize <= BLOCK && disk as usize <= BLOCK => {
-            Ok(Direct { works: true, alignment: (memory, disk), why_not: String::new(), dsync })
-        }
-        Ok((_, (memory, disk))) => {
-            let why_not = format!("it asks for {memory} bytes of alignment in memory and {disk} on disk");
-            try_block(&path, false).map(|dsync| Direct {
-                works: false,
-                alignment: (memory, disk),
-                why_not,
-                dsync,
-            })
-        }
-        Err(e) => try_block(&path, false).map(|dsync| Direct {
-            works: false,
-            alignment: (0, 0),
-            why_not: e.to_string(),
-            dsync,
-        }),
-    };
-    match fs::remove_file(&path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-        _ => result,
+/// On a full file system nothing can be written, and what it says of itself is believed.
+pub(super) fn direct(scratch: &Scratch) -> io::Result<Direct> {
+    let alignment = alignment(&scratch.plain);
+    let direct = judge_direct(alignment, scratch.direct.as_ref().map(drop));
+    if !direct.works {
+        return try_block(&scratch.plain).or_else(full_is_no_answer).map(|()| direct);
+    }
+    let file = scratch.direct.as_ref().expect("it was judged to be open");
+    match try_block(file).or_else(full_is_no_answer) {
+        Ok(()) => Ok(direct),
+        Err(e) => try_block(&scratch.plain).map(|()| Direct::without(alignment, e.to_string())),
     }
 }
 
-/// `Ok` says whether RWF_DSYNC is understood too.
-fn try_block(path: &Path, direct: bool) -> io::Result<bool> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(true).custom_flags(direct_flag(direct));
-    let file = options.open(path)?;
+fn judge_direct(alignment: Alignment, opened: Result<(), &io::Error>) -> Direct {
+    let fits = |bytes: u32| bytes > 0 && BLOCK.is_multiple_of(bytes as usize);
+    match (opened, alignment) {
+        (Err(e), _) => Direct::without(alignment, format!("O_DIRECT: {e}")),
+        (Ok(()), Alignment::Refused) => {
+            Direct::without(alignment, "the file system takes O_DIRECT and says that it does not honour it")
+        }
+        (Ok(()), Alignment::Needs { memory, disk }) if !(fits(memory) && fits(disk)) => {
+            let why = format!(
+                "it wants {memory} bytes of alignment in memory and {disk} on disk, the log's are {BLOCK}"
+            );
+            Direct::without(alignment, why)
+        }
+        (Ok(()), _) => Direct { works: true, alignment, why_not: String::new() },
+    }
+}
+
+pub(super) fn is_full(e: &io::Error) -> bool {
+    matches!(e.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT))
+}
+
+fn full_is_no_answer(e: io::Error) -> io::Result<()> {
+    if is_full(&e) { Ok(()) } else { Err(e) }
+}
+
+fn try_block(file: &File) -> io::Result<()> {
     let mut block = Buffer::new(0, BLOCK);
     block.bytes_mut().fill(0xA5);
     file.write_all_at(block.bytes(), 0)?;
@@ -82,34 +100,30 @@ fn try_block(path: &Path, direct: bool) -> io::Result<bool> {
     if block.bytes() != back.bytes() {
         return Err(io::Error::other("a block that was written reads back differently"));
     }
-    Ok(dsync(&file, &block))
+    Ok(())
 }
 
-fn dsync(file: &File, block: &Buffer) -> bool {
-    let bytes = block.bytes();
-    let range = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-    // SAFETY: one range of one live buffer, which the kernel only reads.
-    let written = unsafe { libc::pwritev2(file.as_raw_fd(), &range, 1, 0, libc::RWF_DSYNC) };
-    written == bytes.len() as isize
-}
-
-/// (memory, disk); zeros when the kernel or the file system does not say.
-fn alignment(path: &Path) -> io::Result<(u32, u32)> {
-    let name = CString::new(path.as_os_str().as_bytes())?;
-    let mut about = MaybeUninit::<libc::statx>::zeroed();
-    // SAFETY: `name` ends in a zero byte and `about` is valid for writes.
-    let result =
-        unsafe { libc::statx(libc::AT_FDCWD, name.as_ptr(), 0, libc::STATX_DIOALIGN, about.as_mut_ptr()) };
-    if result != 0 {
-        return Ok((0, 0));
+fn alignment(file: &File) -> Alignment {
+    match statx(file, libc::STATX_DIOALIGN) {
+        None => Alignment::Unsaid,
+        Some(about) => said(about.stx_dio_mem_align, about.stx_dio_offset_align),
     }
+}
+
+/// In an answer about alignment, zero says that there is no direct I/O.
+fn said(memory: u32, disk: u32) -> Alignment {
+    if memory == 0 || disk == 0 { Alignment::Refused } else { Alignment::Needs { memory, disk } }
+}
+
+/// What the kernel says of an open file; `None` when it does not know about `wanted`.
+pub(super) fn statx(file: &File, wanted: u32) -> Option<libc::statx> {
+    let mut about = MaybeUninit::<libc::statx>::zeroed();
+    let flags = libc::AT_EMPTY_PATH;
+    // SAFETY: the name is empty and ends in a zero byte, and `about` is valid for writes.
+    let result = unsafe { libc::statx(file.as_raw_fd(), c"".as_ptr(), flags, wanted, about.as_mut_ptr()) };
     // SAFETY: zeros are a valid value of it, and the kernel filled in more.
     let about = unsafe { about.assume_init() };
-    Ok(if about.stx_mask & libc::STATX_DIOALIGN == 0 {
-        (0, 0)
-    } else {
-        (about.stx_dio_mem_align, about.stx_dio_offset_align)
-    })
+    (result == 0 && about.stx_mask & wanted == wanted).then_some(about)
 }
 
 /// Whether a completed write may still be lost, as the kernel knows it.
@@ -121,6 +135,17 @@ pub enum WriteCache {
     /// Volatile; only a flush empties it.
     Volatile,
     Unknown,
+}
+
+impl WriteCache {
+    pub fn name(self) -> &'static str {
+        match self {
+            WriteCache::None => "none",
+            WriteCache::Fua => "fua",
+            WriteCache::Volatile => "volatile",
+            WriteCache::Unknown => "unknown",
+        }
+    }
 }
 
 impl fmt::Display for WriteCache {
@@ -142,6 +167,23 @@ pub(super) fn device(path: &Path) -> Option<PathBuf> {
     if device.join("partition").exists() { device.parent().map(Path::to_owned) } else { Some(device) }
 }
 
+/// The disk that takes the interrupts: below a mapped device (encryption, volumes) that stands on one disk alone.
+pub(super) fn bottom(device: &Path) -> PathBuf {
+    let mut device = device.to_owned();
+    while let Some(only) = only_entry(&device.join("slaves")) {
+        let Ok(below) = fs::canonicalize(only) else { break };
+        let partition = below.join("partition").exists();
+        device = if partition { below.parent().unwrap_or(&below).to_owned() } else { below };
+    }
+    device
+}
+
+fn only_entry(directory: &Path) -> Option<PathBuf> {
+    let mut entries = fs::read_dir(directory).ok()?.flatten();
+    let first = entries.next()?;
+    entries.next().is_none().then(|| first.path())
+}
+
 pub(super) fn write_cache(device: &Path) -> WriteCache {
     let read = |name: &str| fs::read_to_string(device.join("queue").join(name)).unwrap_or_default();
     judge(read("write_cache").trim(), read("fua").trim())
@@ -159,6 +201,23 @@ fn judge(cache: &str, fua: &str) -> WriteCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn direct_io_is_used_only_where_a_block_of_the_log_fits() {
+        let judged = |alignment| judge_direct(alignment, Ok(()));
+        let needs = |memory, disk| judged(Alignment::Needs { memory, disk });
+        assert!(judged(Alignment::Unsaid).works);
+        assert_eq!(said(512, 4096), Alignment::Needs { memory: 512, disk: 4096 });
+        assert_eq!([said(0, 0), said(0, 512), said(512, 0)], [Alignment::Refused; 3]);
+        assert!(needs(4, 512).works && needs(4096, 4096).works);
+        for wrong in [needs(4096, 16384), needs(8192, 512), judged(Alignment::Refused)] {
+            assert!(!wrong.works);
+            assert!(wrong.to_string().contains("page cache"), "the fallback is named: {wrong}");
+        }
+        assert!(needs(512, 16384).why_not.contains("16384"));
+        let refused = judge_direct(Alignment::Unsaid, Err(&io::Error::from_raw_os_error(libc::EINVAL)));
+        assert!(!refused.works && refused.why_not.contains("Invalid argument"), "{refused}");
+    }
 
     #[test]
     fn what_the_kernel_says_of_caches() {

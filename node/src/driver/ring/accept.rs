@@ -1,5 +1,4 @@
-//! Where connections come from: one multishot accept that stays in the ring. It pauses, loudly, when this worker
-//! has all the connections that it may have, and until the next tick when the process has no descriptors left.
+//! Where connections come from: one multishot accept that stays in the ring but for the pauses of [`Admission`].
 
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -7,7 +6,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use io_uring::{opcode, types};
 
 use super::Ring;
-use crate::driver::console;
+use super::sockets::Connection;
+use crate::driver::admission::Admission;
 use crate::driver::table::{Key, Operation, Part};
 use crate::seam::Event;
 
@@ -15,20 +15,10 @@ use crate::seam::Event;
 pub(super) struct Accepting {
     listener: Option<TcpListener>,
     armed: Option<Key>,
-    paused: Option<Pause>,
+    pub admission: Admission,
     /// Old kernels refuse multishot accepts; then each connection costs one more submission.
     one_shot: bool,
-    /// When a pause was last shown, in ticks, so that a full node does not fill its log as well.
-    said_at: Option<u64>,
 }
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Pause {
-    Full,
-    Trouble,
-}
-
-const QUIET_TICKS: u64 = 100;
 
 impl Ring {
     /// Connections are accepted from now on.
@@ -38,9 +28,9 @@ impl Ring {
         self.arm_accept();
     }
 
-    fn arm_accept(&mut self) {
+    pub(super) fn arm_accept(&mut self) {
         let Some(listener) = &self.accepting.listener else { return };
-        if self.draining || self.accepting.armed.is_some() || self.accepting.paused.is_some() {
+        if self.draining || self.accepting.armed.is_some() || self.accepting.admission.paused() {
             return;
         }
         let fd = types::Fd(listener.as_raw_fd());
@@ -83,11 +73,10 @@ impl Ring {
         let stream = std::net::TcpStream::from(fd);
         // A socket that refuses it is about to end; its first receive will say so.
         let _ends_soon = stream.set_nodelay(true);
-        let conn = self.connections.insert(stream);
+        let conn = self.connections.insert(Connection::new(stream));
         events.push(Event::Accepted { conn });
         if self.connections.full() {
-            let limit = self.config.connections;
-            self.pause(Pause::Full, &format!("this worker has all {limit} connections that it may have"));
+            self.accepting.admission.full(self.connections.limit(), self.ticks);
             self.cancel_accept();
         }
     }
@@ -96,35 +85,8 @@ impl Ring {
         match errno {
             libc::ECANCELED => {}
             libc::EINVAL if multishot && !self.accepting.one_shot => self.accepting.one_shot = true,
-            // The client went away before it was its turn.
-            libc::ECONNABORTED | libc::EPROTO | libc::EINTR | libc::EAGAIN => {}
-            // EMFILE, ENFILE, ENOMEM and the like do not go away by asking again at once.
-            _ => self.pause(Pause::Trouble, &std::io::Error::from_raw_os_error(errno).to_string()),
-        }
-    }
-
-    fn pause(&mut self, pause: Pause, why: &str) {
-        self.accepting.paused = Some(pause);
-        let quiet = self.accepting.said_at.is_some_and(|at| self.ticks < at + QUIET_TICKS);
-        if !quiet && !self.draining {
-            console::complain(format_args!(
-                "accepting connections is paused: {why}; waiting clients stay in the kernel's queue"
-            ));
-            self.accepting.said_at = Some(self.ticks);
-        }
-    }
-
-    pub(super) fn resume_accepting_with_room(&mut self) {
-        if self.accepting.paused == Some(Pause::Full) && !self.connections.full() {
-            self.accepting.paused = None;
-            self.arm_accept();
-        }
-    }
-
-    pub(super) fn resume_accepting_after_trouble(&mut self) {
-        if self.accepting.paused == Some(Pause::Trouble) {
-            self.accepting.paused = None;
-            self.arm_accept();
+            _ if self.draining => {}
+            _ => self.accepting.admission.failed(errno, self.ticks),
         }
     }
 

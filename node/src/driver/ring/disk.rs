@@ -5,7 +5,9 @@ use seawall::map::ShardId;
 use seawall_wal::{Buffer, Done, FileId, Io, IoError, IoId, io::IoStep};
 
 use super::Ring;
+use crate::driver::clock;
 use crate::driver::probe::Durable;
+use crate::driver::probe::watch::Clustered;
 use crate::driver::table::{Key, Operation, Part, Write};
 use crate::seam::Event;
 
@@ -34,7 +36,7 @@ impl Ring {
                 }
             }
             Io::Prepare { id, slot, bytes } => self.prepare(shard, id, slot, bytes),
-            Io::Fold(_) | Io::Remove { .. } => unreachable!("not the ring's business"),
+            Io::Fold(_) | Io::Remove { .. } => unreachable!("the keeper executes it"),
         }
     }
 
@@ -47,18 +49,18 @@ impl Ring {
         let flags = if linked { 0 } else { libc::RWF_DSYNC };
         let number = self.files.registered(shard, &buf);
         let source = buf.bytes()[at..].as_ptr();
-        let flushed = if linked { None } else { Some(0) };
-        let write = Write { shard, id, buf, len: range.len, written: None, flushed };
+        let begun_us = if self.watch.is_some() { clock::stopwatch_us() } else { 0 };
+        let write = Write { shard, id, buf, len: range.len, linked, begun_us };
         let key = self.table.insert(Operation::Write(write));
         let write = entry_for_write(&range, source, number, flags).user_data(key.user_data(Part::Main));
         if linked {
             let flush = opcode::Fsync::new(range.file).flags(types::FsyncFlags::DATASYNC).build();
             let flush = flush.user_data(key.user_data(Part::Flush));
-            // SAFETY: `source` lies in the buffer that the table owns until both completions were reaped, and
-            // `at + len` is within it.
+            // SAFETY: `source` lies in the buffer that the table owns until the completion that ends the pair was
+            // reaped, and `at + len` is within it.
             unsafe { self.queue.push_linked(write, flush) };
         } else {
-            // SAFETY: as above, with one completion.
+            // SAFETY: as above.
             unsafe { self.queue.push(write) };
         }
     }
@@ -84,16 +86,22 @@ impl Ring {
 
     pub(super) fn write_completed(&mut self, key: Key, part: Part, result: i32, events: &mut Vec<Event>) {
         let Operation::Write(write) = self.table.get_mut(key) else { unreachable!("it was looked at") };
-        let half = match part {
-            Part::Main => &mut write.written,
-            Part::Flush => &mut write.flushed,
-        };
-        assert!(half.is_none(), "one half of a write ended twice");
-        *half = Some(result);
-        let Some(result) = write.verdict() else { return };
+        let Some(result) = write.verdict(part, result) else { return };
         let Operation::Write(write) = self.table.remove(key) else { unreachable!("it was looked at") };
+        if let (Some(watch), Ok(_)) = (&mut self.watch, result)
+            && let Some(clustered) = watch.saw(clock::stopwatch_us().saturating_sub(write.begun_us))
+        {
+            self.give_up_dsync(clustered);
+        }
         let done = Done { id: write.id, result, buf: Some(write.buf) };
         events.push(Event::Disk { shard: write.shard, done });
+    }
+
+    /// From the next write on. Those under way end as they began: each is durable by its own means.
+    fn give_up_dsync(&mut self, why: Clustered) {
+        self.config.durable = Durable::Link;
+        self.watch = None;
+        self.gave_up_dsync = Some(why);
     }
 
     pub(super) fn read_completed(&mut self, key: Key, result: i32, events: &mut Vec<Event>) {

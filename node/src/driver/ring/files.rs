@@ -6,11 +6,12 @@ use std::os::fd::AsRawFd;
 use io_uring::types::Fixed;
 use seawall::map::ShardId;
 use seawall_wal::recover::Files;
-use seawall_wal::{BLOCK, Buffer, CheckpointId, FileId, SlotId};
+use seawall_wal::{BLOCK, Buffer, FileId};
 
 use super::{Queue, Ring};
 use crate::driver::console;
 use crate::driver::directory::ShardDirectory;
+use crate::driver::places::Places;
 use crate::seam::LogFound;
 
 /// The files of each shard stand at a place that follows from their name: metadata first, then the slots.
@@ -25,16 +26,15 @@ pub(super) struct LogFiles {
 pub(super) struct ShardFiles {
     pub directory: ShardDirectory,
     first_place: u32,
+    places: Places,
     /// By place: whether the ring holds the file.
     open: Vec<bool>,
-    /// The checkpoints that a start may read; they stand behind the slots.
-    checkpoints: Vec<CheckpointId>,
     first_buffer: usize,
 }
 
 impl LogFiles {
     pub fn new(queue: &Queue, shards: u32, slots_per_shard: u32) -> io::Result<Self> {
-        let places = shards * places_per_shard(slots_per_shard);
+        let places = shards * Places::size(slots_per_shard) as u32;
         if places > 0 {
             queue.register_files(places)?;
         }
@@ -57,26 +57,15 @@ impl LogFiles {
 }
 
 impl ShardFiles {
-    fn index(&self, file: FileId) -> Option<usize> {
-        let slots = self.open.len() - CHECKPOINTS - 1;
-        match file {
-            FileId::Meta => Some(0),
-            FileId::Slot(SlotId(slot)) => Some(1 + slot as usize).filter(|place| *place <= slots),
-            FileId::Checkpoint(id) => {
-                self.checkpoints.iter().position(|known| *known == id).map(|nth| 1 + slots + nth)
-            }
-        }
-    }
-
     /// The registered file, if it is open.
     pub fn place(&self, file: FileId) -> Option<Fixed> {
-        let place = self.index(file)?;
+        let place = self.places.of(file).ok()?;
         self.open[place].then(|| Fixed(self.first_place + place as u32))
     }
 
     /// Hands an open file to the ring.
     pub fn register(&mut self, queue: &Queue, file: FileId, fd: i32) -> io::Result<()> {
-        let place = self.index(file).ok_or_else(|| io::Error::from_raw_os_error(libc::ENFILE))?;
+        let place = self.places.of(file)?;
         queue.register_file(self.first_place + place as u32, fd)?;
         self.open[place] = true;
         Ok(())
@@ -84,19 +73,14 @@ impl ShardFiles {
 
     /// The ring lets the file go, so that its room is free once its name is gone.
     pub fn forget(&mut self, queue: &Queue, file: FileId) {
-        let Some(place) = self.index(file).filter(|place| self.open[*place]) else { return };
-        self.open[place] = false;
+        let Ok(place) = self.places.of(file) else { return };
+        if !std::mem::take(&mut self.open[place]) {
+            return;
+        }
         if let Err(e) = queue.register_file(self.first_place + place as u32, -1) {
             console::complain(format_args!("{file}: io_uring keeps it open: {e}"));
         }
     }
-}
-
-/// A start reads one checkpoint, and looks at the headers of those that a crash may have left beside it.
-const CHECKPOINTS: usize = 8;
-
-fn places_per_shard(slots: u32) -> u32 {
-    1 + slots + CHECKPOINTS as u32
 }
 
 impl Ring {
@@ -119,20 +103,13 @@ impl Ring {
     }
 
     fn open_log(&mut self, directory: ShardDirectory, first_buffer: usize) -> io::Result<Files> {
-        let places = places_per_shard(self.files.slots_per_shard);
-        let first_place = self.files.shards.len() as u32 * places;
+        let size = Places::size(self.files.slots_per_shard);
+        let first_place = (self.files.shards.len() * size) as u32;
         assert!(first_place < self.files.places, "more logs than this ring was built for");
-        let open = vec![false; places as usize];
         let mut found = directory.files()?;
-        // The newest are the ones that count.
-        let superfluous = found.checkpoints.len().saturating_sub(CHECKPOINTS);
-        found.checkpoints.drain(..superfluous);
-        let checkpoints: Vec<_> = found.checkpoints.iter().map(|(id, _)| *id).collect();
-        let names = std::iter::once(FileId::Meta)
-            .chain(found.slots.iter().map(|(slot, _)| FileId::Slot(*slot)))
-            .chain(checkpoints.iter().map(|id| FileId::Checkpoint(*id)));
-        let names: Vec<_> = names.collect();
-        let mut files = ShardFiles { directory, first_place, open, checkpoints, first_buffer };
+        let places = Places::new(self.files.slots_per_shard, &mut found);
+        let names = places.names(&found);
+        let mut files = ShardFiles { directory, first_place, places, open: vec![false; size], first_buffer };
         for name in names {
             let file = files.directory.open_file(name, self.config.direct)?;
             files.register(&self.queue, name, file.as_raw_fd()).map_err(|e| {

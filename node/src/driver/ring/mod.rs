@@ -13,16 +13,20 @@ mod accept;
 mod disk;
 mod files;
 mod prepare;
-mod queue;
+pub(in crate::driver) mod queue;
 mod sockets;
 
 use std::io;
 use std::os::fd::RawFd;
 
 use io_uring::{opcode, types};
-use seawall_wal::{Buffer, Io};
+use seawall::map::ShardId;
+use seawall_wal::{Buffer, FileId};
 
+use super::connections::Connections;
+use super::either::DriverConfig;
 use super::probe::Durable;
+use super::probe::watch::{Clustered, Watch};
 use super::table::{CANCELLATION, Key, Operation, Part, Table};
 use crate::params;
 use crate::seam::{Effect, Event};
@@ -30,33 +34,18 @@ use crate::seam::{Effect, Event};
 use accept::Accepting;
 use files::LogFiles;
 use queue::Queue;
-use sockets::Connections;
-
-/// What a ring is built for.
-#[derive(Clone, Debug)]
-pub struct RingConfig {
-    pub shards: u32,
-    pub durable: Durable,
-    /// Whether log files are opened with O_DIRECT.
-    pub direct: bool,
-    pub connections: u32,
-    pub slots_per_shard: u32,
-}
-
-impl RingConfig {
-    pub fn new(shards: u32, durable: Durable, direct: bool) -> Self {
-        let (connections, slots_per_shard) = (params::CONNECTIONS_PER_WORKER, params::SLOTS_PER_SHARD);
-        Self { shards, durable, direct, connections, slots_per_shard }
-    }
-}
+use sockets::Connection;
 
 /// One worker's ring. It belongs to the thread that built it.
 pub struct Ring {
     queue: Queue,
     table: Table,
-    config: RingConfig,
+    config: DriverConfig,
     files: LogFiles,
-    connections: Connections,
+    connections: Connections<Connection>,
+    /// While writes use RWF_DSYNC.
+    watch: Option<Watch>,
+    gave_up_dsync: Option<Clustered>,
     accepting: Accepting,
     /// The zeros that a slot is filled with; the kernel only reads them.
     zeros: Buffer,
@@ -71,12 +60,14 @@ pub struct Ring {
 
 impl Ring {
     /// Must be called on the thread that will use it.
-    pub fn new(config: RingConfig) -> io::Result<Self> {
+    pub fn new(config: DriverConfig) -> io::Result<Self> {
         let queue = Queue::new(params::SUBMISSION_ENTRIES, params::completion_entries(config.shards))?;
         let files = LogFiles::new(&queue, config.shards, config.slots_per_shard)?;
         Ok(Self {
             queue,
             table: Table::default(),
+            watch: (config.durable == Durable::Dsync).then(|| Watch::new(config.tick_us)),
+            gave_up_dsync: None,
             connections: Connections::new(config.connections),
             accepting: Accepting::default(),
             config,
@@ -97,16 +88,15 @@ impl Ring {
             Effect::Receive { conn, buf, from } => self.receive(conn, buf, from),
             Effect::Send { conn, buf, from } => self.send(conn, buf, from),
             Effect::Close { conn } => self.close(conn),
-            Effect::Disk { shard, io: io @ (Io::Fold(_) | Io::Remove { .. }) } => {
-                if let Io::Remove { file, .. } = io {
-                    self.files.shard(shard).forget(&self.queue, file);
-                }
-                return Some(Effect::Disk { shard, io });
-            }
             Effect::Disk { shard, io } => self.disk(shard, io),
             other => return Some(other),
         }
         None
+    }
+
+    /// Lets go of a file whose name goes away.
+    pub fn forget(&mut self, shard: ShardId, file: FileId) {
+        self.files.shard(shard).forget(&self.queue, file);
     }
 
     /// Turns everything that completed into events, in the order of completion.
@@ -134,6 +124,11 @@ impl Ring {
         self.queue.enter(0);
     }
 
+    /// Why this ring went from RWF_DSYNC to the link since it was last asked; at most once in its life.
+    pub fn take_switch(&mut self) -> Option<Clustered> {
+        self.gave_up_dsync.take()
+    }
+
     /// How often the kernel was entered; a measure.
     pub fn enters(&self) -> u64 {
         self.queue.enters
@@ -142,6 +137,11 @@ impl Ring {
     /// How many completions were reaped; a measure.
     pub fn completions(&self) -> u64 {
         self.queue.completions
+    }
+
+    /// How writes are made durable by now.
+    pub fn durable(&self) -> Durable {
+        self.config.durable
     }
 
     /// How many operations the kernel is busy with.
@@ -201,7 +201,9 @@ impl Ring {
         if self.tick.take().is_some() {
             self.start_ticking();
         }
-        self.resume_accepting_after_trouble();
+        if self.accepting.admission.ticked() {
+            self.arm_accept();
+        }
     }
 
     /// Ends what has no end of its own, closes all connections, and waits until the kernel gave everything back.

@@ -5,7 +5,7 @@ use std::io;
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
 /// The kernel side of a ring. What is pushed goes to the kernel with the next enter, all in one call.
-pub(super) struct Queue {
+pub(in crate::driver) struct Queue {
     ring: IoUring,
     /// How many system calls were made, and how many completions they brought; measures, not states.
     pub enters: u64,
@@ -57,13 +57,14 @@ impl Queue {
     }
 
     /// Pushes two operations of which the second starts only when the first succeeded wholly. They go to the
-    /// kernel in the same call: a chain ends where a submission ends.
+    /// kernel in the same call: a chain ends where a submission ends. One completion comes: the first one's if it
+    /// failed or fell short, and then none for the second; otherwise the second one's. So a sleeper is woken once.
     ///
     /// # Safety
     /// As for [`Queue::push`], for both.
     pub unsafe fn push_linked(&mut self, first: squeue::Entry, second: squeue::Entry) {
         // SAFETY: the caller's promise.
-        unsafe { self.push_all(&[first.flags(squeue::Flags::IO_LINK), second]) }
+        unsafe { self.push_all(&[first.flags(squeue::Flags::IO_LINK | squeue::Flags::SKIP_SUCCESS), second]) }
     }
 
     /// What it cancels reports for itself.

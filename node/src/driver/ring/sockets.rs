@@ -9,57 +9,16 @@ use super::Ring;
 use crate::driver::table::{Key, Operation, Part};
 use crate::seam::{ConnId, Event, SocketError};
 
-/// The connections of one worker by slot. A slot's serial changes each time it is given again.
-pub(super) struct Connections {
-    slots: Vec<(u32, Option<Connection>)>,
-    free: Vec<u32>,
-    limit: u32,
-}
-
-struct Connection {
+pub(super) struct Connection {
     stream: TcpStream,
     /// Operations that the kernel has.
     under_way: u8,
     closing: bool,
 }
 
-impl Connections {
-    pub fn new(limit: u32) -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), limit }
-    }
-
-    pub fn full(&self) -> bool {
-        self.slots.len() - self.free.len() >= self.limit as usize
-    }
-
-    pub fn insert(&mut self, stream: TcpStream) -> ConnId {
-        let connection = Connection { stream, under_way: 0, closing: false };
-        if let Some(slot) = self.free.pop() {
-            let (serial, place) = &mut self.slots[slot as usize];
-            *serial = serial.wrapping_add(1);
-            *place = Some(connection);
-            return ConnId { slot, serial: *serial };
-        }
-        self.slots.push((0, Some(connection)));
-        ConnId { slot: self.slots.len() as u32 - 1, serial: 0 }
-    }
-
-    fn get_mut(&mut self, conn: ConnId) -> &mut Connection {
-        let (serial, connection) = &mut self.slots[conn.slot as usize];
-        assert_eq!(*serial, conn.serial, "{conn:?} is dead");
-        connection.as_mut().expect("a connection lives until its end was reported")
-    }
-
-    fn remove(&mut self, conn: ConnId) {
-        self.get_mut(conn);
-        self.slots[conn.slot as usize].1 = None;
-        self.free.push(conn.slot);
-    }
-
-    fn open(&self) -> Vec<ConnId> {
-        let slots = (0u32..).zip(&self.slots);
-        let open = slots.filter(|(_, (_, connection))| connection.as_ref().is_some_and(|c| !c.closing));
-        open.map(|(slot, (serial, _))| ConnId { slot, serial: *serial }).collect()
+impl Connection {
+    pub fn new(stream: TcpStream) -> Self {
+        Self { stream, under_way: 0, closing: false }
     }
 }
 
@@ -134,13 +93,15 @@ impl Ring {
     fn closed(&mut self, conn: ConnId, events: &mut Vec<Event>) {
         self.connections.remove(conn);
         events.push(Event::Closed { conn });
-        self.resume_accepting_with_room();
+        if self.accepting.admission.has_room() {
+            self.arm_accept();
+        }
     }
 
     pub(super) fn close_all(&mut self) {
-        for conn in self.connections.open() {
-            self.close(conn);
-        }
+        let open = self.connections.iter().filter(|(_, connection)| !connection.closing);
+        let open: Vec<ConnId> = open.map(|(conn, _)| conn).collect();
+        open.into_iter().for_each(|conn| self.close(conn));
     }
 }
 

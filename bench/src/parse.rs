@@ -1,0 +1,13 @@
+//! Values of options, the same for each verb.
+
+use std::time::Duration;
+
+pub fn count<const MIN: usize, const MAX: usize>(text: &str) -> Result<usize, String> {
+    let in_range = text.parse().ok().filter(|n| (MIN..=MAX).contains(n));
+    in_range.ok_or_else(|| format!("write a whole number from {MIN} to {MAX}"))
+}
+
+pub fn seconds(text: &str) -> Result<Duration, String> {
+    let sensible = text.parse::<f64>().ok().filter(|s| (0.0..=86_400.0).contains(s));
+    sensible.map(Duration::from_secs_f64).ok_or_else(|| "write seconds, from 0 to 86400".to_owned())
+}

@@ -1,0 +1,88 @@
+//! Which driver a node runs, and why.
+
+use std::fmt;
+
+use super::probe::Obstacle;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// io_uring: sockets and logs of a worker on one ring.
+    Ring,
+    /// epoll for the sockets and threads for the logs, where io_uring is blocked.
+    Syscall,
+}
+
+impl Kind {
+    /// As `--driver` takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Ring => "ring",
+            Kind::Syscall => "syscall",
+        }
+    }
+
+    fn what(self) -> &'static str {
+        match self {
+            Kind::Ring => "io_uring",
+            Kind::Syscall => "epoll and log threads",
+        }
+    }
+}
+
+/// What was chosen. Shown at the start and in the status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    pub kind: Kind,
+    /// Why, and what would change it.
+    pub why: String,
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}): {}", self.kind.name(), self.kind.what(), self.why)
+    }
+}
+
+/// `wanted` is an order and is followed or refused. Without one a *blocked* io_uring gives way to system calls; one
+/// that is broken in another way is for a person to look at, who may order them.
+pub fn choose(wanted: Option<Kind>, ring: Result<(), Obstacle>) -> Result<Choice, Obstacle> {
+    let chosen = |kind, why| Ok(Choice { kind, why });
+    match (wanted, ring) {
+        (Some(Kind::Syscall), _) => chosen(Kind::Syscall, "as --driver asks".into()),
+        (Some(Kind::Ring), Ok(())) => chosen(Kind::Ring, "as --driver asks".into()),
+        (None, Ok(())) => chosen(Kind::Ring, "io_uring works here".into()),
+        (None, Err(obstacle)) if obstacle.blocked => chosen(Kind::Syscall, obstacle.to_string()),
+        (Some(Kind::Ring) | None, Err(mut obstacle)) => {
+            obstacle.way_out += ", or start with --driver syscall";
+            Err(obstacle)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blocked() -> Obstacle {
+        Obstacle { what: "io_uring is blocked".into(), way_out: "unblock it".into(), blocked: true }
+    }
+
+    #[test]
+    fn the_ring_unless_it_is_blocked() {
+        assert_eq!(choose(None, Ok(())).unwrap().kind, Kind::Ring);
+        let choice = choose(None, Err(blocked())).unwrap();
+        assert_eq!(choice.kind, Kind::Syscall);
+        assert!(choice.why.contains("blocked") && choice.why.contains("unblock it"), "{choice}");
+        let broken = Obstacle { what: "too old".into(), way_out: "run another".into(), blocked: false };
+        let refused = choose(None, Err(broken)).unwrap_err();
+        assert!(refused.way_out.contains("run another") && refused.way_out.contains("--driver syscall"));
+    }
+
+    #[test]
+    fn an_order_is_followed_or_refused() {
+        assert_eq!(choose(Some(Kind::Syscall), Ok(())).unwrap().kind, Kind::Syscall);
+        assert_eq!(choose(Some(Kind::Syscall), Err(blocked())).unwrap().kind, Kind::Syscall);
+        assert_eq!(choose(Some(Kind::Ring), Ok(())).unwrap().kind, Kind::Ring);
+        assert!(choose(Some(Kind::Ring), Err(blocked())).unwrap_err().way_out.contains("unblock it"));
+    }
+}
