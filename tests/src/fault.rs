@@ -43,6 +43,20 @@ faults! {
     PrepareAbsent = "prepared slot absent",
     PrepareHalf = "prepared slot half-written",
     PrepareUnreported = "prepared slot complete but unreported",
+    DiskFull = "disk full",
+    RemoveError = "remove error",
+    /// A power cut brought back a file that was removed.
+    RemovedReturned = "removed file returned",
+    FoldAbsent = "checkpoint absent after a crash",
+    FoldUnreported = "checkpoint complete but unreported",
+    /// What was written for a checkpoint is not what is read back.
+    FoldDamaged = "checkpoint damaged while it was written",
+    ReadError = "read error",
+    ShortRead = "short read",
+    BitRot = "bit rot",
+    MisdirectedWrite = "misdirected write",
+    MisdirectedRead = "misdirected read",
+    StaleRead = "stale read",
     ConnectionBroken = "connection broken",
     /// A connection broke with bytes on their way.
     BytesLost = "bytes in flight lost",
@@ -52,6 +66,44 @@ faults! {
     SendStall = "send found no room",
     WallJump = "wall clock jumped",
     WorkerPause = "worker paused",
+}
+
+impl Fault {
+    /// A log detects these and stands still until somebody helps: a world of clients would only wait.
+    pub fn of_the_log_alone(self) -> bool {
+        use Fault::*;
+        matches!(
+            self,
+            DiskFull
+                | ReadError
+                | ShortRead
+                | BitRot
+                | MisdirectedWrite
+                | MisdirectedRead
+                | StaleRead
+                | RemoveError
+                | RemovedReturned
+                | FoldAbsent
+                | FoldUnreported
+                | FoldDamaged
+        )
+    }
+
+    /// A log has no clients, no clock and no orderly end.
+    pub fn of_the_node_alone(self) -> bool {
+        use Fault::*;
+        matches!(
+            self,
+            Stop | ConnectionBroken
+                | BytesLost
+                | HalfClose
+                | SingleBytes
+                | PartialSend
+                | SendStall
+                | WallJump
+                | WorkerPause
+        )
+    }
 }
 
 #[derive(Clone, Debug)]

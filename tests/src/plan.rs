@@ -6,6 +6,7 @@ use seawall_wal::checkpoint::FoldPolicy;
 
 use crate::client::Workload;
 use crate::disk::DiskShape;
+use crate::fault::Fault;
 use crate::net::NetShape;
 use crate::random::Random;
 
@@ -47,14 +48,17 @@ pub enum Crash {
 pub enum Plan {
     /// One node, one or two workers, the log, commits and reads.
     Slice,
+    /// One log by itself, on a disk that also damages its data.
+    Log,
 }
 
 impl Plan {
-    pub const ALL: &[Plan] = &[Plan::Slice];
+    pub const ALL: &[Plan] = &[Plan::Slice, Plan::Log];
 
     pub fn name(self) -> &'static str {
         match self {
             Plan::Slice => "slice",
+            Plan::Log => "log",
         }
     }
 
@@ -62,14 +66,17 @@ impl Plan {
         Plan::ALL.iter().copied().find(|plan| plan.name() == name)
     }
 
-    pub fn draw(self, random: &mut Random) -> Shape {
+    /// Whether a run of many seeds must see this fault.
+    pub fn injects(self, fault: Fault) -> bool {
         match self {
-            Plan::Slice => slice(random),
+            Plan::Slice => !fault.of_the_log_alone(),
+            Plan::Log => !fault.of_the_node_alone(),
         }
     }
 }
 
-fn slice(random: &mut Random) -> Shape {
+/// The world of one node.
+pub fn slice(random: &mut Random) -> Shape {
     let heal_us = *random.pick(&[20_000, 60_000, 150_000, 400_000]);
     let crash_kinds = random.below(8);
     let crashes = times(random, heal_us, 5)
@@ -135,6 +142,13 @@ fn disk(random: &mut Random) -> DiskShape {
         flush_error: error(random),
         short_write: error(random),
         prepare_error: swarm(random, &[100, 400]),
+        // A node on one disk detects these and then stands still: they belong to the log alone.
+        read_error: 0,
+        short_read: 0,
+        misdirected_write: 0,
+        misdirected_read: 0,
+        stale_read: 0,
+        capacity: u64::MAX,
     }
 }
 

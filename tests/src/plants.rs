@@ -1,24 +1,34 @@
 //! Bugs that are planted on purpose. The product has no hooks for them: `planted` copies the sources, puts each of
 //! these into the copy, switched on by an environment variable, and the simulator must find every one.
 
+use crate::plan::Plan;
+
 /// One bug: in `file`, `find`, which stands there exactly once, becomes `replace`. There, `PLANTED` is an expression
 /// that is true when this bug is switched on.
 pub struct Plant {
     pub name: &'static str,
+    /// Each of these plans must find it.
+    pub plans: &'static [Plan],
     pub file: &'static str,
     pub find: &'static str,
     pub replace: &'static str,
 }
 
+const SLICE: &[Plan] = &[Plan::Slice];
+const LOG: &[Plan] = &[Plan::Log];
+const BOTH: &[Plan] = &[Plan::Slice, Plan::Log];
+
 pub const PLANTS: &[Plant] = &[
     Plant {
         name: "skip-the-flush",
+        plans: BOTH,
         file: "tests/src/disk/mod.rs",
         find: r#"file.flush(flushing.expect("a good write is flushed"), own);"#,
         replace: r#"if !PLANTED { file.flush(flushing.expect("a good write is flushed"), own); }"#,
     },
     Plant {
         name: "acknowledge-the-newest-completion",
+        plans: BOTH,
         file: "wal/src/log/mod.rs",
         find: "pub fn durable(&self) -> Index {",
         replace: "pub fn durable(&self) -> Index {
@@ -26,18 +36,21 @@ pub const PLANTS: &[Plant] = &[
     },
     Plant {
         name: "take-a-short-write-for-a-whole-one",
+        plans: BOTH,
         file: "wal/src/log/mod.rs",
         find: "Ok(moved) if moved == asked => Ok(()),",
         replace: "Ok(moved) if moved == asked || PLANTED => Ok(()),",
     },
     Plant {
         name: "take-an-error-for-a-success",
+        plans: BOTH,
         file: "wal/src/log/mod.rs",
         find: "Err(error) => Err(Cause::Error(error)),\n    }",
         replace: "Err(_) if PLANTED => Ok(()),\n        Err(error) => Err(Cause::Error(error)),\n    }",
     },
     Plant {
         name: "release-an-uncommitted-row",
+        plans: SLICE,
         file: "node/src/shard/read.rs",
         find: "self.release.answer(asked.to, until, Answer::Row { position: rests_on, row: look.row });",
         replace: "let until = if PLANTED && look.row.is_some() { Index(0) } else { until };
@@ -45,6 +58,7 @@ pub const PLANTS: &[Plant] = &[
     },
     Plant {
         name: "release-an-uncommitted-deletion",
+        plans: SLICE,
         file: "node/src/shard/read.rs",
         find: "let committed = self.release.committed();",
         replace: "let committed = self.release.committed();
@@ -53,6 +67,7 @@ pub const PLANTS: &[Plant] = &[
     },
     Plant {
         name: "forget-deletions-before-they-are-committed",
+        plans: SLICE,
         file: "node/src/shard/state/mod.rs",
         find: "self.tombstones.push_back((version.index, Arc::from(key)));",
         replace: "if PLANTED { self.rows.remove(key); } else {
@@ -61,12 +76,14 @@ pub const PLANTS: &[Plant] = &[
     },
     Plant {
         name: "believe-what-can-be-read",
+        plans: BOTH,
         file: "wal/src/recover/settle.rs",
         find: "if at < end {\n            let slot = walk.segment.slot;",
         replace: "if at < end && !PLANTED {\n            let slot = walk.segment.slot;",
     },
     Plant {
         name: "continue-the-epoch",
+        plans: BOTH,
         file: "wal/src/recover/settle.rs",
         find: "let epoch = Epoch(self.meta.epoch.max(self.report.found_epoch).0 + 1);",
         replace: "let epoch = self.meta.epoch.max(self.report.found_epoch);
@@ -74,12 +91,14 @@ pub const PLANTS: &[Plant] = &[
     },
     Plant {
         name: "roll-while-writes-are-under-way",
+        plans: BOTH,
         file: "wal/src/log/mod.rs",
         find: "_ if self.in_flight.is_empty() => self.roll(now_us, out),",
         replace: "_ if self.in_flight.is_empty() || PLANTED => self.roll(now_us, out),",
     },
     Plant {
         name: "acknowledge-at-the-append",
+        plans: SLICE,
         file: "node/src/shard/admit.rs",
         find: "self.release.answer(asked.to, index, Answer::Committed { position: version });",
         replace: "let index = if PLANTED { Index(0) } else { index };
@@ -87,8 +106,105 @@ pub const PLANTS: &[Plant] = &[
     },
     Plant {
         name: "stop-before-the-others-left",
+        plans: SLICE,
         file: "node/src/worker/route.rs",
         find: "self.left.iter().all(|left| *left)",
         replace: "self.left.iter().all(|left| *left) || (self.leaving && PLANTED)",
+    },
+    Plant {
+        name: "flush-again-after-an-error",
+        plans: LOG,
+        file: "tests/src/disk/mod.rs",
+        find: "Err(IoError { step: IoStep::Flush, errno: EIO })",
+        replace: r#"if PLANTED {
+            file.flush(flushing.expect("the flush began"), own);
+            return Ok(len);
+        }
+        Err(IoError { step: IoStep::Flush, errno: EIO })"#,
+    },
+    Plant {
+        name: "truncate-in-the-middle-of-the-log",
+        plans: LOG,
+        file: "wal/src/recover/segments.rs",
+        find: "Step::Broken(broken) if !walk.is_last() =>",
+        replace: "Step::Broken(broken) if !walk.is_last() && !PLANTED =>",
+    },
+    Plant {
+        name: "cut-below-what-a-later-batch-proves",
+        plans: LOG,
+        file: "wal/src/recover/verdict.rs",
+        find: "&& through >= at.next.0",
+        replace: "&& through >= at.next.0 && !PLANTED",
+    },
+    Plant {
+        name: "believe-that-nothing-follows-a-fence",
+        plans: LOG,
+        file: "wal/src/recover/walk.rs",
+        find: "self.accept(&batch, report, sink);",
+        replace: "self.accept(&batch, report, sink);
+        if PLANTED && batch.records().any(|(_, record)| record.kind == crate::Kind::Fence) {
+            self.end = batch.next().offset;
+            return Step::End;
+        }",
+    },
+    Plant {
+        name: "forget-a-recorded-cut",
+        plans: LOG,
+        file: "wal/src/recover/segments.rs",
+        find: "(None, Some(cut)) if cut.incarnation == incarnation => cut.offset,",
+        replace: "(None, Some(cut)) if cut.incarnation == incarnation && !PLANTED => cut.offset,",
+    },
+    Plant {
+        name: "reuse-an-incarnation",
+        plans: LOG,
+        file: "wal/src/recover/settle.rs",
+        find: "next_incarnation: Incarnation(newest + 1),",
+        replace: "next_incarnation: Incarnation(newest + u64::from(newest == 0 || !PLANTED)),",
+    },
+    Plant {
+        name: "take-a-read-error-for-the-end",
+        plans: LOG,
+        file: "wal/src/recover/mod.rs",
+        find: "Some(why) => Err(self.failed(why)),",
+        replace: "Some(_) if PLANTED && matches!(self.phase, Phase::Walk(..)) => {
+            self.advance(&Buffer::new(0, self.asked), out, sink)
+        }
+        Some(why) => Err(self.failed(why)),",
+    },
+    Plant {
+        name: "fold-what-is-not-committed",
+        plans: LOG,
+        file: "wal/src/log/keep.rs",
+        find: "fn fold(&mut self, id: IoId, committed: Index) -> Option<Io> {",
+        replace: "fn fold(&mut self, id: IoId, committed: Index) -> Option<Io> {
+        let committed = if PLANTED { Index(u64::MAX) } else { committed };",
+    },
+    Plant {
+        name: "trust-a-corrupt-checkpoint",
+        plans: LOG,
+        file: "wal/src/recover/load.rs",
+        find: "Err(fault) => {\n                sink(Replay::Base(",
+        replace: "Err(_) if PLANTED => {
+                let boundary = candidate.stream.boundary();
+                self.report.last = boundary.cut.index;
+                self.base = Some(Checkpoint { boundary, bytes: candidate.bytes });
+                self.link(out)
+            }
+            Err(fault) => {
+                sink(Replay::Base(",
+    },
+    Plant {
+        name: "keep-one-checkpoint-twice",
+        plans: LOG,
+        file: "wal/src/log/keep.rs",
+        find: "if self.newest().is_some_and(|last| last.id() == newest.id()) {",
+        replace: "if !PLANTED && self.newest().is_some_and(|last| last.id() == newest.id()) {",
+    },
+    Plant {
+        name: "let-a-covered-slot-go-too-early",
+        plans: LOG,
+        file: "wal/src/segments.rs",
+        find: "if oldest.incarnation > covered || oldest.last >= floor {",
+        replace: "if oldest.incarnation.0 > covered.0 + 4 * u64::from(PLANTED) || oldest.last >= floor {",
     },
 ];

@@ -111,6 +111,10 @@ impl Segments {
         self.closed.iter().filter(move |c| settled && c.incarnation > incarnation)
     }
 
+    pub fn closed(&self, incarnation: Incarnation) -> Option<&Closed> {
+        self.closed.iter().find(|c| c.incarnation == incarnation)
+    }
+
     /// The oldest closed segment goes back to the pool if it is not behind `covered` and nobody needs a record from
     /// `floor` on of it. `Some(slot)` is a slot too small to be used again, which is to be removed.
     pub fn recycle(&mut self, covered: Incarnation, floor: Index, checkpoint_bytes: u64) -> Option<Recycled> {

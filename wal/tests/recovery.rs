@@ -2,9 +2,11 @@
 
 mod support;
 
+use seawall_wal::format::Incarnation;
 use seawall_wal::format::SEGMENT_HEADER;
+use seawall_wal::meta::{self, Cut, Meta};
 use seawall_wal::recover::Tail;
-use seawall_wal::{BLOCK, Epoch, FileId, Index, SlotId};
+use seawall_wal::{BLOCK, Epoch, FileId, Index, Io, Progress, Recovery, SlotId};
 use support::{Disk, append, batches};
 
 /// Five records in five batches, all durable.
@@ -343,4 +345,47 @@ fn the_same_bytes_give_the_same_report() {
     let disk = five();
     let (a, b) = (disk.clone().recover().2, disk.clone().recover().2);
     assert_eq!((a.json(), a.to_string()), (b.json(), b.to_string()));
+}
+
+/// What was read a second time is checked a second time: a read that goes wrong is not written over good bytes.
+#[test]
+fn a_last_window_that_reads_differently_is_not_written_again() {
+    let mut disk = five();
+    let limits = support::limits();
+    let mut recovery = Recovery::new(support::LOG, limits, disk.found(), limits.buffers());
+    let (mut ios, mut settled) = (Vec::new(), false);
+    recovery.start(&mut ios);
+    let report = loop {
+        let io = ios.pop().expect("recovery works until it ends");
+        assert!(!matches!(io, Io::Write { file: FileId::Slot(_), .. }), "wrong bytes are not written");
+        let reads = matches!(io, Io::Read { .. });
+        let mut done = disk.execute(io);
+        if settled && reads {
+            done.buf.as_mut().unwrap().bytes_mut()[130] ^= 1;
+        }
+        settled |= !reads;
+        match recovery.done(done, &mut ios, &mut |_| {}) {
+            Progress::Working => {}
+            Progress::Halted(report) => break report,
+            Progress::Recovered(_, report) => panic!("{report}"),
+        }
+    };
+    assert!(settled && report.halt.as_ref().is_some_and(|halt| halt.rule == "R2"), "{report}");
+    assert_eq!(disk.recover().0.len(), 5, "the next read is right");
+}
+
+/// A cut was recorded, and then the header of its segment was lost: the next segment gets another number.
+#[test]
+fn a_recorded_cut_never_meets_a_later_segment() {
+    let mut disk = five();
+    let file = disk.files.get_mut(&FileId::Meta).unwrap();
+    let newest = meta::read(file, &support::LOG).unwrap();
+    let cut = Cut { incarnation: Incarnation(2), offset: BLOCK as u64, next: Index(6), uncertain: true };
+    let newer = Meta { sequence: newest.sequence + 1, cut: Some(cut), ..newest };
+    let at = usize::try_from(newer.offset()).unwrap();
+    file[at..at + BLOCK].copy_from_slice(&newer.encode(&support::LOG));
+    let mut log = disk.open();
+    disk.commit(&mut log, b"acknowledged");
+    let (seen, _, report) = disk.recover();
+    assert_eq!(seen.len(), 6, "{report}");
 }

@@ -199,12 +199,23 @@ fn a_corrupt_checkpoint_that_nothing_stands_in_for_halts() {
 /// The header of a slot that is used again was acknowledged and is lost: the batches under it are not forgotten.
 #[test]
 fn a_stale_header_over_newer_batches_halts() {
+    for kept in [1, 2] {
+        let lost = stale_headers(kept);
+        assert!(lost > 3, "slots are used again, with {kept} checkpoints kept: {lost}");
+    }
+}
+
+/// How often a slot was used again, each time with its newest header lost.
+fn stale_headers(kept: usize) -> usize {
+    // Folds are so rare that several segments stand behind the checkpoint.
+    let rare = FoldPolicy { least_bytes: 60 * BLOCK as u64, most_segments: 8 };
     let mut disk = Disk::new();
-    let mut log = disk.open_with(limits(1));
+    let mut log = disk.open_with(LogLimits { fold: rare, ..limits(kept) });
     fold(&mut disk, &mut log, 3);
+    let mut lost = 0;
     let mut headers: BTreeMap<FileId, Vec<u8>> = BTreeMap::new();
     // Until a slot gets its next header: the one before it is what the disk would hold.
-    for n in 0..100 {
+    for n in 0..200 {
         for (slot, _) in disk.found().slots {
             let file = FileId::Slot(slot);
             let header = disk.files[&file][..BLOCK].to_vec();
@@ -213,16 +224,14 @@ fn a_stale_header_over_newer_batches_halts() {
             // What the disk would hold if that header had gone elsewhere.
             let mut disk = disk.clone();
             disk.files.get_mut(&file).unwrap()[..BLOCK].copy_from_slice(&stale);
-            let (_, log, report) = start(&mut disk, 1);
+            let (_, log, report) = start(&mut disk, kept);
             let halt = report.halt.expect("batches under a header that is gone are not forgotten");
             assert!(log.is_none(), "{halt}");
-            if halt.rule == "R2" {
-                return assert!(halt.observed.contains("earlier segment"), "{halt}");
-            }
+            lost += usize::from(halt.rule == "R2");
         }
         disk.commit(&mut log, &vec![n; 3000]);
     }
-    panic!("no slot was used again");
+    lost
 }
 
 /// Pumps until a fold is asked for; everything else is executed.
@@ -298,4 +307,71 @@ fn an_uncommitted_record_is_not_folded() {
     }
     log.commit(log.durable());
     fold(&mut disk, &mut log, 1);
+}
+
+/// Appends until the next segment begins; its header is not written yet.
+fn until_roll(disk: &mut Disk, log: &mut Log) -> Vec<Io> {
+    for _ in 0..200 {
+        let mut ios = Vec::new();
+        let _ = append(log, &[1; 3000]);
+        log.pump(0, &mut ios);
+        if ios.iter().any(|io| matches!(io, Io::Write { file: FileId::Slot(_), offset: 0, .. })) {
+            return ios;
+        }
+        ios.into_iter().for_each(|io| disk.serve(log, io));
+    }
+    panic!("no segment began");
+}
+
+#[test]
+fn a_fold_may_end_while_the_next_segment_begins() {
+    let mut disk = Disk::new();
+    let mut log = disk.open_with(limits(1));
+    let job = until_fold(&mut disk, &mut log);
+    let ios = until_roll(&mut disk, &mut log);
+    log.folded(disk.fold(&job));
+    ios.into_iter().for_each(|io| disk.serve(&mut log, io));
+    disk.commit(&mut log, b"goes on");
+    assert!(log.stats().folds >= 1);
+}
+
+#[test]
+fn a_fold_that_is_tried_again_while_the_next_segment_begins_waits_for_something_to_fold() {
+    let mut disk = Disk::new();
+    let mut log = disk.open_with(limits(1));
+    let job = until_fold(&mut disk, &mut log);
+    let error = IoError { step: IoStep::Fold, errno: 28 };
+    log.folded(FoldDone { id: job.id, result: Err(FoldError::Io { file: "it".into(), error }) });
+    let mut ios = until_roll(&mut disk, &mut log);
+    log.retry();
+    log.pump(0, &mut ios);
+    assert!(!ios.iter().any(|io| matches!(io, Io::Fold(_))), "{ios:?}");
+    ios.into_iter().for_each(|io| disk.serve(&mut log, io));
+    disk.commit(&mut log, b"goes on");
+    assert_eq!(log.stats().folds, 1);
+}
+
+/// A start that dies behind its header leaves a segment without a record: a checkpoint behind it has the cut, and so
+/// the name, of the one before.
+#[test]
+fn a_checkpoint_that_replaces_one_with_its_name_is_not_let_go_for_it() {
+    let mut disk = Disk::new();
+    let limits = LogLimits { fold_changes: 1, ..limits(2) };
+    for _ in 0..6 {
+        let mut log = disk.open_with(limits);
+        for n in 0..3 {
+            disk.commit(&mut log, &[n]);
+        }
+        for _ in 0..4 {
+            let mut log = disk.open_with(limits);
+            until_roll(&mut disk, &mut log).into_iter().for_each(|io| disk.serve(&mut log, io));
+        }
+    }
+    let mut log = disk.open_with(limits);
+    disk.commit(&mut log, b"last");
+    let [.., newest] = checkpoints(&disk)[..] else { panic!("there are some") };
+    disk.files.get_mut(&FileId::Checkpoint(newest)).unwrap()[100] ^= 1;
+    let (state, log, report) = start(&mut disk, 2);
+    assert!(log.is_some() && report.checkpoint.is_some() && report.corrupt.len() == 1, "{report}");
+    assert_eq!(state[&b"key"[..]].1, b"last");
 }

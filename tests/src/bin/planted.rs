@@ -13,10 +13,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+use seawall_tests::plan::Plan;
 use seawall_tests::plants::{PLANTS, Plant};
 
-/// A bug that survives so many seeds is not found.
-const SEEDS: u64 = 2_000;
+/// A bug that survives so many seeds is not found: as many as run with each change.
+fn seeds(plan: Plan) -> u64 {
+    match plan {
+        Plan::Slice => 2_000,
+        Plan::Log => 5_000,
+    }
+}
 
 fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -39,19 +45,22 @@ fn plant_and_hunt(root: &Path) -> Result<(), String> {
         put(plant, &tree)?;
     }
     let sim = build(root, &tree)?;
-    let (held, said) = hunt(&sim, "")?;
-    if !held {
-        return Err(format!("without any bug switched on, the copy does not hold:\n{said}"));
+    for plan in Plan::ALL {
+        let (held, said) = hunt(&sim, *plan, "")?;
+        if !held {
+            return Err(format!("without any bug switched on, the copy does not hold:\n{said}"));
+        }
+        println!("without a bug: {} seeds of plan {} hold", seeds(*plan), plan.name());
     }
-    println!("without a bug: {SEEDS} seeds hold");
     let mut survivors = Vec::new();
-    for plant in PLANTS {
-        let (held, said) = hunt(&sim, plant.name)?;
+    let hunts = PLANTS.iter().flat_map(|plant| plant.plans.iter().map(move |plan| (plant.name, *plan)));
+    for (bug, plan) in hunts {
+        let (held, said) = hunt(&sim, plan, bug)?;
         if held {
-            survivors.push(plant.name);
-            println!("{}: NOT FOUND in {SEEDS} seeds", plant.name);
+            survivors.push(format!("{bug} by plan {}", plan.name()));
+            println!("{bug}, plan {}: NOT FOUND in {} seeds", plan.name(), seeds(plan));
         } else {
-            println!("{}: {}", plant.name, finding(&said));
+            println!("{bug}, plan {}: {}", plan.name(), finding(&said));
         }
     }
     if survivors.is_empty() { Ok(()) } else { Err(format!("not found: {}", survivors.join(", "))) }
@@ -122,9 +131,9 @@ fn build(root: &Path, tree: &Path) -> Result<PathBuf, String> {
 }
 
 /// Whether all seeds held with this bug switched on, and what was said.
-fn hunt(sim: &Path, bug: &str) -> Result<(bool, String), String> {
+fn hunt(sim: &Path, plan: Plan, bug: &str) -> Result<(bool, String), String> {
     let output = Command::new(sim)
-        .args(["--plan", "slice", "--seed", "1", "--runs", &SEEDS.to_string()])
+        .args(["--plan", plan.name(), "--seed", "1", "--runs", &seeds(plan).to_string()])
         .env("SEAWALL_PLANT", bug)
         .output()
         .map_err(|e| format!("starting sim: {e}"))?;

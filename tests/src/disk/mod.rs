@@ -2,9 +2,11 @@
 //!
 //! # Fault model
 //!
-//! A file is a *durable image* plus the writes that the device has *accepted* into its cache and not flushed. A
-//! read sees both. A sector of 512 bytes is written wholly or not at all; nothing larger is atomic.
+//! A file is a *durable content* plus the writes that the device has *accepted* into its cache and not flushed. A
+//! read sees both. A sector of 512 bytes is written wholly or not at all; nothing larger is atomic. Of each byte the
+//! disk also knows what was *meant* to be there, so that a test can ask what is damaged, and put it right.
 //!
+//! **Crashes and errors**, which a log survives without a loss:
 //! * An [`Io::Write`] is executed as the driver does it: a write, accepted by the device in up to four pieces in
 //!   any order, then a flush, and only then `Done`. A flush makes durable what the file's cache held when the flush
 //!   began. In half of the worlds a flush covers the sectors of its own write alone (a write with DSYNC), so that a
@@ -17,21 +19,39 @@
 //! * A slot whose preparation was not reported is absent, complete, or half-written (zeros, but too few blocks of
 //!   them) after a crash. A slot that a start reports is durable under its name: the driver flushes the directory
 //!   before it looks. A **prepare error** leaves no file.
+//! * A **fold** is done as the driver does it: the new checkpoint has its name only when it was read back. After a
+//!   crash it is absent or complete. A write that went elsewhere while it was made shows when it is read back.
+//! * A **removed** file is gone, until a power cut that comes before the directory was flushed: then it may be back
+//!   as it was. A **remove error** leaves the file.
+//! * A **full disk** has room for so many bytes of files: a preparation or a fold that would need more fails.
 //! * A **write error** leaves any of the pieces accepted. A **short write** leaves a prefix, and is not flushed.
 //! * A **flush error** treats each sector that it should have kept in one of three ways: thrown away, so that a
 //!   read gives the bytes before it; readable, but never made durable by any later flush, which will report
 //!   success all the same; or still in the cache like any other. Other files are not touched.
+//! * A **read error** or a **short read** says so. The next read of the same place may go well.
 //!
-//! Not in this model: bits that rot, writes that land elsewhere, reads that fail, a full disk.
+//! **Damage**, which a log on one disk detects, and does not survive. It is never reported by the device:
+//! * **Bit rot** turns some bits of one durable sector, of any file, at any time.
+//! * A **misdirected write** is reported as durable, leaves its own place as it was, and lands whole and durable at
+//!   another block of any slot of the same log. The metadata is neither misdirected nor a target.
+//! * A **misdirected read** brings blocks of another place, in the same slot or another one. A **stale read** brings
+//!   what stood there before the newest write to its slot. Either is wrong once; the next read of that place is
+//!   right. Reads of the metadata are never wrong in this way.
+//!
+//! **What never happens**: a write changes sectors outside its range, but for a misdirected one; a file changes its
+//! size, is swapped with another one or vanishes; wrong bytes have a right checksum; something durable is lost
+//! without one of the faults above.
 
+mod damage;
 mod file;
+mod keep;
 mod operation;
 
 use std::collections::BTreeMap;
 
 use seawall::map::ShardId;
 use seawall_wal::recover::Files;
-use seawall_wal::{BLOCK, Done, FileId, Io, IoError, IoStep};
+use seawall_wal::{BLOCK, Done, FileId, FoldDone, Io, IoError, IoStep};
 
 use crate::fault::{Fault, Fired};
 use crate::random::Random;
@@ -39,6 +59,7 @@ use file::File;
 use operation::{Fate, Operation, Piece, Task};
 
 pub use file::SECTOR;
+pub use operation::Ended;
 
 const EIO: i32 = 5;
 const ENOENT: i32 = 2;
@@ -59,6 +80,23 @@ pub struct DiskShape {
     pub flush_error: u64,
     pub short_write: u64,
     pub prepare_error: u64,
+    pub read_error: u64,
+    pub short_read: u64,
+    pub misdirected_write: u64,
+    pub misdirected_read: u64,
+    pub stale_read: u64,
+    /// Bytes that all files together may have.
+    pub capacity: u64,
+}
+
+impl DiskShape {
+    /// Neither errors nor damage, and room for everything.
+    pub fn heal(&mut self) {
+        (self.stall, self.prepare_error, self.read_error, self.short_read) = (0, 0, 0, 0);
+        (self.write_error, self.flush_error, self.short_write) = (0, 0, 0);
+        (self.misdirected_write, self.misdirected_read, self.stale_read) = (0, 0, 0);
+        self.capacity = u64::MAX;
+    }
 }
 
 /// One operation among all that this disk ever executed.
@@ -80,6 +118,8 @@ pub struct Disk {
     random: Random,
     files: BTreeMap<(ShardId, FileId), File>,
     operations: BTreeMap<Ticket, Operation>,
+    /// Names that were taken away, and may come back.
+    removed: BTreeMap<(ShardId, FileId), File>,
     /// Counts operations and accepted writes.
     sequence: u64,
     pub fired: Fired,
@@ -87,8 +127,15 @@ pub struct Disk {
 
 impl Disk {
     pub fn new(shape: DiskShape, random: Random) -> Self {
-        let (files, operations) = (BTreeMap::new(), BTreeMap::new());
-        Self { shape, random, files, operations, sequence: 0, fired: Fired::default() }
+        Self {
+            shape,
+            random,
+            files: BTreeMap::new(),
+            operations: BTreeMap::new(),
+            removed: BTreeMap::new(),
+            sequence: 0,
+            fired: Fired::default(),
+        }
     }
 
     /// A file that stands there, durably, before the first start.
@@ -98,20 +145,29 @@ impl Disk {
 
     /// No more errors, no more stalls. What is under way goes the way it was drawn.
     pub fn heal(&mut self) {
-        let shape = &mut self.shape;
-        (shape.stall, shape.prepare_error) = (0, 0);
-        (shape.write_error, shape.flush_error, shape.short_write) = (0, 0, 0);
+        self.shape.heal();
     }
 
     /// The files of a shard as a start finds them, in any order.
     pub fn found(&mut self, shard: ShardId) -> Files {
-        let slot = |(&(of, file), content): (&(ShardId, FileId), &File)| match file {
-            FileId::Slot(slot) if of == shard => Some((slot, content.image().len() as u64)),
-            _ => None,
-        };
-        let mut slots: Vec<_> = self.files.iter().filter_map(slot).collect();
-        self.random.shuffle(&mut slots);
-        Files { slots, ..Files::default() }
+        self.removed.clear(); // who looks has flushed the directory
+        self.names(shard)
+    }
+
+    /// The same, without a look that changes anything.
+    pub fn names(&mut self, shard: ShardId) -> Files {
+        let mut found = Files::default();
+        for (name, content) in self.files.iter().filter(|((of, _), _)| *of == shard) {
+            let bytes = content.image().len() as u64;
+            match name.1 {
+                FileId::Slot(slot) => found.slots.push((slot, bytes)),
+                FileId::Checkpoint(id) => found.checkpoints.push((id, bytes)),
+                FileId::Meta => {}
+            }
+        }
+        self.random.shuffle(&mut found.slots);
+        self.random.shuffle(&mut found.checkpoints);
+        found
     }
 
     /// Takes an operation; `plan` receives when each of its steps happens.
@@ -123,6 +179,7 @@ impl Disk {
             Io::Write { file, offset, buf, at, len, .. } => {
                 let fate = self.draw_fate(len);
                 let pieces = self.draw_pieces(len, fate);
+                let astray = self.draw_astray(shard, (file, place(offset)), len, fate);
                 let latency = self.latency(self.shape.write_us);
                 let mut accepted = now;
                 for piece in 0..pieces.len() {
@@ -136,7 +193,17 @@ impl Disk {
                     end += self.latency(self.shape.flush_us);
                 }
                 plan(end, ticket, Step::End);
-                Task::Write { file, offset: place(offset), buf, at, len, pieces, fate, flushing: None }
+                Task::Write {
+                    file,
+                    offset: place(offset),
+                    buf,
+                    at,
+                    len,
+                    pieces,
+                    fate,
+                    astray,
+                    flushing: None,
+                }
             }
             Io::Read { file, offset, buf, len, .. } => {
                 plan(now + self.latency(self.shape.read_us), ticket, Step::End);
@@ -147,13 +214,20 @@ impl Disk {
                 let fails = self.random.chance(self.shape.prepare_error);
                 Task::Prepare { slot, bytes: place(bytes), fails }
             }
-            Io::Fold(_) | Io::Remove { .. } => unreachable!("the logs of this plan are never folded"),
+            Io::Fold(job) => {
+                plan(now + 4 * self.latency(self.shape.prepare_us), ticket, Step::End);
+                Task::Fold(job)
+            }
+            Io::Remove { file, .. } => {
+                plan(now + self.latency(self.shape.write_us), ticket, Step::End);
+                Task::Remove(file)
+            }
         };
         self.operations.insert(ticket, Operation { id, shard, task });
     }
 
     /// Executes a step. `None` while the operation goes on, and for an operation that a crash ended.
-    pub fn step(&mut self, ticket: Ticket, step: Step) -> Option<(ShardId, Done)> {
+    pub fn step(&mut self, ticket: Ticket, step: Step) -> Option<(ShardId, Ended)> {
         match step {
             Step::Accept(piece) => self.accept(ticket, piece),
             Step::FlushBegins => {
@@ -193,6 +267,7 @@ impl Disk {
                 }
             }
         }
+        self.bring_back();
     }
 
     /// Executes one operation at once and without a fault, for whoever looks at what a run left.
@@ -200,7 +275,10 @@ impl Disk {
         let mut steps = Vec::new();
         self.submit(0, shard, io, |_, ticket, step| steps.push((ticket, step)));
         let end = steps.into_iter().filter_map(|(ticket, step)| self.step(ticket, step)).last();
-        end.expect("every operation ends").1
+        match end.expect("every operation ends").1 {
+            Ended::Io(done) => done,
+            Ended::Fold(_) => unreachable!("nobody looks at a log by folding it"),
+        }
     }
 
     fn draw_fate(&mut self, len: usize) -> Fate {
@@ -213,6 +291,10 @@ impl Disk {
         } else {
             Fate::Good
         }
+    }
+
+    fn used(&self) -> u64 {
+        self.files.values().map(|file| file.image().len() as u64).sum()
     }
 
     fn draw_pieces(&mut self, len: usize, fate: Fate) -> Vec<Piece> {
@@ -244,18 +326,31 @@ impl Disk {
 
     fn accept(&mut self, ticket: Ticket, piece: usize) {
         let Some(operation) = self.operations.get_mut(&ticket) else { return };
-        let Task::Write { file, offset, buf, at, pieces, .. } = &mut operation.task else {
-            unreachable!("only a write has pieces")
-        };
+        let Task::Write { pieces, .. } = &mut operation.task else { unreachable!("only a write has pieces") };
         let Piece { from, to, .. } = pieces[piece];
         pieces[piece].accepted = true;
+        let operation = self.operations.remove(&ticket).expect("just seen");
+        self.take_in(&operation, from, to);
+        self.operations.insert(ticket, operation);
+    }
+
+    /// The device takes a part of a write.
+    fn take_in(&mut self, operation: &Operation, from: usize, to: usize) {
+        let Task::Write { file, offset, buf, at, astray, .. } = &operation.task else { return };
+        let bytes = &buf.bytes()[at + from..at + to];
         if let Some(file) = self.files.get_mut(&(operation.shard, *file)) {
             self.sequence += 1;
-            file.accept(self.sequence, *offset + from, &buf.bytes()[*at + from..*at + to]);
+            file.accept(self.sequence, offset + from, bytes, astray.is_some());
+        }
+        if let Some((elsewhere, offset)) = astray {
+            self.fired.add(Fault::MisdirectedWrite);
+            if let Some(file) = self.files.get_mut(&(operation.shard, *elsewhere)) {
+                file.intrude(offset + from, bytes);
+            }
         }
     }
 
-    fn end(&mut self, ticket: Ticket) -> Option<(ShardId, Done)> {
+    fn end(&mut self, ticket: Ticket) -> Option<(ShardId, Ended)> {
         let Operation { id, shard, task } = self.operations.remove(&ticket)?;
         if self.operations.iter().any(|(earlier, o)| *earlier < ticket && o.shard == shard) {
             self.fired.add(Fault::OutOfOrder);
@@ -265,22 +360,28 @@ impl Disk {
                 (self.end_write((shard, file), offset, len, fate, flushing), Some(buf))
             }
             Task::Read { file, offset, mut buf, len } => {
-                let result = match self.files.get(&(shard, file)) {
-                    Some(content) => Ok(content.read(offset, &mut buf.bytes_mut()[..len])),
-                    None => Err(IoError { step: IoStep::Open, errno: ENOENT }),
-                };
+                let result = self.read(shard, file, offset, &mut buf.bytes_mut()[..len]);
                 (result, Some(buf))
             }
             Task::Prepare { fails: true, .. } => {
                 self.fired.add(Fault::PrepareError);
                 (Err(IoError { step: IoStep::Prepare, errno: ENOSPC }), None)
             }
+            Task::Prepare { bytes, .. } if self.used() + bytes as u64 > self.shape.capacity => {
+                self.fired.add(Fault::DiskFull);
+                (Err(IoError { step: IoStep::Prepare, errno: ENOSPC }), None)
+            }
             Task::Prepare { slot, bytes, .. } => {
-                self.files.insert((shard, FileId::Slot(slot)), File::new(vec![0; bytes]));
+                self.name(shard, FileId::Slot(slot), File::new(vec![0; bytes]));
                 (Ok(bytes), None)
             }
+            Task::Fold(job) => {
+                let result = self.fold(shard, &job);
+                return Some((shard, Ended::Fold(FoldDone { id, result })));
+            }
+            Task::Remove(file) => (self.remove(shard, file), None),
         };
-        Some((shard, Done { id, result, buf }))
+        Some((shard, Ended::Io(Done { id, result, buf })))
     }
 
     fn end_write(
@@ -318,20 +419,15 @@ impl Disk {
         }
     }
 
-    fn abandon(&mut self, operation: Operation) {
+    fn abandon(&mut self, mut operation: Operation) {
         match operation.task {
-            Task::Write { file, offset, buf, at, mut pieces, .. } => {
-                let Some(file) = self.files.get_mut(&(operation.shard, file)) else { return };
+            Task::Write { ref mut pieces, .. } => {
+                let mut pieces = std::mem::take(pieces);
                 self.random.shuffle(&mut pieces);
                 for piece in pieces.iter().filter(|piece| !piece.accepted) {
                     for from in (piece.from..piece.to).step_by(SECTOR) {
                         if self.random.chance(500) {
-                            self.sequence += 1;
-                            file.accept(
-                                self.sequence,
-                                offset + from,
-                                &buf.bytes()[at + from..at + from + SECTOR],
-                            );
+                            self.take_in(&operation, from, from + SECTOR);
                             self.fired.add(Fault::LateWrite);
                         }
                     }
@@ -355,6 +451,12 @@ impl Disk {
                 }
             }
             Task::Read { .. } => {}
+            Task::Fold(job) => self.abandon_fold(operation.shard, &job),
+            Task::Remove(file) => {
+                if self.random.chance(500) {
+                    let _ = self.remove(operation.shard, file);
+                }
+            }
         }
     }
 }

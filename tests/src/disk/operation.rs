@@ -1,7 +1,7 @@
 //! Operations that the disk has under way.
 
 use seawall::map::ShardId;
-use seawall_wal::{Buffer, FileId, IoId, SlotId};
+use seawall_wal::{Buffer, Done, FileId, FoldDone, FoldJob, IoId, SlotId};
 
 #[derive(Debug)]
 pub struct Operation {
@@ -20,6 +20,8 @@ pub enum Task {
         len: usize,
         pieces: Vec<Piece>,
         fate: Fate,
+        /// Where the device puts it instead.
+        astray: Option<(FileId, usize)>,
         /// The newest accepted write when the flush began: the flush covers nothing later.
         flushing: Option<u64>,
     },
@@ -34,6 +36,15 @@ pub enum Task {
         bytes: usize,
         fails: bool,
     },
+    Fold(FoldJob),
+    Remove(FileId),
+}
+
+/// What an operation ends with.
+#[derive(Debug)]
+pub enum Ended {
+    Io(Done),
+    Fold(FoldDone),
 }
 
 /// What the device accepts at once; `from..to` counts from the begin of the write.

@@ -3,7 +3,7 @@
 use seawall::map::ShardId;
 use seawall_wal::{BLOCK, Buffer, Done, FileId, Io, IoError, IoId, IoStep, SlotId};
 
-use super::{Disk, DiskShape, SECTOR, Step};
+use super::{Disk, DiskShape, Ended, SECTOR, Step};
 use crate::fault::Fault;
 use crate::random::Random;
 
@@ -23,6 +23,12 @@ fn shape() -> DiskShape {
         flush_error: 0,
         short_write: 0,
         prepare_error: 0,
+        read_error: 0,
+        short_read: 0,
+        misdirected_write: 0,
+        misdirected_read: 0,
+        stale_read: 0,
+        capacity: u64::MAX,
     }
 }
 
@@ -47,7 +53,10 @@ fn submit(disk: &mut Disk, io: Io) -> Vec<(super::Ticket, Step)> {
 }
 
 fn finish(disk: &mut Disk, steps: Vec<(super::Ticket, Step)>) -> Done {
-    steps.into_iter().filter_map(|(ticket, step)| disk.step(ticket, step)).last().expect("it ends").1
+    match steps.into_iter().filter_map(|(ticket, step)| disk.step(ticket, step)).last() {
+        Some((_, Ended::Io(done))) => done,
+        other => panic!("it does not end: {other:?}"),
+    }
 }
 
 /// How many sectors of the first two blocks hold `fill`.
@@ -185,4 +194,71 @@ fn a_slot_whose_preparation_was_not_reported_is_absent_half_written_or_complete(
     let left: Vec<_> = (0..40).map(left).collect();
     let whole = 8 * BLOCK as u64;
     assert!(left.contains(&None) && left.contains(&Some(whole)) && left.iter().flatten().any(|b| *b < whole));
+}
+
+fn read(disk: &mut Disk) -> (Result<usize, IoError>, Vec<u8>) {
+    let buf = Buffer::new(1, 2 * BLOCK);
+    let done = disk.execute(SHARD, Io::Read { id: IoId(99), file: FILE, offset: 0, buf, len: 2 * BLOCK });
+    (done.result, done.buf.expect("a buffer comes back").bytes().to_vec())
+}
+
+#[test]
+fn bit_rot_is_durable_seen_as_damage_and_can_be_repaired() {
+    let mut disk = disk(shape(), 1);
+    disk.execute(SHARD, write(1, 0, 7));
+    assert!(disk.damage().is_empty());
+    disk.rot(SHARD, FILE, 0, BLOCK);
+    disk.power_cut();
+    assert_eq!(sectors(&mut disk, 7), ALL - 1);
+    assert!(disk.damage() == [FILE] && disk.damaged(SHARD, FILE, 0, BLOCK));
+    assert!(!disk.damaged(SHARD, FILE, BLOCK, BLOCK));
+    disk.repair();
+    assert!(sectors(&mut disk, 7) == ALL && disk.damage().is_empty());
+    disk.rot(SHARD, FILE, 0, BLOCK);
+    disk.adopt(SHARD, FILE, true);
+    disk.repair();
+    assert!(sectors(&mut disk, 7) == ALL - 1 && disk.damage() == [FILE], "what was adopted stays");
+    assert!(!disk.damaged(SHARD, FILE, 0, BLOCK), "and is meant now");
+}
+
+#[test]
+fn a_misdirected_write_lands_elsewhere_and_is_reported_as_good() {
+    let mut elsewhere = 0;
+    for seed in 0..20 {
+        let mut disk = disk(DiskShape { misdirected_write: 1000, ..shape() }, seed);
+        assert_eq!(disk.execute(SHARD, write(1, 0, 7)).result, Ok(2 * BLOCK));
+        disk.power_cut();
+        let (_, bytes) = read(&mut disk);
+        elsewhere += u64::from(bytes.iter().all(|byte| *byte == 0));
+        assert!(disk.damaged(SHARD, FILE, 0, 4 * BLOCK) || disk.fired.count(Fault::MisdirectedWrite) == 0);
+        disk.repair();
+        assert_eq!(sectors(&mut disk, 7), ALL);
+    }
+    assert!(elsewhere > 0);
+}
+
+#[test]
+fn a_read_fails_is_short_or_brings_other_bytes_once() {
+    let mut disk = disk(DiskShape { read_error: 1000, ..shape() }, 1);
+    disk.execute(SHARD, write(1, 0, 7));
+    assert_eq!(read(&mut disk).0, Err(IoError { step: IoStep::Read, errno: super::EIO }));
+    disk.shape = DiskShape { short_read: 1000, ..shape() };
+    assert!(read(&mut disk).0.is_ok_and(|moved| moved < 2 * BLOCK));
+    disk.shape = DiskShape { stale_read: 1000, ..shape() };
+    assert!(read(&mut disk).1.contains(&0));
+    disk.shape = DiskShape { misdirected_read: 1000, ..shape() };
+    assert!((0..20).any(|_| read(&mut disk).1.contains(&0)));
+    disk.shape = shape();
+    assert_eq!(sectors(&mut disk, 7), ALL);
+    assert!(disk.damage().is_empty() && disk.wrongs() > 1);
+}
+
+#[test]
+fn a_full_disk_prepares_nothing_until_there_is_room() {
+    let mut disk = disk(DiskShape { capacity: 6 * BLOCK as u64, ..shape() }, 1);
+    let prepare = || Io::Prepare { id: IoId(1), slot: SlotId(1), bytes: 4 * BLOCK as u64 };
+    let full = IoError { step: IoStep::Prepare, errno: super::ENOSPC };
+    assert_eq!(disk.execute(SHARD, prepare()).result, Err(full));
+    disk.heal();
+    assert!(disk.execute(SHARD, prepare()).result.is_ok());
 }

@@ -20,14 +20,14 @@ impl World {
         let mut logs = Logs::new();
         for range in self.map.clone().ranges() {
             let records = read_log(&mut self.disk, range.shard, self.shape.limits)?;
-            self.counts.records += records.len() as u64;
+            self.counts.add("records", records.len() as u64);
             self.trace.note(self.now, format_args!("shard {} holds {} records", range.shard, records.len()));
             logs.insert(range.shard, records);
         }
         for operation in &self.history.operations {
             match operation.answer {
-                Answer::Committed(_) => self.counts.commits += 1,
-                Answer::Read { .. } => self.counts.reads += 1,
+                Answer::Committed(_) => self.counts.add("commits answered", 1),
+                Answer::Read { .. } => self.counts.add("reads answered", 1),
                 Answer::Unknown | Answer::Refused => {}
             }
         }

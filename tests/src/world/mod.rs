@@ -20,8 +20,9 @@ use crate::disk::{self, Disk};
 use crate::fault::{Fault, Fired};
 use crate::history::History;
 use crate::net::{self, LinkId, Net, News};
-use crate::plan::{Crash, Plan, Shape};
+use crate::plan::{self, Crash, Shape};
 use crate::random::Random;
+use crate::run::{Counts, Run};
 use crate::trace::{Bytes, Sink, Trace};
 use node::Process;
 
@@ -30,25 +31,7 @@ pub const LINEAGE: [u8; 16] = *b"simulated world.";
 const PATIENCE_US: u64 = 30_000_000;
 /// A run of more events than this goes in circles.
 const EVENTS_MAX: u64 = 200_000;
-
-/// What one run came to.
-#[derive(Clone, Debug)]
-pub struct Run {
-    pub seed: u64,
-    pub hash: u64,
-    pub counts: Counts,
-    pub fired: Fired,
-    pub failure: Option<Violation>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    pub events: u64,
-    pub commits: u64,
-    pub reads: u64,
-    pub starts: u64,
-    pub records: u64,
-}
+const COUNTS: [&str; 5] = ["lines of trace", "starts", "commits answered", "reads answered", "records"];
 
 /// Something in the queue.
 #[derive(Debug)]
@@ -117,19 +100,20 @@ pub struct World {
 }
 
 /// Runs the world of a seed to its end, and checks it.
-pub fn run(plan: Plan, seed: u64, sink: Option<Sink>) -> Run {
-    let mut world = World::new(plan, seed, sink);
+pub fn run(seed: u64, sink: Option<Sink>) -> Run {
+    let mut world = World::new(seed, sink);
     let failure = world.live().and_then(|()| world.finish()).err();
     world.fired.merge(&world.disk.fired);
     world.fired.merge(&world.net.fired);
-    let World { trace, counts, fired, .. } = world;
-    Run { seed, hash: trace.hash(), counts: Counts { events: trace.lines(), ..counts }, fired, failure }
+    let World { trace, mut counts, fired, .. } = world;
+    counts.add("lines of trace", trace.lines());
+    Run { seed, hash: trace.hash(), counts, fired, failure }
 }
 
 impl World {
-    fn new(plan: Plan, seed: u64, sink: Option<Sink>) -> Self {
+    fn new(seed: u64, sink: Option<Sink>) -> Self {
         let mut random = Random::new(seed);
-        let shape = plan.draw(&mut random.fork());
+        let shape = plan::slice(&mut random.fork());
         let map = Map::even(Generation(1), u32::from(shape.workers));
         let mut disk = Disk::new(shape.disk.clone(), random.fork());
         for range in map.ranges() {
@@ -158,7 +142,7 @@ impl World {
             healed: false,
             hurt: BTreeSet::new(),
             fired: Fired::default(),
-            counts: Counts::default(),
+            counts: Counts::new(&COUNTS),
             random,
             shape,
         };

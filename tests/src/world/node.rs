@@ -46,7 +46,7 @@ impl World {
             return;
         }
         self.life += 1;
-        self.counts.starts += 1;
+        self.counts.add("starts", 1);
         self.trace.note(self.now, format_args!("process {} starts", self.life));
         let seats = (0..self.shape.workers).map(|number| self.seat(WorkerId(number))).collect();
         self.process = Some(Process {
@@ -202,8 +202,12 @@ impl World {
     }
 
     pub(super) fn disk_step(&mut self, ticket: disk::Ticket, step: disk::Step) {
-        if let Some((shard, done)) = self.disk.step(ticket, step) {
-            self.tell(self.owner(shard), Event::Disk { shard, done });
+        match self.disk.step(ticket, step) {
+            Some((shard, disk::Ended::Io(done))) => self.tell(self.owner(shard), Event::Disk { shard, done }),
+            Some((shard, disk::Ended::Fold(done))) => {
+                self.tell(self.owner(shard), Event::Folded { shard, done })
+            }
+            None => {}
         }
     }
 

@@ -119,6 +119,9 @@ impl Keep {
         }
         let segments: Vec<_> =
             foldable().take_while(|c| c.incarnation <= self.goal).map(|c| (c.slot, c.end)).collect();
+        if segments.is_empty() {
+            return None; // the next segment is just beginning
+        }
         let limits = FoldLimits { committed, changes: self.limits.fold_changes };
         let previous = self.newest().map(Checkpoint::id);
         (self.folding, self.retry_fold) = (Some(id), false);
@@ -136,13 +139,17 @@ impl Keep {
 
     fn folded(&mut self, folded: &Folded) {
         let boundary = folded.boundary;
-        let done = self.newest().map_or(Incarnation(0), |newest| newest.boundary.incarnation);
-        let end = self.segments.closed_after(done).find(|c| c.incarnation == boundary.incarnation);
+        // The next segment may be beginning just now: what was given to the fold is closed all the same.
+        let end = self.segments.closed(boundary.incarnation);
         let end = end.map(|c| (c.end, c.last));
         assert_eq!(end, Some((boundary.end, boundary.cut.index)), "a fold ends where a closed segment ends");
         let newest = Checkpoint { boundary, bytes: folded.finished.bytes };
         let others = self.corrupt.drain(..).filter(|id| *id != newest.id());
         self.outdated.extend(others.map(FileId::Checkpoint));
+        // Segments without a record move the end and not the cut: the file was replaced, and is still one.
+        if self.newest().is_some_and(|last| last.id() == newest.id()) {
+            self.checkpoints.pop_back();
+        }
         self.checkpoints.push_back(newest);
         self.fold_error = None;
         self.let_go();

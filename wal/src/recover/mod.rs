@@ -25,6 +25,7 @@ pub use verdict::Tail;
 use walk::Walk;
 pub use walk::{Replay, Replayed};
 
+use crate::batch::Expected;
 use crate::buffer::Buffer;
 use crate::format::LogId;
 use crate::limits::LogLimits;
@@ -98,7 +99,7 @@ enum Phase {
     /// Reading, then writing, the last window.
     Rewrite {
         walk: Walk,
-        at: u64,
+        from: Expected,
         writing: bool,
     },
     Ended,
@@ -241,7 +242,7 @@ impl Recovery {
             Phase::Cuts(n) => self.cut(n, bytes, out),
             Phase::Load { candidate, begun } => self.load(candidate, begun, bytes, out, sink),
             Phase::Stray { strays, at, mut evidence } => {
-                evidence.look(bytes, at, &self.id, self.watched());
+                evidence.look(bytes, at, &self.id, self.watched(strays.last()));
                 self.next_stray(strays, at + self.asked as u64, evidence, out)
             }
             Phase::Walk(n, walk) => self.walk(n, walk, bytes, out, sink),
@@ -251,19 +252,21 @@ impl Recovery {
             }
             Phase::Settle { walk } => {
                 let Some(walk) = walk else { return Ok(()) };
-                let at = walk.window_start();
-                self.rewrite(walk, at, out)
+                let from = walk.window();
+                self.rewrite(walk, from, out)
             }
-            Phase::Rewrite { walk, at, writing: false } => {
-                let file = FileId::Slot(walk.segment.slot);
-                self.phase = Phase::Rewrite { walk, at, writing: true };
-                let copy = bytes.to_vec();
-                self.write(file, at, &copy, out);
+            Phase::Rewrite { walk, from, writing: false } => {
+                let slot = walk.segment.slot;
+                let next = walk.again(bytes, &from, &self.id);
+                let next = next.map_err(|why| Halt::reads_differently(slot, from.offset, why))?;
+                self.phase = Phase::Rewrite { walk, from: next, writing: true };
+                let len = usize::try_from(next.offset - from.offset).expect("no more than a buffer");
+                self.write(FileId::Slot(slot), from.offset, &bytes[..len], out);
                 Ok(())
             }
-            Phase::Rewrite { walk, at, writing: true } => {
+            Phase::Rewrite { walk, from, writing: true } => {
                 self.report.rewritten += self.asked as u64;
-                self.rewrite(walk, at + self.asked as u64, out)
+                self.rewrite(walk, from, out)
             }
             Phase::Ended => unreachable!("nothing is under way after the end"),
         }

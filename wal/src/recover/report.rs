@@ -181,6 +181,12 @@ impl Halt {
         Self::at("R2", at.slot, at.offset, expected, at.why.to_string())
     }
 
+    pub(super) fn reads_differently(slot: SlotId, offset: u64, why: NotValid) -> Self {
+        let expected =
+            "the last window to read as it did when it was checked, before it is written again".into();
+        Self::at("R2", slot, offset, expected, why.to_string())
+    }
+
     pub(super) fn seam(slot: SlotId, end: u64, expected: String, observed: String) -> Self {
         Self::at("R1", slot, end, expected, observed)
     }

@@ -3,6 +3,7 @@
 use super::Tail;
 use super::walk::Walk;
 use super::{Halt, Phase, Progress, Recovery};
+use crate::batch::Expected;
 use crate::format::{Incarnation, Predecessor};
 use crate::log::{Checkpoint, Log, Resume};
 use crate::meta::{Cut, Meta};
@@ -36,11 +37,11 @@ impl Recovery {
 
     /// Readable is not durable: the batches that no later one proves durable are written again, byte for byte,
     /// and flushed, before any position is reported.
-    pub(super) fn rewrite(&mut self, walk: Walk, at: u64, out: &mut Vec<Io>) -> Result<(), Halt> {
-        let end = walk.expected.offset;
+    pub(super) fn rewrite(&mut self, walk: Walk, from: Expected, out: &mut Vec<Io>) -> Result<(), Halt> {
+        let (at, end) = (from.offset, walk.expected.offset);
         if at < end {
             let slot = walk.segment.slot;
-            self.phase = Phase::Rewrite { walk, at, writing: false };
+            self.phase = Phase::Rewrite { walk, from, writing: false };
             self.read_window(slot, at, end, out);
         } else {
             self.phase = Phase::Ended;
@@ -53,9 +54,11 @@ impl Recovery {
             Some(end) => Predecessor { incarnation: end.incarnation, end: end.offset, chain: self.chain },
             None => Predecessor::default(),
         };
-        // A number that a header bears was used, whatever became of its segment.
+        // A number that a header bears was used, whatever became of its segment. So was the one of a recorded cut:
+        // its header may be lost by now, and the cut must never meet another segment.
         let used = self.found.iter().filter_map(|f| f.header.ok()).map(|header| header.incarnation);
-        let newest = used.max().unwrap_or(0).max(self.boundary().incarnation.0);
+        let cut = self.meta.cut.map_or(0, |cut| cut.incarnation.0);
+        let newest = used.max().unwrap_or(0).max(self.boundary().incarnation.0).max(cut);
         let next_slot = self.slots.last().map_or(0, |(slot, _)| slot.0 + 1);
         self.spares.sort_by_key(|s| s.slot);
         let resume = Resume {

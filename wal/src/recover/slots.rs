@@ -36,14 +36,25 @@ impl Recovery {
         (self.kept, self.segments) = (chain.kept, chain.segments);
         let mut strays = chain.strays;
         strays.extend(chain.free);
+        strays.extend(self.found.iter().filter(|f| self.is_kept(f)));
         self.next_stray(strays, FIRST_BATCH, Evidence::default(), out)
     }
 
     /// Batches of a segment lie under its header. Those of any segment that counts which lie in a slot without one
     /// were written under a header that is gone, or went elsewhere.
-    pub(super) fn watched(&self) -> Incarnation {
+    ///
+    /// A slot that a checkpoint covers may be in use again, under a header that went elsewhere: there, whatever is
+    /// newer than its own header counts.
+    pub(super) fn watched(&self, stray: Option<&Found>) -> Incarnation {
+        if let Some(Found { header: Ok(header), .. }) = stray.filter(|stray| self.is_kept(stray)) {
+            return Incarnation(header.incarnation + 1);
+        }
         let oldest = self.kept.iter().chain(&self.segments).next().map_or(1, |s| s.header.incarnation);
         Incarnation(oldest)
+    }
+
+    fn is_kept(&self, found: &Found) -> bool {
+        self.kept.iter().any(|segment| segment.slot == found.slot)
     }
 
     /// Every byte of a slot without a header is looked at: a header that was lost over live batches is corruption.
@@ -67,7 +78,7 @@ impl Recovery {
         }
         // A header torn by a crash during a roll is overwritten by the next roll; anything else is left alone.
         let known = covered || evidence.unexplained().is_none();
-        if known && stray.bytes >= self.limits.small_slot_bytes {
+        if known && !self.is_kept(&stray) && stray.bytes >= self.limits.small_slot_bytes {
             self.spares.push(Spare { slot: stray.slot, bytes: stray.bytes });
         }
         strays.pop();

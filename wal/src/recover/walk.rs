@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::batch::{Batch, BatchError, Expected};
 use crate::checkpoint::{Boundary, Item};
-use crate::format::{BatchHeader, FIRST_BATCH, LogId, NotValid};
+use crate::format::{BatchHeader, FIRST_BATCH, LogId, NotValid, SegmentHeader};
 use crate::record::Record;
 use crate::recover::chain::Segment;
 use crate::recover::report::{Halt, Report};
@@ -40,8 +40,8 @@ pub struct Walk {
     pub end: u64,
     /// The successor's header, if there is one: it must continue where this segment ends.
     successor: Option<Segment>,
-    /// Batches that no later one proves durable: offset and last index.
-    unproven: VecDeque<(u64, Index)>,
+    /// Batches that no later one proves durable: where each was expected, and its last index.
+    unproven: VecDeque<(Expected, Index)>,
     proven: Index,
 }
 
@@ -104,7 +104,7 @@ impl Walk {
         report.bytes += header.blocks() as u64;
         report.last = header.last_index();
         self.proven = self.proven.max(Index(header.flushed_through));
-        self.unproven.push_back((header.offset, header.last_index()));
+        self.unproven.push_back((self.expected, header.last_index()));
         while self.unproven.front().is_some_and(|(_, last)| *last <= self.proven) {
             self.unproven.pop_front();
         }
@@ -117,12 +117,36 @@ impl Walk {
 
     /// Where the window begins that may be readable without being durable. A segment without a batch has only its
     /// header, which may be so too.
-    pub fn window_start(&self) -> u64 {
+    pub fn window(&self) -> Expected {
         match self.unproven.front() {
-            Some((offset, _)) => *offset,
-            None if self.expected.offset == FIRST_BATCH => 0,
-            None => self.expected.offset,
+            Some((first, _)) => *first,
+            None if self.expected.offset == FIRST_BATCH => Expected { offset: 0, ..self.expected },
+            None => self.expected,
         }
+    }
+
+    /// `bytes` were read again at `from`, inside the window: where those of them end that the walk took. A disk that
+    /// reads differently now would have its error written over what is good.
+    pub fn again(&self, bytes: &[u8], from: &Expected, log: &LogId) -> Result<Expected, NotValid> {
+        if from.offset == 0 {
+            let header = SegmentHeader::read(bytes, log)?;
+            let same = header == self.segment.header;
+            return same.then(|| Expected::first(&header)).ok_or(NotValid::Field("header"));
+        }
+        let (mut at, mut rest) = (*from, bytes);
+        while at.offset < self.expected.offset {
+            match Batch::read(rest, log, &at, usize::MAX) {
+                Ok(batch) => {
+                    at = batch.next();
+                    rest = rest.get(batch.header.blocks()..).unwrap_or_default();
+                }
+                Err(_) if at != *from => return Ok(at), // the next read begins here
+                Err(BatchError::Incomplete(_)) => return Err(NotValid::Short),
+                Err(BatchError::Invalid(why)) => return Err(why),
+            }
+        }
+        // The chain makes the last header stand for all of them.
+        (at == self.expected).then_some(at).ok_or(NotValid::Field("chain"))
     }
 
     /// Does the successor continue exactly here?
