@@ -67,12 +67,17 @@ fn meaning(frame: &Frame<'_>) {
         let payload = written(|out| match request {
             Request::Hello(hello) => hello.encode(out),
             Request::Get(get) => get.encode(out),
+            Request::Scan(scan) => scan.encode(out),
+            Request::Subscribe(subscribe) => subscribe.encode(out),
             // Its operations stand behind a head that is written by whoever builds one.
             Request::Commit(commit) => {
-                let keys = commit.ops.iter().filter(|op| Key::check(op.row_key()).is_ok()).count();
-                assert_eq!(keys, commit.ops.len(), "what was checked is read whole");
+                let rows = commit.ops.iter().filter_map(|op| op.touches());
+                assert!(rows.map(|(row, _)| Key::check(row.key)).all(|key| key.is_ok()));
+                assert_eq!(commit.ops.iter().count(), commit.ops.len(), "what was checked is read whole");
+                assert_eq!(commit.checks.iter().count(), commit.checks.len(), "and so are the checks");
                 out.extend_from_slice(frame.payload);
             }
+            _ => out.extend_from_slice(frame.payload),
         });
         assert_eq!(payload, frame.payload, "a request has one encoding");
     }
@@ -97,8 +102,8 @@ fn framed(kind: Kind, bytes: &[u8]) {
         return;
     }
     // Numbers of operations are few and far between: all but the unknown ones are near at hand.
-    let known = [Opcode::Hello, Opcode::Commit, Opcode::Get].map(|opcode| opcode as u16);
-    let opcode = known.get(usize::from(*first)).copied().unwrap_or(u16::from(*first));
+    let known = Opcode::ALL.get(usize::from(*first)).map(|opcode| *opcode as u16);
+    let opcode = known.unwrap_or(u16::from(*first));
     let meta = FrameMeta { kind, opcode, ..FrameMeta::default() };
     let framed = written(|out| frame::write(out, &meta, |out| out.extend_from_slice(payload)));
     match Decoder::new(FRAME_BODY_MAX).next(&framed) {
