@@ -3,9 +3,12 @@
 mod literals;
 
 use literals::GOLDEN;
+use std::collections::BTreeSet;
+
 use seawall::frame::HEADER_LEN;
 use seawall::fuzz::{DOORS, Door};
 use seawall::map::ShardId;
+use seawall::message::Opcode;
 use seawall::position::Position;
 use seawall::{Key, Row, Token};
 
@@ -63,10 +66,22 @@ fn mutate(seeds: &[Vec<u8>], door: Door) {
 /// The payloads of golden frames, behind the place of their operation among the known ones.
 fn payloads(kind: &str) -> Vec<Vec<u8>> {
     let behind = |frame: Vec<u8>| {
-        let nth = [1, 16].iter().position(|opcode| frame[6] == *opcode).unwrap_or(2);
+        let opcode = u16::from_le_bytes([frame[6], frame[7]]);
+        let nth = Opcode::ALL.iter().position(|known| *known as u16 == opcode).expect("a known operation");
         [&[nth as u8], &frame[HEADER_LEN..]].concat()
     };
-    golden(kind).into_iter().map(behind).collect()
+    // Others are pieces of payloads: a request key, say.
+    golden(kind).into_iter().filter(|bytes| bytes.starts_with(b"SWL1")).map(behind).collect()
+}
+
+/// Golden payloads that stand without a frame, behind the place of the operation that their name begins with.
+fn bare(kind: &str) -> Vec<Vec<u8>> {
+    let named = |(name, _): &&(&str, &str)| {
+        let rest = name.strip_prefix(kind)?.trim_start();
+        Opcode::ALL.iter().position(|opcode| rest.split([',', ' ']).next() == Some(opcode.name()))
+    };
+    let found = GOLDEN.iter().filter_map(|line| Some((named(&line)?, golden(line.0).remove(0))));
+    found.map(|(nth, payload)| [&[nth as u8], &payload[..]].concat()).collect()
 }
 
 /// A value alone in a row, under the name `v`.
@@ -82,8 +97,8 @@ fn texts(texts: &[&str]) -> Vec<Vec<u8>> {
 fn seeds(door: &str) -> Vec<Vec<u8>> {
     match door {
         "frame" => ["frame", "request", "reply"].into_iter().flat_map(golden).collect(),
-        "request" => payloads("request"),
-        "reply" => payloads("reply"),
+        "request" => [payloads("request"), bare("payload")].concat(),
+        "reply" => [payloads("reply"), bare("content")].concat(),
         "value" => rows(),
         "key" => golden("key"),
         "text" => texts(&["cabin/sailing/C14,int:7", "420.00", "2026-07-14T18:30:00Z", "bytes:00ff", "-1"]),
@@ -110,5 +125,8 @@ fn every_door_takes_whatever_comes() {
 fn the_seeds_are_what_the_doors_decode() {
     assert!(seeds("value").iter().all(|bytes| Row::decode(bytes).is_ok()));
     assert!(seeds("key").iter().all(|bytes| Key::from_bytes(bytes).is_ok()));
-    assert!(payloads("request").iter().any(|bytes| bytes[0] == 1) && payloads("reply").len() > 3);
+    for (door, least) in [("request", 16), ("reply", 8)] {
+        let operations: BTreeSet<u8> = seeds(door).iter().map(|bytes| bytes[0]).collect();
+        assert!(operations.len() >= least, "{door}s of {operations:?}");
+    }
 }

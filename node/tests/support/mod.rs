@@ -20,7 +20,7 @@ pub const LINEAGE: Lineage = Lineage(*b"the test lineage");
 /// One worker, its disk, and one client connection that said HELLO.
 pub struct Bench {
     pub worker: Worker,
-    files: BTreeMap<FileId, Vec<u8>>,
+    pub files: BTreeMap<FileId, Vec<u8>>,
     /// Operations that were asked for and not executed yet.
     pub disk: Vec<Io>,
     pub mail: Vec<(WorkerId, Letter)>,
@@ -64,7 +64,7 @@ impl Bench {
         Self::begin(id, workers, fresh(id))
     }
 
-    fn boot(id: u16, workers: u16, files: BTreeMap<FileId, Vec<u8>>) -> Self {
+    pub fn boot(id: u16, workers: u16, files: BTreeMap<FileId, Vec<u8>>) -> Self {
         let mut bench = Self::begin(id, workers, files);
         bench.settle();
         assert_eq!(bench.replies().len(), 0, "HELLO was answered and is not listed");
