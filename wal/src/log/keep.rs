@@ -105,7 +105,10 @@ impl Keep {
 
     /// The next round of a fold, if enough log has closed since the last one. Only wholly committed segments (R8).
     fn fold(&mut self, id: IoId, committed: Index) -> Option<Io> {
-        if self.folding.is_some() || (self.fold_error.is_some() && !self.retry_fold) {
+        if self.folding.is_some()
+            || self.removing.is_some()
+            || (self.fold_error.is_some() && !self.retry_fold)
+        {
             return None;
         }
         let done = self.newest().map_or(Incarnation(0), |newest| newest.boundary.incarnation);
@@ -129,7 +132,8 @@ impl Keep {
     }
 
     fn remove(&mut self, id: IoId) -> Option<Io> {
-        if self.removing.is_some() {
+        // A fold may be making the very name that is to go: one of the two is under way, never both.
+        if self.removing.is_some() || self.folding.is_some() {
             return None;
         }
         let file = self.outdated.pop_front()?;
@@ -150,6 +154,7 @@ impl Keep {
         if self.newest().is_some_and(|last| last.id() == newest.id()) {
             self.checkpoints.pop_back();
         }
+        self.outdated.retain(|file| *file != FileId::Checkpoint(newest.id()));
         self.checkpoints.push_back(newest);
         self.fold_error = None;
         self.let_go();
