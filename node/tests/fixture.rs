@@ -49,7 +49,9 @@ fn live() -> Bench {
     bench.step(Event::Tick);
     bench.settle();
     bench.commit(&Commit::new(PARTITION).put(&row("cabin", 99i64), [("state", "torn".repeat(2000))]));
-    let Some(Io::Write { file, offset, buf, at, len, .. }) = bench.disk.pop() else { panic!("it is written") };
+    let Some(Io::Write { file, offset, buf, at, len, .. }) = bench.disk.pop() else {
+        panic!("it is written")
+    };
     // The power fails: the first of its blocks arrived, the last one did not.
     let arrived = &buf.bytes()[at..at + len - 4096];
     let start = usize::try_from(offset).unwrap();

@@ -165,7 +165,9 @@ fn a_log_that_is_folded_under_load_survives_sigkill_and_stays_short() {
         .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
         .collect();
     let slots = names.iter().filter(|name| name.ends_with(".seg")).count();
-    assert!(slots < 16 && names.iter().filter(|name| name.ends_with(".ckp")).count() == 2, "{names:?}");
+    // A fold that ended as the node stopped leaves its checkpoint, and the next start lets the oldest one go.
+    let checkpoints = names.iter().filter(|name| name.ends_with(".ckp")).count();
+    assert!(slots < 16 && (2..=3).contains(&checkpoints), "{names:?}");
     let verify =
         Command::new(BINARY).args(["log", "verify"]).arg(folder.join("data")).output().expect("it starts");
     let said = String::from_utf8_lossy(&verify.stdout);
