@@ -158,8 +158,8 @@ pub const PLANTS: &[Plant] = &[
         name: "reuse-an-incarnation",
         plans: LOG,
         file: "wal/src/recover/settle.rs",
-        find: "next_incarnation: Incarnation(newest + 1),",
-        replace: "next_incarnation: Incarnation(newest + u64::from(newest == 0 || !PLANTED)),",
+        find: "let next = (newest + 1).max(self.report.epoch.0 * PER_EPOCH + 1);",
+        replace: "let next = if PLANTED { newest.max(1) } else { (newest + 1).max(self.report.epoch.0 * PER_EPOCH + 1) };",
     },
     Plant {
         name: "take-a-read-error-for-the-end",

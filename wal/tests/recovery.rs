@@ -76,6 +76,22 @@ fn a_read_error_halts_and_is_never_a_torn_tail() {
     assert_eq!(report.halt.unwrap().rule, "R2");
 }
 
+/// A disk that once reads other bytes than it holds must not have the log cut there: what it holds was acknowledged.
+#[test]
+fn a_batch_that_is_whole_when_it_is_read_again_halts() {
+    let mut disk = five();
+    let (last, ..) = *batches(disk.slot(0)).last().unwrap();
+    for at in [0, 40, 130, 4000] {
+        disk.misread = Some((FileId::Slot(SlotId(0)), last as u64 + at));
+        let before = disk.files.clone();
+        let (_, log, report) = disk.recover();
+        let halt = report.halt.expect("the disk lies");
+        assert!(log.is_none() && halt.rule == "R2" && halt.observed.contains("the whole batch"), "{halt}");
+        assert!(disk.files == before, "nothing was changed");
+        assert_eq!(disk.clone().recover().0.len(), 5);
+    }
+}
+
 /// R2 line 2. Rot in an acknowledged batch: the next batch was issued when this one was durable, so to cut here
 /// would lose acknowledged commits in silence.
 #[test]

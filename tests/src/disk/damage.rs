@@ -38,10 +38,9 @@ impl Disk {
         self.files.get(&(shard, file)).is_some_and(holds)
     }
 
-    /// Whether a range holds these bytes.
+    /// Whether a range holds these bytes, or was meant to.
     pub fn holds(&self, shard: ShardId, file: FileId, offset: usize, bytes: &[u8]) -> bool {
-        let file = self.files.get(&(shard, file));
-        file.is_some_and(|file| file.image().get(offset..offset + bytes.len()) == Some(bytes))
+        self.files.get(&(shard, file)).is_some_and(|file| file.holds(offset, bytes))
     }
 
     /// The files that hold damage, or held some that was [adopted](Self::adopt) unseen.

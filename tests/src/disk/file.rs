@@ -107,6 +107,12 @@ impl File {
         self.image.held[range.clone()] != self.image.meant[range]
     }
 
+    /// Whether these bytes stand here, or should.
+    pub fn holds(&self, offset: usize, bytes: &[u8]) -> bool {
+        let range = offset..offset + bytes.len();
+        [&self.image.held, &self.image.meant].iter().any(|content| content.get(range.clone()) == Some(bytes))
+    }
+
     /// Whether a sector that is meant to hold something holds it.
     pub fn holds_sector(&self, offset: usize) -> bool {
         let sector = |content: &[u8]| content.get(offset..offset + SECTOR).map(<[u8]>::to_vec);

@@ -221,7 +221,7 @@ impl World {
         Ok(())
     }
 
-    /// What recovery writes again is what stands there.
+    /// What recovery writes again is what stands there; two wrong reads of damage may make it what stood there before.
     pub(super) fn same_bytes(&self, io: &Io) -> Result<(), Violation> {
         let Io::Write { file: file @ FileId::Slot(_), offset, buf, at, len, .. } = io else { return Ok(()) };
         let offset = usize::try_from(*offset).expect("a small slot");

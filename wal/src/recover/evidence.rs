@@ -13,6 +13,8 @@ pub struct Evidence {
     pub flushed: Option<(u64, u64)>,
     /// Any self-valid batch of a watched incarnation.
     pub batch_at: Option<u64>,
+    /// One that is newer than the oldest watched incarnation.
+    pub newer_at: Option<u64>,
     /// An earlier incarnation's batch of which more blocks should follow.
     older: Option<Older>,
 }
@@ -37,7 +39,7 @@ impl Evidence {
             let at = offset + (i * BLOCK) as u64;
             match (BatchHeader::read_anywhere(block, log), self.older.take()) {
                 (Ok(header), older) if header.incarnation >= from.0 => {
-                    self.found(&header, at);
+                    self.found(&header, at, from);
                     self.unexplained = self.unexplained.or(older.map(|o| o.at)).or(Some(at));
                 }
                 (_, Some(older)) => self.take(older, block),
@@ -58,9 +60,11 @@ impl Evidence {
     }
 
     /// A header in the wrong place was sealed by this log all the same, so what it says was durable was durable.
-    fn found(&mut self, header: &BatchHeader, at: u64) {
+    fn found(&mut self, header: &BatchHeader, at: u64, from: Incarnation) {
         if header.offset == at {
             self.batch_at = self.batch_at.or(Some(at));
+            let newer = header.incarnation > from.0;
+            self.newer_at = self.newer_at.or(newer.then_some(at));
         }
         if self.flushed.is_none_or(|(through, _)| header.flushed_through > through) {
             self.flushed = Some((header.flushed_through, at));

@@ -247,6 +247,9 @@ impl Recovery {
             }
             Phase::Walk(n, walk) => self.walk(n, walk, bytes, out, sink),
             Phase::Tail { walk, broken, at, mut evidence } => {
+                if at == broken.offset && walk.continues(bytes, &self.id) {
+                    return Err(Halt::whole_again(&broken));
+                }
                 evidence.look(bytes, at, &self.id, walk.expected.incarnation);
                 self.look_behind(walk, broken, at + self.asked as u64, evidence, out)
             }

@@ -181,6 +181,12 @@ impl Halt {
         Self::at("R2", at.slot, at.offset, expected, at.why.to_string())
     }
 
+    pub(super) fn whole_again(at: &Break) -> Self {
+        let expected = "the same bytes when they are read again, before anything behind them is cut".into();
+        let observed = format!("at first that {}, and then the whole batch", at.why);
+        Self::at("R2", at.slot, at.offset, expected, observed)
+    }
+
     pub(super) fn reads_differently(slot: SlotId, offset: u64, why: NotValid) -> Self {
         let expected =
             "the last window to read as it did when it was checked, before it is written again".into();

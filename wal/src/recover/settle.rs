@@ -11,6 +11,9 @@ use crate::recover::chain::Segment;
 use crate::segments::{Closed, Pool};
 use crate::{Epoch, FileId, Index, Io};
 
+/// Incarnations of one epoch: more segments than it will ever have, in a number that people can still read.
+const PER_EPOCH: u64 = 1_000_000_000;
+
 impl Recovery {
     /// The first change on disk: the epoch that this start takes (R10), and the cut if something is cut (R3).
     pub(super) fn settle(&mut self, walk: Option<Walk>, out: &mut Vec<Io>) -> Result<(), Halt> {
@@ -59,6 +62,8 @@ impl Recovery {
         let used = self.found.iter().filter_map(|f| f.header.ok()).map(|header| header.incarnation);
         let cut = self.meta.cut.map_or(0, |cut| cut.incarnation.0);
         let newest = used.max().unwrap_or(0).max(self.boundary().incarnation.0).max(cut);
+        // Nor is the number of one that this start cannot see: each epoch, and an epoch is taken once, has its own.
+        let next = (newest + 1).max(self.report.epoch.0 * PER_EPOCH + 1);
         let next_slot = self.slots.last().map_or(0, |(slot, _)| slot.0 + 1);
         self.spares.sort_by_key(|s| s.slot);
         let resume = Resume {
@@ -69,7 +74,7 @@ impl Recovery {
                 spares: std::mem::take(&mut self.spares),
                 closed: self.closed(),
                 next_slot,
-                next_incarnation: Incarnation(newest + 1),
+                next_incarnation: Incarnation(next),
             },
             checkpoints: self.older().chain(self.base).collect(),
             outdated: self.report.corrupt.iter().map(|corrupt| corrupt.id).collect(),

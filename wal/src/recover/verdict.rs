@@ -6,6 +6,7 @@
 //! | the segment has a successor: its header was issued when all before it was durable   | halt             |
 //! | a whole header of the same incarnation with `flushed_through >= n`                  | halt             |
 //! | a slot without a header holds a self-valid batch that the chain lacks               | halt (`Recovery`) |
+//! | a self-valid batch of a later incarnation: the slot was used again, and its header is gone | halt        |
 //! | only zeros, or batches of earlier incarnations                                      | cut, certain     |
 //! | anything else                                                                       | cut, uncertain   |
 
@@ -38,6 +39,9 @@ pub fn verdict(at: &Break, evidence: &Evidence) -> Result<Tail, Halt> {
         && through >= at.next.0
     {
         return Err(Halt::flushed_but_gone(at, through, place));
+    }
+    if let Some(offset) = evidence.newer_at {
+        return Err(Halt::headless(at.slot, None, offset));
     }
     Ok(if evidence.unexplained().is_none() { Tail::Certain } else { Tail::Uncertain })
 }

@@ -111,6 +111,12 @@ impl Walk {
         self.expected = batch.next();
     }
 
+    /// Does the next batch of the log stand whole in `bytes`?
+    pub fn continues(&self, bytes: &[u8], log: &LogId) -> bool {
+        let max = usize::try_from(self.end - self.expected.offset).unwrap_or(usize::MAX);
+        Batch::read(bytes, log, &self.expected, max).is_ok()
+    }
+
     fn broken(&self, why: NotValid) -> Break {
         Break { slot: self.segment.slot, offset: self.expected.offset, next: self.expected.next, why }
     }

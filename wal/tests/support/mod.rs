@@ -17,6 +17,8 @@ pub struct Disk {
     pub files: BTreeMap<FileId, Vec<u8>>,
     /// A read that touches this place fails.
     pub bad_sector: Option<(FileId, u64)>,
+    /// The first read of this place gives another byte.
+    pub misread: Option<(FileId, u64)>,
     /// Every write and flush fails from now on.
     pub dead: bool,
     pub writes: Vec<(FileId, u64, usize)>,
@@ -41,7 +43,7 @@ pub const NEVER: FoldPolicy = FoldPolicy::NEVER;
 impl Disk {
     pub fn new() -> Self {
         let files = BTreeMap::from([(FileId::Meta, meta::format(&LOG))]);
-        Self { files, bad_sector: None, dead: false, writes: Vec::new() }
+        Self { files, bad_sector: None, misread: None, dead: false, writes: Vec::new() }
     }
 
     pub fn found(&self) -> Files {
@@ -73,6 +75,11 @@ impl Disk {
                     return Done { id, result: eio(IoStep::Read), buf: Some(buf) };
                 }
                 buf.bytes_mut()[..len].copy_from_slice(&self.files[&file][start..start + len]);
+                let there =
+                    |(f, at): &mut (FileId, u64)| *f == file && (offset..offset + len as u64).contains(at);
+                if let Some((_, at)) = self.misread.take_if(there) {
+                    buf.bytes_mut()[usize::try_from(at - offset).unwrap()] ^= 1;
+                }
                 Done { id, result: Ok(len), buf: Some(buf) }
             }
             Io::Prepare { id, .. } if self.dead => Done { id, result: eio(IoStep::Prepare), buf: None },
