@@ -132,7 +132,7 @@ impl SegmentHeader {
         let block = bytes.get(..BLOCK).unwrap_or(bytes);
         // No checksum covers it, and replicas hold the same bytes.
         if block.iter().skip(SEGMENT_HEADER).any(|byte| *byte != 0) {
-            return Err(NotValid::Field("header block"));
+            return Err(NotValid::Field("rest of the header block"));
         }
         Ok(header)
     }

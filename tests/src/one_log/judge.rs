@@ -12,6 +12,7 @@ use super::model::digest;
 use super::writes::What as Wrote;
 use super::{LOG, SHARD, What, World};
 use crate::check::{Violation, violation};
+use crate::fault::Fault;
 
 const PREFIX: &str = "I4, a recovered log is an exact prefix";
 const ACKNOWLEDGED: &str = "I4, a recovered log holds everything acknowledged";
@@ -166,7 +167,7 @@ impl World {
         let wrong = self.life.troubles.wrong > 0 || self.life.troubles.unread > 0;
         if failed {
             self.counts.add("halts for a read or write error", 1);
-        } else if wrong || self.misled || !(damage.is_empty() || one_copy) {
+        } else if wrong || self.misled || self.astray() || !(damage.is_empty() || one_copy) {
             self.counts.add("halts for damage", 1);
         } else {
             return violation("a halt has a reason", format!("{damage:?}: {report}"));
@@ -178,6 +179,12 @@ impl World {
         }
         self.at(self.now + 1, What::Crash);
         Ok(())
+    }
+
+    /// A batch that once went to the wrong slot lies where a recovery did not look, and is found when that slot's
+    /// segment is covered.
+    fn astray(&self) -> bool {
+        self.disk.fired.count(Fault::MisdirectedWrite) > 0
     }
 
     /// Somebody brings the right bytes from a copy. What was adopted as the log's content is beyond help.

@@ -25,8 +25,10 @@ impl Found {
         let header = SegmentHeader::read(block, log);
         match header {
             Ok(header) if header.bytes != bytes => Err(Halt::slot_size(slot, header.bytes, bytes)),
-            // Intact, but not ours to read: never mistaken for an empty slot.
-            Err(why @ (NotValid::Version(_) | NotValid::OtherLog)) => Err(Halt::foreign(slot, why)),
+            // Intact, but not ours to read, or with rot behind it: never mistaken for an empty slot.
+            Err(why @ (NotValid::Version(_) | NotValid::OtherLog | NotValid::Field(_))) => {
+                Err(Halt::foreign(slot, why))
+            }
             _ => Ok(Self { slot, bytes, header }),
         }
     }
