@@ -65,6 +65,8 @@ impl World {
         for (slot, _) in self.disk.names(SHARD).slots {
             // What the checkpoint covers was not looked at.
             if !self.writes.ends_before(slot, base) {
+                // Nor was the rest of the header block of a slot without a header.
+                let unseen = unseen || self.disk.damaged(SHARD, FileId::Slot(slot), 0, BLOCK);
                 self.disk.adopt(SHARD, FileId::Slot(slot), unseen);
             }
         }
