@@ -1,5 +1,6 @@
 //! Data directories of each released format are opened for ever. What stands in `tests/fixtures/v1` is never made
 //! again: a build that cannot open it has broken version 1.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a test of real files")]
 
 mod support;
 
