@@ -1,4 +1,5 @@
 //! A worker with a disk that the test holds in its hand: operations are executed one by one, when the test says so.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
