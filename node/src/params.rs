@@ -105,3 +105,11 @@ pub const FOLD_BUFFER_BYTES: usize = 1 << 20;
 
 /// Bytes that a fold writes between two flushes. Larger: fewer flushes, and a commit that comes just then waits longer.
 pub const FOLD_FLUSH_BYTES: usize = 4 << 20;
+
+/// Rows that a DECLARE may look at before it is accepted. It does so at once, so more would hold the shard up: about
+/// a tenth of a second.
+pub const DECLARE_ROWS: usize = 100_000;
+
+/// Reads that may wait for what their token names, in number and in bytes; beyond it they are THROTTLED.
+pub const WAITING_READS: usize = 1024;
+pub const WAITING_READS_BYTES: usize = 4 << 20;

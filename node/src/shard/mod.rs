@@ -7,10 +7,14 @@
 //! is committed (R10). All answers leave through [`release`].
 
 mod admit;
+mod freshness;
+mod insight;
 mod read;
 pub mod release;
+mod scan;
 pub mod spaces;
 pub mod state;
+pub mod table;
 mod time;
 
 use seawall::map::ShardId;
@@ -29,6 +33,9 @@ use crate::params::{FENCE_IDLE_US, PREPARE_RETRY_US, RETRY_RECOVERY_MS, RETRY_SP
 use crate::seam::{ConnId, Effect, Effects, LogFound, Now, ShardStatus, WorkerId};
 use admit::Parked;
 pub(crate) use admit::decode;
+pub use freshness::{Verdict, judge};
+use freshness::Waiting;
+pub use scan::Scanned;
 use release::{Answer, Release, Released};
 use state::State;
 use time::LeaderTime;
@@ -55,9 +62,12 @@ pub struct Asked<'a> {
 #[derive(Debug)]
 pub struct Shard {
     id: ShardId,
+    /// What tokens of this history carry.
+    lineage_tag: u32,
     state: State,
     release: Release,
     parked: Parked,
+    waiting: Waiting,
     life: Life,
     /// Memory of the last step, reused: operations for the disk, and the keys of a commit.
     ios: Vec<Io>,
@@ -106,9 +116,11 @@ impl Shard {
         recovery.start(&mut ios);
         let mut shard = Self {
             id,
+            lineage_tag: lineage.tag(),
             state: State::default(),
             release: Release::default(),
             parked: Parked::default(),
+            waiting: Waiting::default(),
             life: Life::Recovering { recovery, last_time_us: i64::MIN },
             ios,
             keys: admit::Keys::default(),
@@ -123,13 +135,18 @@ impl Shard {
 
     /// Takes a request; its answer comes out of [`Shard::take_ready`], now or after a later event.
     pub fn request(&mut self, now: Now, asked: Asked<'_>) {
+        if let Request::Status(_) | Request::Explain(_) | Request::Trace(_) = asked.request {
+            return self.report(&asked); // also of a shard that does not serve
+        }
         if let Some(refusal) = self.refuse_all() {
             // It rests on no row, only on what this shard is.
             return self.release.answer(asked.to, Index(0), Answer::Refused(refusal));
         }
         match asked.request {
             Request::Commit(commit) => self.commit(now, &asked, &commit),
-            Request::Get(get) => self.get(&asked, &get),
+            Request::Get(_) | Request::MultiGet(_) | Request::Scan(_) => self.read(now, &asked),
+            Request::Declare(declare) => self.declare(now, &asked, &declare),
+            Request::Describe(table) => self.describe(&asked, table),
             _ => unreachable!("answered at the connection, or refused where requests are routed"),
         }
     }
@@ -204,11 +221,12 @@ impl Shard {
                 // On a single replica everything durable is committed, and recovery made all of it durable.
                 log.commit(log.durable());
                 self.release.advance(log.durable());
+                self.state.recovered();
                 self.state.bury(to_net(log.durable()));
                 let time = LeaderTime::start(now, last_time_us);
                 let mut running =
                     Running { log: *log, time, epoch_start: None, retry_prepare_us: 0, appended_us: 0 };
-                running.start_epoch(now);
+                running.start_epoch(now, &mut self.state);
                 self.life = Life::Running(Box::new(running));
                 Box::new(report)
             }
@@ -224,6 +242,7 @@ impl Shard {
             running.log.commit(committed);
             self.release.advance(committed);
             self.state.bury(to_net(committed));
+            self.serve_waiting();
         }
     }
 
@@ -233,6 +252,7 @@ impl Shard {
         let Life::Running(running) = std::mem::replace(&mut self.life, halted) else { return };
         self.release.fail(&why);
         self.parked.fail(&why, &mut self.release);
+        self.fail_waiting(&why);
         self.state = State::default();
         effects.push(Effect::LogFailed { shard: self.id, why: why.clone() });
         self.life = Life::Failed { log: Box::new(running.log), why };
@@ -250,13 +270,14 @@ impl Shard {
     fn pump(&mut self, now: Now) {
         let Life::Running(running) = &mut self.life else { return };
         if running.epoch_start.is_none() {
-            running.start_epoch(now);
+            running.start_epoch(now, &mut self.state);
         }
         running.log.pump(running.time.at(now), &mut self.ios);
         self.release.sealed(running.log.sealed());
     }
 
     pub fn tick(&mut self, now: Now) {
+        self.expire_waiting(now);
         let Life::Running(running) = &mut self.life else { return };
         if now.mono_us >= running.retry_prepare_us {
             running.retry_prepare_us = now.mono_us + PREPARE_RETRY_US;
@@ -347,24 +368,33 @@ impl Running {
     }
 
     /// The first record of the epoch. A pool without a prepared slot has no room yet; then the next turn tries.
-    fn start_epoch(&mut self, now: Now) {
+    fn start_epoch(&mut self, now: Now, state: &mut State) {
         let (epoch, first) = (self.log.epoch(), self.log.appended().0 + 1);
         let (key, value) = (epoch.0.to_be_bytes(), first.to_le_bytes());
         let entry = Entry { space: spaces::EPOCHS, key: &key, value: Some(&value) };
         self.epoch_start = self.log.append(Kind::EpochStart, self.time.at(now), std::iter::once(entry)).ok();
+        if self.epoch_start.is_some() {
+            state.epoch(&key, &value);
+        }
     }
 }
 
 fn load(state: &mut State, item: &Item<'_>) {
-    if item.space == spaces::ROWS {
-        state.apply(item.key, Some(item.value), position(item.version.epoch, item.version.index));
-    }
+    let version = position(item.version.epoch, item.version.index);
+    apply(state, &Entry { space: item.space, key: item.key, value: Some(item.value) }, version);
 }
 
 fn replay_record(state: &mut State, replayed: &Replayed<'_>) {
     let version = position(replayed.epoch, replayed.index);
-    for entry in replayed.record.entries().filter(|entry| entry.space == spaces::ROWS) {
-        state.apply(entry.key, entry.value, version);
+    replayed.record.entries().for_each(|entry| apply(state, &entry, version));
+}
+
+fn apply(state: &mut State, entry: &Entry<'_>, version: Position) {
+    match (entry.space, entry.value) {
+        (spaces::ROWS, value) => state.apply(entry.key, value, version),
+        (spaces::TABLES, Some(value)) => state.declare(entry.key, value, version),
+        (spaces::EPOCHS, Some(first)) => state.epoch(entry.key, first),
+        _ => {}
     }
 }
 
@@ -375,4 +405,8 @@ fn position(epoch: Epoch, index: Index) -> Position {
 
 fn to_net(index: Index) -> seawall::position::Index {
     seawall::position::Index(index.0)
+}
+
+fn to_wal(index: seawall::position::Index) -> Index {
+    Index(index.0)
 }

@@ -10,7 +10,7 @@ use seawall::position::Position;
 use seawall::refusal::Refusal;
 use seawall_wal::Index;
 
-use super::ReplyTo;
+use super::{ReplyTo, Scanned};
 
 /// What is said, once it may be said.
 #[derive(Clone, Debug)]
@@ -24,8 +24,33 @@ pub enum Answer {
         position: Position,
         row: Option<(Position, Arc<[u8]>)>,
     },
+    /// The same for several rows, in the order of the request.
+    Rows {
+        position: Position,
+        rows: Vec<Option<(Position, Arc<[u8]>)>>,
+    },
+    Page {
+        position: Position,
+        rows: Vec<Scanned>,
+        cursor: Vec<u8>,
+    },
+    /// The record at `position` holds the declaration.
+    Declared {
+        position: Position,
+    },
+    /// A version and the declaration, if there is one.
+    Described {
+        position: Position,
+        found: Option<(u64, Arc<[u8]>)>,
+    },
+    /// Facts by name: known, or why not.
+    Report {
+        facts: Vec<Fact>,
+    },
     Refused(Refusal),
 }
+
+pub type Fact = (&'static str, Result<String, String>);
 
 /// An answer that may leave.
 #[derive(Debug)]
@@ -104,8 +129,15 @@ impl Release {
         let groups = std::mem::take(&mut self.groups).into_iter().flat_map(|group| group.held);
         for held in groups.chain(std::mem::take(&mut self.open)) {
             let refusal = match held.released.answer {
-                Answer::Committed { .. } => Refusal::log_failed_after_append(why.to_owned()),
-                Answer::Row { .. } | Answer::Refused(_) => Refusal::log_failed(why.to_owned()),
+                Answer::Committed { .. } | Answer::Declared { .. } => {
+                    Refusal::log_failed_after_append(why.to_owned())
+                }
+                Answer::Row { .. }
+                | Answer::Rows { .. }
+                | Answer::Page { .. }
+                | Answer::Described { .. }
+                | Answer::Report { .. }
+                | Answer::Refused(_) => Refusal::log_failed(why.to_owned()),
             };
             self.ready.push(Released { to: held.released.to, answer: Answer::Refused(refusal) });
         }

@@ -8,12 +8,13 @@
 //! connections. After the events that were at hand together comes `EndOfTurn`: there batches are sealed and
 //! replies leave. No I/O, no clock, no thread: the same events give the same effects.
 
+mod answer;
 mod connection;
+mod here;
 mod route;
 
 use std::sync::Arc;
 
-use seawall::List;
 use seawall::map::{Generation, Map, ShardId};
 use seawall::message::{HelloReply, Limits, Request, RequestMeta};
 use seawall::position::Lineage;
@@ -24,7 +25,8 @@ use seawall_wal::LogLimits;
 
 use crate::params::STOP_US;
 use crate::seam::{ConnId, Effect, Effects, Event, Letter, Now, WorkerId, WorkerStatus};
-use crate::shard::{ReplyTo, Shard, release::Answer, release::Released};
+use crate::shard::{ReplyTo, Shard, release::Released};
+use answer::encode;
 use connection::Connections;
 use route::Peers;
 
@@ -96,7 +98,10 @@ impl Worker {
             Event::Mail { from, letter } => self.mail(now, from, letter),
             Event::StatusAsked { ticket } => effects.push(Effect::Status { ticket, status: self.status() }),
             Event::Tick => self.tick(now),
-            Event::Stop => self.stop = Some(Stop { by_us: now.mono_us + STOP_US, said: false }),
+            Event::Stop => {
+                self.shards.iter_mut().for_each(Shard::stop_waiting);
+                self.stop = Some(Stop { by_us: now.mono_us + STOP_US, said: false });
+            }
             Event::EndOfTurn => self.end_of_turn(now, effects),
         }
     }
@@ -193,13 +198,14 @@ impl Worker {
         let generation = self.generation();
         let Self { config, shards, connections, peers, .. } = self;
         for shard in shards {
-            let (id, state) = (shard.id(), shard.reply_state());
+            let (id, state, staleness_ms) = (shard.id(), shard.reply_state(), shard.staleness_ms());
             for Released { to, answer } in shard.take_ready() {
                 let meta = ReplyMeta {
                     shard: id,
                     generation,
                     role: reply::Role::Leader,
                     state,
+                    staleness_ms,
                     ..ReplyMeta::to(&to.request)
                 };
                 if to.worker == config.id {
@@ -255,25 +261,6 @@ impl Worker {
 
     fn generation(&self) -> Generation {
         self.map.as_ref().map_or(Generation::ANY, |map| map.generation())
-    }
-}
-
-/// The bytes of an answer. The head says what the shard is when the answer leaves.
-fn encode(out: &mut Vec<u8>, meta: ReplyMeta, answer: &Answer, lineage: &Lineage) {
-    let tag = lineage.tag();
-    match answer {
-        Answer::Committed { position } => {
-            let meta = ReplyMeta { position: Some(*position), ..meta };
-            reply::encode_committed(out, &meta, tag, &List::EMPTY);
-        }
-        Answer::Row { position, row } => {
-            // One replica: nobody else can have committed anything since, so the answer is current.
-            let meta = ReplyMeta { position: Some(*position), staleness_ms: Some(0), ..meta };
-            let found =
-                row.as_ref().map(|(version, row)| seawall::message::read::Found { version: *version, row });
-            reply::encode_row(out, &meta, tag, found);
-        }
-        Answer::Refused(refusal) => reply::encode_refusal(out, &meta, refusal),
     }
 }
 

@@ -5,7 +5,8 @@
 
 use seawall::address::{DEFAULT_NAMESPACE, partition_hash};
 use seawall::map::{Generation, ShardId};
-use seawall::message::{Consistency, Op, Request, RequestMeta};
+use seawall::message::report::Subject;
+use seawall::message::{Op, Request, RequestMeta};
 use seawall::refusal::Refusal;
 
 use super::{ReplyTo, Worker};
@@ -28,8 +29,9 @@ impl Worker {
         request: Request<'_>,
         frame: &[u8],
     ) {
-        let shard = match self.owner(&meta, &request) {
-            Ok(shard) => shard,
+        let shard = match self.target(&meta, &request) {
+            Ok(Target::Shard(shard)) => shard,
+            Ok(Target::Here) => return self.answer_here(conn, &meta, &request),
             Err(refusal) => return self.refuse(conn, &meta, &refusal),
         };
         let (here, home) = (self.config.id, home_of(shard, self.config.workers));
@@ -38,13 +40,13 @@ impl Worker {
             self.connections.asked(conn);
             return self.ask(now, shard, to, request, frame);
         }
-        match self.peers.request(home, Letter::Request { conn, frame: frame.to_vec() }) {
+        match self.peers.request(home, Letter::Request { conn, shard, frame: frame.to_vec() }) {
             Ok(()) => self.connections.asked(conn),
             Err(refusal) => self.refuse(conn, &meta, &refusal),
         }
     }
 
-    fn owner(&self, meta: &RequestMeta, request: &Request<'_>) -> Result<ShardId, Refusal> {
+    fn target(&self, meta: &RequestMeta, request: &Request<'_>) -> Result<Target, Refusal> {
         if self.stop.is_some() {
             return Err(Refusal::not_ready("stopping", RETRY_RECOVERY_MS));
         }
@@ -56,12 +58,34 @@ impl Worker {
         if theirs > ours {
             return Err(Refusal::generation_ahead(ours, theirs, RETRY_RECOVERY_MS));
         }
-        let shard = map.shard_of(partition_hash(DEFAULT_NAMESPACE, partition_of(meta.opcode, request)?));
+        built(meta.opcode, request)?;
+        let named = |shard: ShardId| {
+            let known = map.ranges().iter().any(|range| range.shard == shard);
+            let wrong = || Refusal::bad_frame("route.shard", "a shard of the map", format!("shard {shard}"));
+            known.then_some(Target::Shard(shard)).ok_or_else(wrong)
+        };
+        let shard = match request {
+            Request::GetMap(_) | Request::Status(Subject::Node) | Request::Explain(Subject::Node) => {
+                return Ok(Target::Here);
+            }
+            Request::Status(Subject::Shard(shard)) | Request::Explain(Subject::Shard(shard)) => {
+                return named(*shard);
+            }
+            // Whose rows are declared is said by the frame: each shard keeps the declarations of its own log.
+            Request::Declare(_) | Request::Describe(_) => match (meta.shard, map.ranges()) {
+                (ShardId::ANY, [all]) => return named(all.shard),
+                (shard, _) => return named(shard),
+            },
+            _ => match request.partition() {
+                Some(partition) => map.shard_of(partition_hash(DEFAULT_NAMESPACE, partition)),
+                None => return Err(not_built(meta.opcode)),
+            },
+        };
         if meta.shard != ShardId::ANY && meta.shard != shard {
             let expected = format!("shard {}, which owns the partition", shard.0);
             return Err(Refusal::bad_frame("route.shard", expected, format!("shard {}", meta.shard.0)));
         }
-        Ok(shard)
+        Ok(Target::Shard(shard))
     }
 
     fn ask(&mut self, now: Now, shard: ShardId, to: ReplyTo, request: Request<'_>, frame: &[u8]) {
@@ -72,12 +96,9 @@ impl Worker {
     /// Another worker forwards a request of its connection, or answers one of ours.
     pub(super) fn mail(&mut self, now: Now, from: WorkerId, letter: Letter) {
         match letter {
-            Letter::Request { conn, frame } => {
+            Letter::Request { conn, shard, frame } => {
                 let (meta, request) = shard::decode(&frame);
                 let to = ReplyTo { worker: from, conn, request: meta };
-                let map = self.map.as_ref().expect("the sender routed by the same map");
-                let partition = request.partition().expect("the sender routed by it");
-                let shard = map.shard_of(partition_hash(DEFAULT_NAMESPACE, partition));
                 self.ask(now, shard, to, request, &frame);
             }
             Letter::Reply { conn, frame } => {
@@ -91,9 +112,15 @@ impl Worker {
     }
 }
 
-/// The partition that a request goes to, if the node can do what it asks for; what it cannot do yet is refused before
-/// anything is looked at.
-fn partition_of<'a>(opcode: u16, request: &Request<'a>) -> Result<&'a [u8], Refusal> {
+/// Where a request is answered.
+enum Target {
+    Shard(ShardId),
+    /// At the connection: no shard has to be asked.
+    Here,
+}
+
+/// What the node cannot do yet is refused before anything is looked at.
+fn built(opcode: u16, request: &Request<'_>) -> Result<(), Refusal> {
     let built = match request {
         Request::Commit(commit) => {
             let plain = |op: Op<'_>| matches!(op, Op::Put { ttl: None, .. } | Op::Delete { .. });
@@ -102,11 +129,15 @@ fn partition_of<'a>(opcode: u16, request: &Request<'a>) -> Result<&'a [u8], Refu
                 && commit.checks.is_empty()
                 && commit.ops.iter().all(plain)
         }
-        Request::Get(get) => get.consistency == Consistency::Linearizable,
-        _ => false,
+        Request::CommitMany(_) | Request::StatusOf(_) | Request::Resolve(_) | Request::AckCursor(_) => false,
+        Request::Subscribe(_) | Request::Credit(_) | Request::Cancel(_) => false,
+        _ => true,
     };
-    let partition = request.partition().filter(|_| built);
-    partition.ok_or_else(|| Refusal::unsupported("node.operation", "kind of request", u64::from(opcode)))
+    if built { Ok(()) } else { Err(not_built(opcode)) }
+}
+
+fn not_built(opcode: u16) -> Refusal {
+    Refusal::unsupported("node.operation", "kind of request", u64::from(opcode))
 }
 
 /// The other workers: what is under way at each, and letters that leave at the end of the turn.

@@ -89,7 +89,7 @@ struct Post<'a>(&'a Letter);
 impl Display for Post<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self.0 {
-            Letter::Request { conn, frame } => {
+            Letter::Request { conn, frame, .. } => {
                 write!(f, "request of {}.{} {}", conn.slot, conn.serial, Bytes(frame))
             }
             Letter::Leaving => write!(f, "leaving"),

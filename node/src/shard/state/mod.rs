@@ -1,75 +1,88 @@
-//! The rows of a shard. The only room that knows that all of them are in memory.
+//! The rows of a shard with their indexes. The only room that knows that all of them are in memory.
 //!
-//! The state runs ahead of the disk: it holds what is appended, durable or not. So every look also says which
-//! record last changed what was looked at, presence *or absence*; whoever answers waits for that record (R20).
-//! Therefore a deleted row leaves a tombstone until its deletion is committed.
+//! Every change of a row, replayed or live, a caller's or an expiry, comes through [`State::apply`], and the indexes
+//! follow there: nobody can change a row and forget an index. Indexes are not logged: they are a function of the rows
+//! and the declarations, and a start makes them once both are there ([`State::recovered`]).
 
-use std::collections::{BTreeMap, VecDeque};
+mod ordered;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use seawall::position::{Index, Position};
 
+use super::table::{Declared, Tables};
+pub use ordered::{At, Look, Ordered};
+
 #[derive(Debug, Default)]
 pub struct State {
-    rows: BTreeMap<Arc<[u8]>, Row>,
-    /// Tombstones in the order of their deletions.
-    tombstones: VecDeque<(Index, Arc<[u8]>)>,
-    live: usize,
-}
-
-#[derive(Debug)]
-struct Row {
-    version: Position,
-    /// `None` is a tombstone.
-    bytes: Option<Arc<[u8]>>,
-}
-
-/// What stands at a key, and which record made it so.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Look {
-    /// The last change that is still remembered; `None` for a key that nobody touched, or whose deletion is
-    /// committed.
-    pub changed: Option<Position>,
-    pub row: Option<(Position, Arc<[u8]>)>,
+    rows: Ordered,
+    tables: Tables,
+    /// First index of each epoch.
+    epochs: BTreeMap<u64, u64>,
+    /// All rows and declarations are there; from now on indexes follow each change.
+    live: bool,
 }
 
 impl State {
     pub fn look(&self, key: &[u8]) -> Look {
-        let row = self.rows.get(key);
-        Look {
-            changed: row.map(|r| r.version),
-            row: row.and_then(|r| r.bytes.as_ref().map(|bytes| (r.version, Arc::clone(bytes)))),
-        }
+        self.rows.look(key)
+    }
+
+    /// The rows, in the order of their stored keys.
+    pub fn ordered(&self) -> &Ordered {
+        &self.rows
+    }
+
+    pub fn tables(&self) -> &Tables {
+        &self.tables
     }
 
     /// Applies one entry of the record at `version`; replay and live commits both come through here.
     pub fn apply(&mut self, key: &[u8], value: Option<&[u8]>, version: Position) {
-        let bytes = value.map(Arc::from);
-        let live = usize::from(bytes.is_some());
-        let row = Row { version, bytes };
-        let was_live = match self.rows.get_mut(key) {
-            Some(old) => std::mem::replace(old, row).bytes.is_some(),
-            None => self.rows.insert(Arc::from(key), row).is_some(),
-        };
-        self.live = self.live + live - usize::from(was_live);
-        if value.is_none() {
-            self.tombstones.push_back((version.index, Arc::from(key)));
+        let new: Option<Arc<[u8]>> = value.map(Arc::from);
+        let old = self.rows.apply(key, new, version);
+        if self.live {
+            self.tables.row_changed(key, old.as_deref(), value, version);
         }
     }
 
-    /// Forgets the tombstones whose deletion is committed.
-    pub fn bury(&mut self, committed: Index) {
-        while self.tombstones.front().is_some_and(|(index, _)| *index <= committed) {
-            let Some((index, key)) = self.tombstones.pop_front() else { return };
-            let dead = |row: &Row| row.bytes.is_none() && row.version.index == index;
-            if self.rows.get(&key).is_some_and(dead) {
-                self.rows.remove(&key);
+    /// Applies the declaration of a table: the bytes of its entry in the log.
+    pub fn declare(&mut self, key: &[u8], value: &[u8], version: Position) {
+        if let Some(declared) = Declared::read(value, version) {
+            self.tables.declare(key, declared);
+            if self.live {
+                self.tables.index(key, &self.rows);
             }
         }
     }
 
+    /// Applies an entry of the epoch table.
+    pub fn epoch(&mut self, epoch: &[u8], first: &[u8]) {
+        let epoch = epoch.try_into().ok().map(u64::from_be_bytes);
+        let first = first.try_into().ok().map(u64::from_le_bytes);
+        self.epochs.extend(epoch.zip(first));
+    }
+
+    /// First index of each epoch (R12).
+    pub fn epochs(&self) -> &BTreeMap<u64, u64> {
+        &self.epochs
+    }
+
+    /// Replay is over: the indexes are made of what it found.
+    pub fn recovered(&mut self) {
+        self.live = true;
+        self.tables.index_all(&self.rows);
+    }
+
+    /// Forgets the tombstones whose deletion is committed.
+    pub fn bury(&mut self, committed: Index) {
+        self.rows.bury(committed);
+        self.tables.bury(committed);
+    }
+
     /// Rows that exist.
     pub fn rows(&self) -> usize {
-        self.live
+        self.rows.live()
     }
 }
