@@ -7,8 +7,17 @@
 //! is committed (R10). All answers leave through [`release`].
 
 mod admit;
+mod check;
+mod draft;
+mod evaluate;
+mod expire;
+mod keys;
+mod lease;
+mod operate;
+mod parked;
 mod read;
 pub mod release;
+mod settle;
 pub mod spaces;
 pub mod state;
 mod time;
@@ -25,10 +34,13 @@ use seawall_wal::{
     Recovery, Replay, Replayed,
 };
 
-use crate::params::{FENCE_IDLE_US, PREPARE_RETRY_US, RETRY_RECOVERY_MS, RETRY_SPACE_MS};
+use crate::params::{
+    FENCE_IDLE_US, NAMESPACE_KEYS, PREPARE_RETRY_US, RETRY_RECOVERY_MS, RETRY_SPACE_MS, SHARD_MEMORY_BYTES,
+};
 use crate::seam::{ConnId, Effect, Effects, LogFound, Now, ShardStatus, WorkerId};
-use admit::Parked;
 pub(crate) use admit::decode;
+use draft::Draft;
+use parked::Parked;
 use release::{Answer, Release, Released};
 use state::State;
 use time::LeaderTime;
@@ -52,16 +64,35 @@ pub struct Asked<'a> {
     pub frame: &'a [u8],
 }
 
+/// What one shard may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Bytes of state. Above it, what makes the state larger is refused.
+    pub memory_bytes: u64,
+    /// Outcomes that each namespace may have under request keys. Above it new keys are refused, and none is
+    /// forgotten before its time.
+    pub request_keys: u64,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { memory_bytes: SHARD_MEMORY_BYTES, request_keys: NAMESPACE_KEYS }
+    }
+}
+
 #[derive(Debug)]
 pub struct Shard {
     id: ShardId,
+    lineage: Lineage,
+    budget: Budget,
     state: State,
     release: Release,
     parked: Parked,
     life: Life,
-    /// Memory of the last step, reused: operations for the disk, and the keys of a commit.
+    /// Memory of the last step, reused: operations for the disk, the effects of a commit, a stored key.
     ios: Vec<Io>,
-    keys: admit::Keys,
+    draft: Draft,
+    scratch: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -97,6 +128,7 @@ impl Shard {
         id: ShardId,
         lineage: Lineage,
         limits: LogLimits,
+        budget: Budget,
         found: LogFound,
         effects: &mut Effects,
     ) -> Self {
@@ -106,12 +138,15 @@ impl Shard {
         recovery.start(&mut ios);
         let mut shard = Self {
             id,
+            lineage,
+            budget,
             state: State::default(),
             release: Release::default(),
             parked: Parked::default(),
             life: Life::Recovering { recovery, last_time_us: i64::MIN },
             ios,
-            keys: admit::Keys::default(),
+            draft: Draft::default(),
+            scratch: Vec::new(),
         };
         shard.emit(effects);
         shard
@@ -128,7 +163,8 @@ impl Shard {
             return self.release.answer(asked.to, Index(0), Answer::Refused(refusal));
         }
         match asked.request {
-            Request::Commit(commit) => self.commit(now, &asked, &commit),
+            Request::Commit(_) | Request::Resolve(_) => self.admit(now, &asked),
+            Request::StatusOf(settle) => self.status_of(&asked, &settle),
             Request::Get(get) => self.get(&asked, &get),
             _ => unreachable!("answered at the connection, or refused where requests are routed"),
         }
@@ -208,7 +244,7 @@ impl Shard {
                 let time = LeaderTime::start(now, last_time_us);
                 let mut running =
                     Running { log: *log, time, epoch_start: None, retry_prepare_us: 0, appended_us: 0 };
-                running.start_epoch(now);
+                running.start_epoch(now, &mut self.state);
                 self.life = Life::Running(Box::new(running));
                 Box::new(report)
             }
@@ -250,7 +286,7 @@ impl Shard {
     fn pump(&mut self, now: Now) {
         let Life::Running(running) = &mut self.life else { return };
         if running.epoch_start.is_none() {
-            running.start_epoch(now);
+            running.start_epoch(now, &mut self.state);
         }
         running.log.pump(running.time.at(now), &mut self.ios);
         self.release.sealed(running.log.sealed());
@@ -265,6 +301,14 @@ impl Shard {
         if running.log.wants_fence() && now.mono_us >= running.appended_us + FENCE_IDLE_US {
             // Without room now, the next tick tries.
             let _ = running.log.append(Kind::Fence, running.time.at(now), std::iter::empty());
+        }
+        self.expire(now);
+    }
+
+    /// An operator accepts the wall clock as it is (R18).
+    pub fn accept_clock(&mut self, now: Now) {
+        if let Life::Running(running) = &mut self.life {
+            running.time.accept(now);
         }
     }
 
@@ -319,6 +363,9 @@ impl Shard {
             durable: log.map_or(0, |log| log.durable().0),
             appended: log.map_or(0, |log| log.appended().0),
             rows: self.state.rows(),
+            outcomes: self.state.outcomes().len(),
+            memory: self.state.memory(),
+            memory_limit: self.budget.memory_bytes,
             log_writes: stats.batches,
             log_bytes: stats.batch_bytes,
             checkpoint: checkpoint.map_or(0, |checkpoint| checkpoint.id().0),
@@ -347,24 +394,26 @@ impl Running {
     }
 
     /// The first record of the epoch. A pool without a prepared slot has no room yet; then the next turn tries.
-    fn start_epoch(&mut self, now: Now) {
+    fn start_epoch(&mut self, now: Now, state: &mut State) {
         let (epoch, first) = (self.log.epoch(), self.log.appended().0 + 1);
         let (key, value) = (epoch.0.to_be_bytes(), first.to_le_bytes());
         let entry = Entry { space: spaces::EPOCHS, key: &key, value: Some(&value) };
-        self.epoch_start = self.log.append(Kind::EpochStart, self.time.at(now), std::iter::once(entry)).ok();
+        let time_us = self.time.at(now);
+        self.epoch_start = self.log.append(Kind::EpochStart, time_us, std::iter::once(entry)).ok();
+        if let Some(first) = self.epoch_start {
+            state.apply(entry.space, entry.key, entry.value, position(epoch, first));
+        }
     }
 }
 
 fn load(state: &mut State, item: &Item<'_>) {
-    if item.space == spaces::ROWS {
-        state.apply(item.key, Some(item.value), position(item.version.epoch, item.version.index));
-    }
+    state.apply(item.space, item.key, Some(item.value), position(item.version.epoch, item.version.index));
 }
 
 fn replay_record(state: &mut State, replayed: &Replayed<'_>) {
     let version = position(replayed.epoch, replayed.index);
-    for entry in replayed.record.entries().filter(|entry| entry.space == spaces::ROWS) {
-        state.apply(entry.key, entry.value, version);
+    for entry in replayed.record.entries() {
+        state.apply(entry.space, entry.key, entry.value, version);
     }
 }
 

@@ -5,7 +5,7 @@ use seawall::message::GetRequest;
 use seawall_wal::Index;
 
 use super::release::Answer;
-use super::{Asked, Life, Shard, position};
+use super::{Asked, Life, Shard, position, spaces};
 
 impl Shard {
     pub(super) fn get(&mut self, asked: &Asked<'_>, get: &GetRequest<'_>) {
@@ -16,7 +16,9 @@ impl Shard {
             table: get.at.table,
             row: get.at.key,
         };
-        let look = self.state.look(self.keys.one(&address));
+        self.scratch.clear();
+        address.stored_key(&mut self.scratch);
+        let look = self.state.look(spaces::ROWS, &self.scratch);
         let committed = self.release.committed();
         // The answer rests on the last record that changed the row, its deletion too; if that is committed, on
         // everything that is.

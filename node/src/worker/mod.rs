@@ -8,12 +8,12 @@
 //! connections. After the events that were at hand together comes `EndOfTurn`: there batches are sealed and
 //! replies leave. No I/O, no clock, no thread: the same events give the same effects.
 
+mod answer;
 mod connection;
 mod route;
 
 use std::sync::Arc;
 
-use seawall::List;
 use seawall::map::{Generation, Map, ShardId};
 use seawall::message::{HelloReply, Limits, Request, RequestMeta};
 use seawall::position::Lineage;
@@ -24,7 +24,7 @@ use seawall_wal::LogLimits;
 
 use crate::params::STOP_US;
 use crate::seam::{ConnId, Effect, Effects, Event, Letter, Now, WorkerId, WorkerStatus};
-use crate::shard::{ReplyTo, Shard, release::Answer, release::Released};
+use crate::shard::{Budget, ReplyTo, Shard, release::Released};
 use connection::Connections;
 use route::Peers;
 
@@ -36,6 +36,7 @@ pub struct WorkerConfig {
     pub workers: u16,
     pub lineage: Lineage,
     pub limits: LogLimits,
+    pub budget: Budget,
     pub capabilities: Capabilities,
 }
 
@@ -81,7 +82,7 @@ impl Worker {
         match event {
             Event::Boot { shard, found } => {
                 let Self { config, shards, .. } = self;
-                shards.push(Shard::boot(shard, config.lineage, config.limits, found, effects));
+                shards.push(Shard::boot(shard, config.lineage, config.limits, config.budget, found, effects));
             }
             Event::MapChanged(map) => self.map = Some(map),
             Event::Accepted { conn } => self.connections.accepted(now, conn, effects),
@@ -95,6 +96,7 @@ impl Worker {
             Event::Folded { shard, done } => self.shard(shard).folded(done, effects),
             Event::Mail { from, letter } => self.mail(now, from, letter),
             Event::StatusAsked { ticket } => effects.push(Effect::Status { ticket, status: self.status() }),
+            Event::ClockAccepted { shard } => self.shard(shard).accept_clock(now),
             Event::Tick => self.tick(now),
             Event::Stop => self.stop = Some(Stop { by_us: now.mono_us + STOP_US, said: false }),
             Event::EndOfTurn => self.end_of_turn(now, effects),
@@ -204,11 +206,11 @@ impl Worker {
                 };
                 if to.worker == config.id {
                     if let Some(out) = connections.reply(to.conn) {
-                        encode(out, meta, &answer, &config.lineage);
+                        answer::encode(out, meta, &answer, &config.lineage);
                     }
                 } else {
                     let mut frame = Vec::new();
-                    encode(&mut frame, meta, &answer, &config.lineage);
+                    answer::encode(&mut frame, meta, &answer, &config.lineage);
                     peers.reply(to.worker, Letter::Reply { conn: to.conn, frame });
                 }
             }
@@ -255,25 +257,6 @@ impl Worker {
 
     fn generation(&self) -> Generation {
         self.map.as_ref().map_or(Generation::ANY, |map| map.generation())
-    }
-}
-
-/// The bytes of an answer. The head says what the shard is when the answer leaves.
-fn encode(out: &mut Vec<u8>, meta: ReplyMeta, answer: &Answer, lineage: &Lineage) {
-    let tag = lineage.tag();
-    match answer {
-        Answer::Committed { position } => {
-            let meta = ReplyMeta { position: Some(*position), ..meta };
-            reply::encode_committed(out, &meta, tag, &List::EMPTY);
-        }
-        Answer::Row { position, row } => {
-            // One replica: nobody else can have committed anything since, so the answer is current.
-            let meta = ReplyMeta { position: Some(*position), staleness_ms: Some(0), ..meta };
-            let found =
-                row.as_ref().map(|(version, row)| seawall::message::read::Found { version: *version, row });
-            reply::encode_row(out, &meta, tag, found);
-        }
-        Answer::Refused(refusal) => reply::encode_refusal(out, &meta, refusal),
     }
 }
 
