@@ -79,7 +79,8 @@ impl Shard {
         let verdict = evaluation.run();
         let seen = evaluation.seen;
         if let (Err(why), None) = (&verdict, &scoped) {
-            self.refuse(asked.to, why.clone(), seen);
+            let (until, at) = self.rests_on(seen);
+            self.release.answer(asked.to, until, Answer::Refused(why.clone().at(at)));
             return Ok(());
         }
         if let Some(scoped) = &scoped {
@@ -209,7 +210,7 @@ impl Shard {
         })
     }
 
-    /// Refuses, or rejects without a key: what it looked at may still be on its way to the disk.
+    /// What the refusal looked at, if anything, may still be on its way to the disk.
     pub(super) fn refuse(&mut self, to: ReplyTo, refusal: Refusal, seen: Option<Position>) {
         let Some(seen) = seen else {
             return self.release.answer(to, Index(0), Answer::Refused(refusal));
