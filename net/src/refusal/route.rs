@@ -94,7 +94,8 @@ impl Refusal {
     /// LINEAGE_MISMATCH: the token was given out by another history than the one with the tag `ours`.
     pub fn foreign_token(ours: u32, theirs: u32) -> Refusal {
         let hint = "this is another cluster, or a restored one: check the address, and drop old tokens";
-        let (expected, observed) = (format!("a token of lineage {ours:08x}"), format!("lineage {theirs:08x}"));
+        let (expected, observed) =
+            (format!("a token of lineage {ours:08x}"), format!("lineage {theirs:08x}"));
         Refusal::new(Code::LineageMismatch, "read.lineage", expected, observed, hint)
     }
 

@@ -103,9 +103,7 @@ impl Shard {
             Consistency::Session { token, max_wait_ms } => match self.known(&token) {
                 Err(refusal) => Fresh::Never(refusal),
                 Ok(Verdict::Applied) => Fresh::Now,
-                Ok(Verdict::Lost { fork }) => {
-                    Fresh::Never(Refusal::token_lost_history(token.position, fork))
-                }
+                Ok(Verdict::Lost { fork }) => Fresh::Never(Refusal::token_lost_history(token.position, fork)),
                 // Of an epoch that has not begun here nothing can arrive as long as this one lasts.
                 Ok(Verdict::Ahead) if max_wait_ms > 0 && token.position.epoch == self.committed().epoch => {
                     Fresh::Later(to_wal(token.position.index), max_wait_ms)
@@ -119,8 +117,9 @@ impl Shard {
 
     /// What the history of this shard says of a token.
     pub(super) fn known(&self, token: &Token) -> Result<Verdict, Refusal> {
-        if token.lineage_tag != self.lineage_tag {
-            return Err(Refusal::foreign_token(self.lineage_tag, token.lineage_tag));
+        let ours = self.lineage.tag();
+        if token.lineage_tag != ours {
+            return Err(Refusal::foreign_token(ours, token.lineage_tag));
         }
         if token.shard != self.id {
             let expected = format!("a token of shard {}, which owns the partition", self.id);
@@ -145,14 +144,6 @@ impl Shard {
         }
     }
 
-    /// What an answer rests on that saw this change last, if any is remembered: that record or the committed index,
-    /// whichever is higher (R20).
-    pub(super) fn rests_on(&self, changed: Option<Position>) -> (Index, Position) {
-        let committed = self.committed();
-        let at = changed.filter(|changed| changed.index > committed.index).unwrap_or(committed);
-        (to_wal(at.index), at)
-    }
-
     fn refuse_read(&mut self, to: ReplyTo, refusal: Refusal) {
         let at = self.committed();
         self.release.answer(to, Index(0), Answer::Refused(refusal.at(at)));
@@ -162,7 +153,12 @@ impl Shard {
     pub(super) fn serve_waiting(&mut self) {
         for waiting in self.waiting.reached(self.release.committed()) {
             let (_, request) = admit::decode(&waiting.frame);
-            self.serve(&Asked { to: waiting.to, namespace: &waiting.namespace, request, frame: &waiting.frame });
+            self.serve(&Asked {
+                to: waiting.to,
+                namespace: &waiting.namespace,
+                request,
+                frame: &waiting.frame,
+            });
         }
     }
 

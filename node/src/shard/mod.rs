@@ -7,11 +7,21 @@
 //! is committed (R10). All answers leave through [`release`].
 
 mod admit;
+mod check;
+mod draft;
+mod evaluate;
+mod expire;
 mod freshness;
 mod insight;
+mod keys;
+mod lease;
+mod operate;
+mod parked;
 mod read;
+mod recover;
 pub mod release;
 mod scan;
+mod settle;
 pub mod spaces;
 pub mod state;
 pub mod table;
@@ -22,21 +32,22 @@ use seawall::message::{Request, RequestMeta};
 use seawall::position::{Lineage, Position};
 use seawall::refusal::Refusal;
 use seawall::reply::State as ReplyState;
-use seawall_wal::checkpoint::Item;
 use seawall_wal::recover::Report;
 use seawall_wal::{
-    Done, Entry, Epoch, Failure, FoldDone, Index, Io, Kind, Log, LogId, LogLimits, LogStats, Progress,
-    Recovery, Replay, Replayed,
+    Done, Entry, Epoch, Failure, FoldDone, Index, Io, Kind, Log, LogId, LogLimits, LogStats, Recovery,
 };
 
-use crate::params::{FENCE_IDLE_US, PREPARE_RETRY_US, RETRY_RECOVERY_MS, RETRY_SPACE_MS};
+use crate::params::{
+    FENCE_IDLE_US, NAMESPACE_KEYS, PREPARE_RETRY_US, RETRY_RECOVERY_MS, RETRY_SPACE_MS, SHARD_MEMORY_BYTES,
+};
 use crate::seam::{ConnId, Effect, Effects, LogFound, Now, ShardStatus, WorkerId};
-use admit::Parked;
 pub(crate) use admit::decode;
-pub use freshness::{Verdict, judge};
+use draft::Draft;
 use freshness::Waiting;
-pub use scan::Scanned;
+pub use freshness::{Verdict, judge};
+use parked::Parked;
 use release::{Answer, Release, Released};
+pub use scan::Scanned;
 use state::State;
 use time::LeaderTime;
 
@@ -59,19 +70,36 @@ pub struct Asked<'a> {
     pub frame: &'a [u8],
 }
 
+/// What one shard may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Bytes of state. Above it, what makes the state larger is refused.
+    pub memory_bytes: u64,
+    /// Outcomes that each namespace may have under request keys. Above it new keys are refused, and none is
+    /// forgotten before its time.
+    pub request_keys: u64,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { memory_bytes: SHARD_MEMORY_BYTES, request_keys: NAMESPACE_KEYS }
+    }
+}
+
 #[derive(Debug)]
 pub struct Shard {
     id: ShardId,
-    /// What tokens of this history carry.
-    lineage_tag: u32,
+    lineage: Lineage,
+    budget: Budget,
     state: State,
     release: Release,
     parked: Parked,
     waiting: Waiting,
     life: Life,
-    /// Memory of the last step, reused: operations for the disk, and the keys of a commit.
+    /// Memory of the last step, reused: operations for the disk, the effects of a commit, a stored key.
     ios: Vec<Io>,
-    keys: admit::Keys,
+    draft: Draft,
+    scratch: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -107,6 +135,7 @@ impl Shard {
         id: ShardId,
         lineage: Lineage,
         limits: LogLimits,
+        budget: Budget,
         found: LogFound,
         effects: &mut Effects,
     ) -> Self {
@@ -116,14 +145,16 @@ impl Shard {
         recovery.start(&mut ios);
         let mut shard = Self {
             id,
-            lineage_tag: lineage.tag(),
+            lineage,
+            budget,
             state: State::default(),
             release: Release::default(),
             parked: Parked::default(),
             waiting: Waiting::default(),
             life: Life::Recovering { recovery, last_time_us: i64::MIN },
             ios,
-            keys: admit::Keys::default(),
+            draft: Draft::default(),
+            scratch: Vec::new(),
         };
         shard.emit(effects);
         shard
@@ -143,7 +174,8 @@ impl Shard {
             return self.release.answer(asked.to, Index(0), Answer::Refused(refusal));
         }
         match asked.request {
-            Request::Commit(commit) => self.commit(now, &asked, &commit),
+            Request::Commit(_) | Request::Resolve(_) => self.admit(now, &asked),
+            Request::StatusOf(settle) => self.status_of(&asked, &settle),
             Request::Get(_) | Request::MultiGet(_) | Request::Scan(_) => self.read(now, &asked),
             Request::Declare(declare) => self.declare(now, &asked, &declare),
             Request::Describe(table) => self.describe(&asked, table),
@@ -192,46 +224,6 @@ impl Shard {
             Life::Recovering { .. } | Life::Halted(_) => unreachable!("only a running log folds"),
         }
         effects.extend(why.map(|why| Effect::FoldFailed { shard: self.id, why }));
-    }
-
-    fn recover(&mut self, now: Now, done: Done, effects: &mut Effects) {
-        let Life::Recovering { recovery, last_time_us } = &mut self.life else { return };
-        let state = &mut self.state;
-        let progress = recovery.done(done, &mut self.ios, &mut |replay| match replay {
-            Replay::Base(boundary) => {
-                *state = State::default();
-                *last_time_us = boundary.time_us;
-            }
-            Replay::Item(item) => load(state, &item),
-            Replay::Record(replayed) => {
-                *last_time_us = (*last_time_us).max(replayed.record.time_us);
-                replay_record(state, &replayed);
-            }
-        });
-        let last_time_us = *last_time_us;
-        let report = match progress {
-            Progress::Working => return,
-            Progress::Halted(report) => {
-                let report = Box::new(report);
-                self.state = State::default();
-                self.life = Life::Halted(report.clone());
-                report
-            }
-            Progress::Recovered(mut log, report) => {
-                // On a single replica everything durable is committed, and recovery made all of it durable.
-                log.commit(log.durable());
-                self.release.advance(log.durable());
-                self.state.recovered();
-                self.state.bury(to_net(log.durable()));
-                let time = LeaderTime::start(now, last_time_us);
-                let mut running =
-                    Running { log: *log, time, epoch_start: None, retry_prepare_us: 0, appended_us: 0 };
-                running.start_epoch(now, &mut self.state);
-                self.life = Life::Running(Box::new(running));
-                Box::new(report)
-            }
-        };
-        effects.push(Effect::Recovered { shard: self.id, report });
     }
 
     /// The contiguous durable prefix may have grown: with one replica, durable is committed.
@@ -287,6 +279,14 @@ impl Shard {
             // Without room now, the next tick tries.
             let _ = running.log.append(Kind::Fence, running.time.at(now), std::iter::empty());
         }
+        self.expire(now);
+    }
+
+    /// An operator accepts the wall clock as it is (R18).
+    pub fn accept_clock(&mut self, now: Now) {
+        if let Life::Running(running) = &mut self.life {
+            running.time.accept(now);
+        }
     }
 
     fn emit(&mut self, effects: &mut Effects) {
@@ -340,6 +340,9 @@ impl Shard {
             durable: log.map_or(0, |log| log.durable().0),
             appended: log.map_or(0, |log| log.appended().0),
             rows: self.state.rows(),
+            outcomes: self.state.outcomes().len(),
+            memory: self.state.memory(),
+            memory_limit: self.budget.memory_bytes,
             log_writes: stats.batches,
             log_bytes: stats.batch_bytes,
             checkpoint: checkpoint.map_or(0, |checkpoint| checkpoint.id().0),
@@ -372,29 +375,11 @@ impl Running {
         let (epoch, first) = (self.log.epoch(), self.log.appended().0 + 1);
         let (key, value) = (epoch.0.to_be_bytes(), first.to_le_bytes());
         let entry = Entry { space: spaces::EPOCHS, key: &key, value: Some(&value) };
-        self.epoch_start = self.log.append(Kind::EpochStart, self.time.at(now), std::iter::once(entry)).ok();
-        if self.epoch_start.is_some() {
-            state.epoch(&key, &value);
+        let time_us = self.time.at(now);
+        self.epoch_start = self.log.append(Kind::EpochStart, time_us, std::iter::once(entry)).ok();
+        if let Some(first) = self.epoch_start {
+            state.apply(entry.space, entry.key, entry.value, position(epoch, first));
         }
-    }
-}
-
-fn load(state: &mut State, item: &Item<'_>) {
-    let version = position(item.version.epoch, item.version.index);
-    apply(state, &Entry { space: item.space, key: item.key, value: Some(item.value) }, version);
-}
-
-fn replay_record(state: &mut State, replayed: &Replayed<'_>) {
-    let version = position(replayed.epoch, replayed.index);
-    replayed.record.entries().for_each(|entry| apply(state, &entry, version));
-}
-
-fn apply(state: &mut State, entry: &Entry<'_>, version: Position) {
-    match (entry.space, entry.value) {
-        (spaces::ROWS, value) => state.apply(entry.key, value, version),
-        (spaces::TABLES, Some(value)) => state.declare(entry.key, value, version),
-        (spaces::EPOCHS, Some(first)) => state.epoch(entry.key, first),
-        _ => {}
     }
 }
 

@@ -6,7 +6,7 @@ use seawall::message::{GetRequest, MultiGetRequest};
 
 use super::release::Answer;
 use super::state::Look;
-use super::{Asked, Shard};
+use super::{Asked, Shard, spaces};
 
 impl Shard {
     pub(super) fn get(&mut self, asked: &Asked<'_>, get: &GetRequest<'_>) {
@@ -25,6 +25,8 @@ impl Shard {
 
     fn look_at(&mut self, asked: &Asked<'_>, partition: &[u8], at: &RowAt<'_>) -> Look {
         let address = Address { namespace: asked.namespace, partition, table: at.table, row: at.key };
-        self.state.look(self.keys.one(&address))
+        self.scratch.clear();
+        address.stored_key(&mut self.scratch);
+        self.state.look(spaces::ROWS, &self.scratch)
     }
 }

@@ -6,11 +6,15 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use seawall::message::assigned::Results;
 use seawall::position::Position;
-use seawall::refusal::Refusal;
+use seawall::refusal::{Detail, Refusal};
 use seawall_wal::Index;
 
 use super::{ReplyTo, Scanned};
+
+/// What to RESOLVE where the outcome of an appended record becomes unknown.
+pub type Doubt = Box<Detail>;
 
 /// What is said, once it may be said.
 #[derive(Clone, Debug)]
@@ -18,6 +22,25 @@ pub enum Answer {
     /// The record at `position` holds the commit.
     Committed {
         position: Position,
+        results: Results,
+        doubt: Option<Doubt>,
+    },
+    /// The record that the refusal names holds the rejection, under the commit's key.
+    Rejected {
+        why: Refusal,
+        doubt: Option<Doubt>,
+    },
+    /// The record at `at` holds what was decided when the key came first.
+    Replayed {
+        at: Position,
+        stored: Arc<[u8]>,
+        doubt: Doubt,
+    },
+    /// What became of a key; with a doubt if the answer is to be final.
+    Status {
+        position: Position,
+        status: Status,
+        doubt: Option<Doubt>,
     },
     /// What a read found, and the position that its answer rests on.
     Row {
@@ -51,6 +74,20 @@ pub enum Answer {
 }
 
 pub type Fact = (&'static str, Result<String, String>);
+
+/// What is known of a request key.
+#[derive(Clone, Debug)]
+pub enum Status {
+    /// The record at `at` holds this outcome.
+    Stored {
+        at: Position,
+        stored: Arc<[u8]>,
+    },
+    InFlight,
+    Unseen,
+    Expired,
+    Lost,
+}
 
 /// An answer that may leave.
 #[derive(Debug)]
@@ -129,10 +166,13 @@ impl Release {
         let groups = std::mem::take(&mut self.groups).into_iter().flat_map(|group| group.held);
         for held in groups.chain(std::mem::take(&mut self.open)) {
             let refusal = match held.released.answer {
-                Answer::Committed { .. } | Answer::Declared { .. } => {
-                    Refusal::log_failed_after_append(why.to_owned())
+                Answer::Committed { doubt, .. } | Answer::Rejected { doubt, .. } => unknown(why, doubt),
+                Answer::Replayed { doubt, .. } | Answer::Status { doubt: Some(doubt), .. } => {
+                    unknown(why, Some(doubt))
                 }
-                Answer::Row { .. }
+                Answer::Declared { .. } => unknown(why, None),
+                Answer::Status { doubt: None, .. }
+                | Answer::Row { .. }
                 | Answer::Rows { .. }
                 | Answer::Page { .. }
                 | Answer::Described { .. }
@@ -147,4 +187,12 @@ impl Release {
     pub fn take_ready(&mut self) -> impl Iterator<Item = Released> + '_ {
         self.ready.drain(..)
     }
+}
+
+fn unknown(why: &str, doubt: Option<Doubt>) -> Refusal {
+    let mut refusal = Refusal::log_failed_after_append(why.to_owned());
+    if let Some(doubt) = doubt {
+        refusal.reason.detail = *doubt;
+    }
+    refusal
 }

@@ -18,7 +18,7 @@ use seawall::refusal::Refusal;
 use super::release::Answer;
 use super::state::{At, State};
 use super::table::{above, index_span, row_of, table_span};
-use super::{Asked, Shard};
+use super::{Asked, Shard, spaces};
 
 /// A row of a page.
 #[derive(Clone, Debug)]
@@ -96,9 +96,11 @@ fn page_of_index(
         }
         let (row, cursor) = row_of(at.key, &prefix, scan.table).expect("an entry holds two keys");
         stored.clear();
-        Address { namespace, partition: scan.partition, table: scan.table, row: row.key }.stored_key(&mut stored);
+        Address { namespace, partition: scan.partition, table: scan.table, row: row.key }
+            .stored_key(&mut stored);
         // The row may have changed behind its entry, in fields that the index is not about.
-        let (version, bytes) = state.look(&stored).row.expect("an entry stands for a row that is there");
+        let (version, bytes) =
+            state.look(spaces::ROWS, &stored).row.expect("an entry stands for a row that is there");
         page.saw(version);
         page.push(row.key, version, &bytes);
         page.goes_on(scan.limit, cursor)
@@ -108,12 +110,7 @@ fn page_of_index(
 
 /// What is left of a range behind the page before this one. A cursor is only a place: one that nobody gave out begins
 /// somewhere in the range, or nowhere.
-fn behind_cursor(
-    scan: &ScanRequest<'_>,
-    prefix: &[u8],
-    low: Vec<u8>,
-    high: Vec<u8>,
-) -> (Vec<u8>, Vec<u8>) {
+fn behind_cursor(scan: &ScanRequest<'_>, prefix: &[u8], low: Vec<u8>, high: Vec<u8>) -> (Vec<u8>, Vec<u8>) {
     let cursor = [prefix, scan.cursor].concat();
     match scan.order {
         _ if scan.cursor.is_empty() => (low, high),

@@ -17,7 +17,9 @@ impl Worker {
         let meta = ReplyMeta { generation: self.generation(), ..ReplyMeta::to(request) };
         let mut bytes = Vec::new();
         match asked {
-            Request::GetMap(get) if get.known == self.generation() => reply::encode_map(&mut bytes, &meta, []),
+            Request::GetMap(get) if get.known == self.generation() => {
+                reply::encode_map(&mut bytes, &meta, [])
+            }
             Request::GetMap(_) => self.encode_map(&mut bytes, &meta),
             _ => encode_facts(&mut bytes, &meta, &self.node_facts()),
         }
@@ -33,8 +35,13 @@ impl Worker {
             let here = self.shards.iter().find(|shard| shard.id() == range.shard);
             let epoch = Epoch(here.map_or(0, |shard| shard.status().epoch));
             let leader = "";
-            let part =
-                Owned { first_hash: range.first_hash, shard: range.shard, epoch, leader, labels: List::EMPTY };
+            let part = Owned {
+                first_hash: range.first_hash,
+                shard: range.shard,
+                epoch,
+                leader,
+                labels: List::EMPTY,
+            };
             (part, &[][..])
         });
         reply::encode_map(out, meta, parts);

@@ -25,8 +25,7 @@ use seawall_wal::LogLimits;
 
 use crate::params::STOP_US;
 use crate::seam::{ConnId, Effect, Effects, Event, Letter, Now, WorkerId, WorkerStatus};
-use crate::shard::{ReplyTo, Shard, release::Released};
-use answer::encode;
+use crate::shard::{Budget, ReplyTo, Shard, release::Released};
 use connection::Connections;
 use route::Peers;
 
@@ -38,6 +37,7 @@ pub struct WorkerConfig {
     pub workers: u16,
     pub lineage: Lineage,
     pub limits: LogLimits,
+    pub budget: Budget,
     pub capabilities: Capabilities,
 }
 
@@ -83,7 +83,7 @@ impl Worker {
         match event {
             Event::Boot { shard, found } => {
                 let Self { config, shards, .. } = self;
-                shards.push(Shard::boot(shard, config.lineage, config.limits, found, effects));
+                shards.push(Shard::boot(shard, config.lineage, config.limits, config.budget, found, effects));
             }
             Event::MapChanged(map) => self.map = Some(map),
             Event::Accepted { conn } => self.connections.accepted(now, conn, effects),
@@ -97,6 +97,7 @@ impl Worker {
             Event::Folded { shard, done } => self.shard(shard).folded(done, effects),
             Event::Mail { from, letter } => self.mail(now, from, letter),
             Event::StatusAsked { ticket } => effects.push(Effect::Status { ticket, status: self.status() }),
+            Event::ClockAccepted { shard } => self.shard(shard).accept_clock(now),
             Event::Tick => self.tick(now),
             Event::Stop => {
                 self.shards.iter_mut().for_each(Shard::stop_waiting);
@@ -210,11 +211,11 @@ impl Worker {
                 };
                 if to.worker == config.id {
                     if let Some(out) = connections.reply(to.conn) {
-                        encode(out, meta, &answer, &config.lineage);
+                        answer::encode(out, meta, &answer, &config.lineage);
                     }
                 } else {
                     let mut frame = Vec::new();
-                    encode(&mut frame, meta, &answer, &config.lineage);
+                    answer::encode(&mut frame, meta, &answer, &config.lineage);
                     peers.reply(to.worker, Letter::Reply { conn: to.conn, frame });
                 }
             }

@@ -4,9 +4,10 @@
 //! a letter to the worker that has it.
 
 use seawall::address::{DEFAULT_NAMESPACE, partition_hash};
+use seawall::frame::{self, FrameMeta, Kind};
 use seawall::map::{Generation, ShardId};
 use seawall::message::report::Subject;
-use seawall::message::{Op, Request, RequestMeta};
+use seawall::message::{CommitManyRequest, Opcode, Request, RequestMeta};
 use seawall::refusal::Refusal;
 
 use super::{ReplyTo, Worker};
@@ -29,6 +30,9 @@ impl Worker {
         request: Request<'_>,
         frame: &[u8],
     ) {
+        if let Request::CommitMany(many) = request {
+            return self.route_each(now, conn, meta, &many);
+        }
         let shard = match self.target(&meta, &request) {
             Ok(Target::Shard(shard)) => shard,
             Ok(Target::Here) => return self.answer_here(conn, &meta, &request),
@@ -43,6 +47,27 @@ impl Worker {
         match self.peers.request(home, Letter::Request { conn, shard, frame: frame.to_vec() }) {
             Ok(()) => self.connections.asked(conn),
             Err(refusal) => self.refuse(conn, &meta, &refusal),
+        }
+    }
+
+    /// COMMIT_MANY: each of its commits as if it had come in a frame of its own.
+    fn route_each(&mut self, now: Now, conn: ConnId, meta: RequestMeta, many: &CommitManyRequest<'_>) {
+        let mut frame = Vec::new();
+        for (nth, (payload, commit)) in (0u64..).zip(many.iter()) {
+            let correlation = meta.correlation.wrapping_add(nth);
+            let meta = RequestMeta { correlation, opcode: Opcode::Commit as u16, ..meta };
+            frame.clear();
+            let head = FrameMeta {
+                kind: Kind::Request,
+                opcode: meta.opcode,
+                correlation,
+                generation: meta.generation,
+                shard: meta.shard,
+                deadline_ms: meta.deadline_ms,
+                tags: &[],
+            };
+            frame::write(&mut frame, &head, |out| out.extend_from_slice(payload));
+            self.route(now, conn, meta, Request::Commit(commit), &frame);
         }
     }
 
@@ -122,14 +147,7 @@ enum Target {
 /// What the node cannot do yet is refused before anything is looked at.
 fn built(opcode: u16, request: &Request<'_>) -> Result<(), Refusal> {
     let built = match request {
-        Request::Commit(commit) => {
-            let plain = |op: Op<'_>| matches!(op, Op::Put { ttl: None, .. } | Op::Delete { .. });
-            commit.request_key.is_none()
-                && commit.min_durability <= 1
-                && commit.checks.is_empty()
-                && commit.ops.iter().all(plain)
-        }
-        Request::CommitMany(_) | Request::StatusOf(_) | Request::Resolve(_) | Request::AckCursor(_) => false,
+        Request::AckCursor(_) => false,
         Request::Subscribe(_) | Request::Credit(_) | Request::Cancel(_) => false,
         _ => true,
     };

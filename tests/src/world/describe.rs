@@ -39,6 +39,7 @@ impl Display for Heard<'_> {
             | Event::Closed { .. }
             | Event::Folded { .. }
             | Event::StatusAsked { .. }
+            | Event::ClockAccepted { .. }
             | Event::Tick
             | Event::Stop
             | Event::EndOfTurn => write!(f, "{:?}", self.0),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use seawall::map::ShardId;
 use seawall::position::Lineage;
 use seawall_node::seam::{Effect, Event, Letter, LogFound, WorkerId};
+use seawall_node::shard::Budget;
 use seawall_node::worker::{Capabilities, Worker, WorkerConfig};
 use seawall_wal::{Io, IoId};
 
@@ -76,6 +77,7 @@ impl World {
             workers: self.shape.workers,
             lineage: Lineage(LINEAGE),
             limits: self.shape.limits,
+            budget: Budget::default(),
             capabilities: Capabilities::default(),
         });
         Seat { worker, inbox: VecDeque::new(), turn_is_due: false, stopped: false }

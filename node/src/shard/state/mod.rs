@@ -1,55 +1,99 @@
-//! The rows of a shard with their indexes. The only room that knows that all of them are in memory.
+//! The state of a shard. The only room that knows that all of it is in memory.
 //!
-//! Every change of a row, replayed or live, a caller's or an expiry, comes through [`State::apply`], and the indexes
-//! follow there: nobody can change a row and forget an index. Indexes are not logged: they are a function of the rows
-//! and the declarations, and a start makes them once both are there ([`State::recovered`]).
+//! It runs ahead of the disk: it holds what is appended, durable or not. So every look also says which
+//! record last changed what was looked at, presence *or absence*; whoever answers waits for that record (R20).
+//! Therefore what is deleted leaves a tombstone until its deletion is committed.
+//!
+//! Replay, checkpoints and live commits all come through [`State::apply`], so what is derived here (what ends when,
+//! how many keys a namespace has) is the same after a restart.
 
-mod ordered;
+mod due;
+mod table;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
+use seawall::key::{self, Part};
 use seawall::position::{Index, Position};
+use seawall_wal::Space;
 
+use super::spaces;
 use super::table::{Declared, Tables};
-pub use ordered::{At, Look, Ordered};
+pub use due::{Due, Ends};
+pub use table::{At, Look, Table};
 
 #[derive(Debug, Default)]
 pub struct State {
-    rows: Ordered,
+    rows: Table,
+    ttls: Table,
+    leases: Table,
+    streams: Table,
+    outcomes: Table,
+    /// Declarations, and the indexes of rows.
     tables: Tables,
-    /// First index of each epoch.
-    epochs: BTreeMap<u64, u64>,
     /// All rows and declarations are there; from now on indexes follow each change.
     live: bool,
+    horizon: Option<(Position, i64)>,
+    /// First index of each epoch.
+    epochs: BTreeMap<u64, u64>,
+    due: Due,
+    /// Outcomes of each namespace.
+    keys: BTreeMap<Box<str>, usize>,
+}
+
+/// Where the memory of a shard is, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    pub rows: usize,
+    /// Ends of rows with a ttl, and what orders all ends by time.
+    pub ttls: usize,
+    pub leases: usize,
+    pub streams: usize,
+    pub outcomes: usize,
 }
 
 impl State {
-    pub fn look(&self, key: &[u8]) -> Look {
-        self.rows.look(key)
+    pub fn look(&self, space: Space, key: &[u8]) -> Look {
+        self.table(space).look(key)
     }
 
-    /// The rows, in the order of their stored keys.
-    pub fn ordered(&self) -> &Ordered {
-        &self.rows
-    }
-
-    pub fn tables(&self) -> &Tables {
-        &self.tables
-    }
-
-    /// Applies one entry of the record at `version`; replay and live commits both come through here.
-    pub fn apply(&mut self, key: &[u8], value: Option<&[u8]>, version: Position) {
-        let new: Option<Arc<[u8]>> = value.map(Arc::from);
-        let old = self.rows.apply(key, new, version);
-        if self.live {
-            self.tables.row_changed(key, old.as_deref(), value, version);
+    /// Applies one entry of the record at `version`.
+    pub fn apply(&mut self, space: Space, key: &[u8], value: Option<&[u8]>, version: Position) {
+        match space {
+            spaces::ROWS => {
+                let old = self.rows.set(key, value, version);
+                if self.live {
+                    self.tables.row_changed(key, old.as_deref(), value, version);
+                }
+            }
+            spaces::TABLES => self.declare(key, value, version),
+            spaces::STREAMS => {
+                self.streams.set(key, value, version);
+            }
+            spaces::TTLS => {
+                let old = self.ttls.set(key, value, version);
+                self.due.change(space, key, old.as_deref(), value);
+            }
+            spaces::LEASES => {
+                let old = self.leases.set(key, value, version);
+                self.due.change(space, key, old.as_deref(), value);
+            }
+            spaces::OUTCOMES => {
+                let old = self.outcomes.set(key, value, version);
+                self.due.change(space, key, old.as_deref(), value);
+                self.count(key, old.is_some(), value.is_some());
+            }
+            spaces::HORIZON => self.horizon = value.and_then(number).map(|us| (version, us)),
+            spaces::EPOCHS => {
+                let first = value.and_then(number).and_then(|first| u64::try_from(first).ok());
+                let epoch = key.try_into().ok().map(u64::from_be_bytes);
+                self.epochs.extend(epoch.zip(first));
+            }
+            _ => {} // events live in their records
         }
     }
 
-    /// Applies the declaration of a table: the bytes of its entry in the log.
-    pub fn declare(&mut self, key: &[u8], value: &[u8], version: Position) {
-        if let Some(declared) = Declared::read(value, version) {
+    fn declare(&mut self, key: &[u8], value: Option<&[u8]>, version: Position) {
+        if let Some(declared) = value.and_then(|value| Declared::read(value, version)) {
             self.tables.declare(key, declared);
             if self.live {
                 self.tables.index(key, &self.rows);
@@ -57,32 +101,112 @@ impl State {
         }
     }
 
-    /// Applies an entry of the epoch table.
-    pub fn epoch(&mut self, epoch: &[u8], first: &[u8]) {
-        let epoch = epoch.try_into().ok().map(u64::from_be_bytes);
-        let first = first.try_into().ok().map(u64::from_le_bytes);
-        self.epochs.extend(epoch.zip(first));
-    }
-
-    /// First index of each epoch (R12).
-    pub fn epochs(&self) -> &BTreeMap<u64, u64> {
-        &self.epochs
-    }
-
-    /// Replay is over: the indexes are made of what it found.
+    /// Replay is over. Indexes are not logged: they are a function of rows and declarations, and are made of them
+    /// here.
     pub fn recovered(&mut self) {
         self.live = true;
         self.tables.index_all(&self.rows);
     }
 
+    /// The rows, in the order of their stored keys.
+    pub fn ordered(&self) -> &Table {
+        &self.rows
+    }
+
+    pub fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    fn count(&mut self, key: &[u8], was: bool, is: bool) {
+        if was != is {
+            let keys = self.keys.entry(namespace_of(key).into()).or_default();
+            *keys = *keys + usize::from(is) - usize::from(was);
+        }
+    }
+
     /// Forgets the tombstones whose deletion is committed.
     pub fn bury(&mut self, committed: Index) {
-        self.rows.bury(committed);
+        for table in [&mut self.rows, &mut self.ttls, &mut self.leases, &mut self.streams, &mut self.outcomes]
+        {
+            table.bury(committed);
+        }
         self.tables.bury(committed);
     }
 
     /// Rows that exist.
     pub fn rows(&self) -> usize {
-        self.rows.live()
+        self.rows.len()
+    }
+
+    /// Outcomes that are kept under request keys, in all namespaces.
+    pub fn outcomes(&self) -> &Table {
+        &self.outcomes
+    }
+
+    /// Outcomes of a namespace.
+    pub fn keys_of(&self, namespace: &str) -> usize {
+        self.keys.get(namespace).copied().unwrap_or(0)
+    }
+
+    /// Outcomes of keys born up to here are forgotten, and the record that says so.
+    pub fn horizon(&self) -> Option<(Position, i64)> {
+        self.horizon
+    }
+
+    /// First index of each epoch.
+    pub fn epochs(&self) -> &BTreeMap<u64, u64> {
+        &self.epochs
+    }
+
+    /// What ends, by time.
+    pub fn due(&self) -> &Due {
+        &self.due
+    }
+
+    pub fn memory(&self) -> Memory {
+        Memory {
+            rows: self.rows.memory(),
+            ttls: self.ttls.memory() + self.due.memory(),
+            leases: self.leases.memory(),
+            streams: self.streams.memory(),
+            outcomes: self.outcomes.memory(),
+        }
+    }
+
+    /// By how much the memory would grow.
+    pub fn growth(&self, space: Space, key: &[u8], value: Option<&[u8]>) -> i64 {
+        match space {
+            spaces::EVENTS => 0,
+            space => self.table(space).growth(key, value),
+        }
+    }
+
+    fn table(&self, space: Space) -> &Table {
+        match space {
+            spaces::ROWS => &self.rows,
+            spaces::TTLS => &self.ttls,
+            spaces::LEASES => &self.leases,
+            spaces::STREAMS => &self.streams,
+            spaces::OUTCOMES => &self.outcomes,
+            other => unreachable!("nobody looks into space {}", other.0),
+        }
+    }
+}
+
+impl Memory {
+    pub fn total(&self) -> usize {
+        self.rows + self.ttls + self.leases + self.streams + self.outcomes
+    }
+}
+
+fn number(value: &[u8]) -> Option<i64> {
+    value.try_into().ok().map(i64::from_le_bytes)
+}
+
+/// Behind its hash, every stored key begins with its namespace.
+fn namespace_of(stored: &[u8]) -> String {
+    match stored.get(8..).and_then(|rest| key::parts(rest).next()) {
+        Some(Part::Text(namespace)) => namespace.into_owned(),
+        _ => String::new(),
     }
 }

@@ -119,7 +119,8 @@ impl Table {
                     continue;
                 };
                 let broken = |rests_on: Position| {
-                    let (expected, observed) = (format!("one row with each key in {name}"), format!("{key} twice"));
+                    let (expected, observed) =
+                        (format!("one row with each key in {name}"), format!("{key} twice"));
                     let refusal = Broken::of("table.unique", expected, observed).refusal(change.ordinal);
                     Err(Rejection { refusal, rests_on: rests_on.max(self.declared.position) })
                 };

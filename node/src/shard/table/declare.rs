@@ -36,7 +36,9 @@ impl Shard {
     ) -> Result<Position, (Refusal, Option<Position>)> {
         let current = self.state.tables().get(namespace, declare.table).map(|table| &table.declared);
         let (version, at) = current.map_or((0, None), |current| (current.version, Some(current.position)));
-        if let Some(same) = current.filter(|c| c.version == declare.version && *c.bytes == *declare.declaration) {
+        if let Some(same) =
+            current.filter(|c| c.version == declare.version && *c.bytes == *declare.declaration)
+        {
             return Ok(same.position);
         }
         if declare.version != version + 1 {
@@ -53,15 +55,16 @@ impl Shard {
         let entry = Entry { space: spaces::TABLES, key: &key, value: Some(&value) };
         running.appended_us = now.mono_us;
         let time = running.time.at(now);
-        let index = running.log.append(Kind::Data, time, std::iter::once(entry)).map_err(|why| match why {
-            NoRoom::DiskFull(error) => (Refusal::disk_full(error.to_string(), RETRY_SPACE_MS), None),
-            NoRoom::Failed => (Refusal::log_failed("the log failed"), None),
-            NoRoom::Busy | NoRoom::TooLarge => {
-                (Refusal::throttled("the shard's log", 1, RETRY_QUEUE_MS), None)
-            }
-        })?;
+        let index =
+            running.log.append(Kind::Data, time, std::iter::once(entry)).map_err(|why| match why {
+                NoRoom::DiskFull(error) => (Refusal::disk_full(error.to_string(), RETRY_SPACE_MS), None),
+                NoRoom::Failed => (Refusal::log_failed("the log failed"), None),
+                NoRoom::Busy | NoRoom::TooLarge => {
+                    (Refusal::throttled("the shard's log", 1, RETRY_QUEUE_MS), None)
+                }
+            })?;
         let at = position(running.log.epoch(), index);
-        self.state.declare(&key, &value, at);
+        self.state.apply(spaces::TABLES, &key, Some(&value), at);
         Ok(at)
     }
 
@@ -80,8 +83,12 @@ fn judge(
     table: &str,
     promises: &Declaration,
 ) -> Result<(), (Refusal, Option<Position>)> {
-    let mut unique: Vec<_> =
-        promises.indexes.iter().filter(|(_, index)| index.unique).map(|(name, index)| (name, index, None)).collect();
+    let mut unique: Vec<_> = promises
+        .indexes
+        .iter()
+        .filter(|(_, index)| index.unique)
+        .map(|(name, index)| (name, index, None))
+        .collect();
     let looked = index::visit(state.ordered(), namespace, table, DECLARE_ROWS, |address, at| {
         let Some(row) = at.bytes else { return Ok(()) };
         let offends = |broken| Err((names_row(broken, &address), Some(at.version)));
@@ -98,7 +105,8 @@ fn judge(
                 keys.clear();
             }
             if !keys.insert(key.clone()) {
-                let (expected, observed) = (format!("one row with each key in {name}"), format!("{key} twice"));
+                let (expected, observed) =
+                    (format!("one row with each key in {name}"), format!("{key} twice"));
                 return offends(Broken::Constraint { rule: "table.unique", expected, observed });
             }
         }

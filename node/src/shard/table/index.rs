@@ -10,7 +10,7 @@ use seawall::message::term::RowAt;
 use seawall::row::Fields;
 use seawall::value::{Value, ValueRef};
 
-use crate::shard::state::{At, Ordered};
+use crate::shard::state::{At, Table as Ordered};
 
 /// What of a row stands in an index.
 #[derive(Debug, PartialEq, Eq)]
@@ -139,7 +139,11 @@ pub(super) fn visit<E>(
 }
 
 /// The row that an entry of an index stands for, and its key in the index with the row key behind it.
-pub(in crate::shard) fn row_of<'a>(entry: &'a [u8], prefix: &[u8], table: &'a str) -> Option<(RowAt<'a>, &'a [u8])> {
+pub(in crate::shard) fn row_of<'a>(
+    entry: &'a [u8],
+    prefix: &[u8],
+    table: &'a str,
+) -> Option<(RowAt<'a>, &'a [u8])> {
     let cursor = entry.get(prefix.len()..)?;
     let (_, key) = key::split(cursor)?;
     Some((RowAt { table, key }, cursor))

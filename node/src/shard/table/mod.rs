@@ -16,7 +16,7 @@ use seawall::message::declare::Declaration;
 use seawall::message::term::Ttl;
 use seawall::position::{Index, Position};
 
-use super::state::Ordered;
+use super::state::Table as Ordered;
 pub use check::{Change, Rejection};
 pub(super) use index::{above, index_span, row_of, table_span};
 
@@ -151,10 +151,10 @@ impl Table {
                 continue;
             }
             if let Some(old) = old {
-                entries.apply(&old, None, version);
+                entries.set(&old, None, version);
             }
             if let Some(new) = new {
-                entries.apply(&new, Some(Arc::from([])), version);
+                entries.set(&new, Some(&[]), version);
             }
         }
     }
