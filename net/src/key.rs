@@ -174,7 +174,7 @@ pub fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// The name at the front of `bytes`, written by [`encode_text`], and what stands behind it. Names have nothing to escape.
-pub(crate) fn split_name(bytes: &[u8]) -> Option<(&str, &[u8])> {
+pub fn split_name(bytes: &[u8]) -> Option<(&str, &[u8])> {
     let mut reader = Reader::new(bytes);
     match RawPart::read(&mut reader).ok()?? {
         RawPart::Text(name) => Some((name, reader.rest())),

@@ -97,9 +97,9 @@ pub const SLOTS_PER_SHARD: u32 = 4096;
 /// Bytes of one write while a slot is filled with zeros. Larger: fewer, longer interruptions of the log's own writes.
 pub const ZERO_FILL_BYTES: usize = 1 << 20;
 
-/// Places in the mailbox of one ordered pair of workers: its requests one way, its replies to the other's,
-/// and its good-bye.
-pub const MAILBOX_LETTERS: usize = 2 * MAILBOX + 1;
+/// Places in the mailbox of one ordered pair of workers: its requests one way, its replies to the other's, its stream
+/// frames, what it took of the other's, and its good-bye.
+pub const MAILBOX_LETTERS: usize = 2 * MAILBOX + 2 * STREAM_LETTERS + 1;
 
 /// Questions and orders from the service plane that may wait for one worker.
 pub const CONTROL_PLACES: usize = 64;
@@ -129,7 +129,7 @@ const _: () = assert!(KEY_AHEAD_US > CLOCK_GAP_US);
 const _: () = assert!(SESSION_SWEEP > 1, "a session forgets faster than it grows");
 const _: () = assert!(CONNECTION_OUTPUT >= 2 * seawall::limits::ROW_MAX);
 const _: () = assert!(ZERO_FILL_BYTES.is_multiple_of(seawall_wal::BLOCK));
-const _: () = assert!(MAILBOX_LETTERS > 2 * MAILBOX, "a reply must always find a place");
+const _: () = assert!(MAILBOX_LETTERS > 2 * (MAILBOX + STREAM_LETTERS), "a reply must always find a place");
 const _: () =
     assert!(SUBMISSION_ENTRIES.is_power_of_two() && SUBMISSION_ENTRIES >= 2, "a linked pair must fit");
 
@@ -155,3 +155,20 @@ pub const DECLARE_ROWS: usize = 100_000;
 /// Reads that may wait for what their token names, in number and in bytes; beyond it they are THROTTLED.
 pub const WAITING_READS: usize = 1024;
 pub const WAITING_READS_BYTES: usize = 4 << 20;
+
+/// Subscriptions of one connection, and of one shard; beyond it they are THROTTLED. Each costs some hundred bytes: what
+/// it has not been told stays in the log's memory and is read from there when credit comes.
+pub const SUBSCRIPTIONS_PER_CONNECTION: usize = 64;
+pub const SUBSCRIPTIONS_PER_SHARD: usize = 4096;
+
+/// Bytes of changes after which a stream frame ends; the changes of its last record are never cut in two.
+pub const STREAM_FRAME_BYTES: usize = 64 << 10;
+
+/// Records that one subscription may look at in one turn. More: fewer turns to catch up, and longer ones.
+pub const STREAM_RECORDS: usize = 4096;
+
+/// How long a stream with credit is silent before it says how far it is.
+pub const PROGRESS_US: u64 = 1_000_000;
+
+/// Stream frames that a worker may have under way to connections of one other worker.
+pub const STREAM_LETTERS: usize = 64;

@@ -42,7 +42,8 @@ impl Evaluation<'_> {
         self.draft.clear();
         let commit = self.commit;
         commit.checks.iter().enumerate().try_for_each(|(nth, check)| self.check(nth, &check))?;
-        commit.ops.iter().enumerate().try_for_each(|(nth, op)| self.operate(nth, &op))
+        commit.ops.iter().enumerate().try_for_each(|(nth, op)| self.operate(nth, &op))?;
+        self.keep_promises()
     }
 
     /// Makes [`Evaluation::key`] the stored key of a row of the partition.

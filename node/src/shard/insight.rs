@@ -56,6 +56,7 @@ impl Shard {
             ("checkpoint.index", of_log(status.checkpoint)),
             ("checkpoint.bytes", of_log(status.checkpoint_bytes)),
             ("state.rows", rows),
+            ("watch.subscriptions", Ok(self.watchers.len().to_string())),
             ("reads.waiting", Ok(self.waiting.len().to_string())),
         ]
     }

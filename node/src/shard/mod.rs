@@ -26,6 +26,7 @@ pub mod spaces;
 pub mod state;
 pub mod table;
 mod time;
+mod watch;
 
 use seawall::map::ShardId;
 use seawall::message::{Request, RequestMeta};
@@ -50,6 +51,8 @@ use release::{Answer, Release, Released};
 pub use scan::Scanned;
 use state::State;
 use time::LeaderTime;
+use watch::Watchers;
+pub use watch::{Told, unknown_subscription};
 
 /// Whom an answer goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +98,7 @@ pub struct Shard {
     release: Release,
     parked: Parked,
     waiting: Waiting,
+    watchers: Watchers,
     life: Life,
     /// Memory of the last step, reused: operations for the disk, the effects of a commit, a stored key.
     ios: Vec<Io>,
@@ -151,6 +155,7 @@ impl Shard {
             release: Release::default(),
             parked: Parked::default(),
             waiting: Waiting::default(),
+            watchers: Watchers::default(),
             life: Life::Recovering { recovery, last_time_us: i64::MIN },
             ios,
             draft: Draft::default(),
@@ -179,6 +184,9 @@ impl Shard {
             Request::Get(_) | Request::MultiGet(_) | Request::Scan(_) => self.read(now, &asked),
             Request::Declare(declare) => self.declare(now, &asked, &declare),
             Request::Describe(table) => self.describe(&asked, table),
+            Request::Subscribe(subscribe) => self.subscribe(now, &asked, &subscribe),
+            Request::Credit(credit) => self.credit(&asked, &credit),
+            Request::Cancel(cancel) => self.cancel(&asked, cancel.subscription),
             _ => unreachable!("answered at the connection, or refused where requests are routed"),
         }
     }

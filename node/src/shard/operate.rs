@@ -35,7 +35,8 @@ impl Evaluation<'_> {
     pub(super) fn operate(&mut self, nth: usize, op: &Op<'_>) -> Result<(), Refusal> {
         let done = match *op {
             Op::Put { at, row, ttl } => {
-                self.whole(at, Some(row), ttl);
+                let default = || self.state.tables().default_ttl(self.namespace, at.table);
+                self.whole(at, Some(row), ttl.or_else(default));
                 Ok(())
             }
             Op::Delete { at } => {

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use seawall::message::assigned::Results;
+use seawall::message::{Opcode, RequestMeta};
 use seawall::position::Position;
 use seawall::refusal::{Detail, Refusal};
 use seawall_wal::Index;
@@ -70,10 +71,24 @@ pub enum Answer {
     Report {
         facts: Vec<Fact>,
     },
+    /// A stream follows, behind this position.
+    Subscribed {
+        position: Position,
+    },
+    /// It was done, and there is nothing to say of it.
+    Done,
     Refused(Refusal),
 }
 
 pub type Fact = (&'static str, Result<String, String>);
+
+impl Answer {
+    /// The subscription that does not begin, if this says no to a SUBSCRIBE.
+    pub fn ends(&self, request: &RequestMeta) -> Option<u64> {
+        let refused = matches!(self, Answer::Refused(_)) && request.opcode == Opcode::Subscribe as u16;
+        refused.then_some(request.correlation)
+    }
+}
 
 /// What is known of a request key.
 #[derive(Clone, Debug)]
@@ -177,6 +192,8 @@ impl Release {
                 | Answer::Page { .. }
                 | Answer::Described { .. }
                 | Answer::Report { .. }
+                | Answer::Subscribed { .. }
+                | Answer::Done
                 | Answer::Refused(_) => Refusal::log_failed(why.to_owned()),
             };
             self.ready.push(Released { to: held.released.to, answer: Answer::Refused(refusal) });

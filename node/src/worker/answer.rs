@@ -54,6 +54,8 @@ pub(super) fn encode(out: &mut Vec<u8>, meta: ReplyMeta, answer: &Answer, lineag
             let declared = declared.map(|(version, declaration)| Declared { version: *version, declaration });
             reply::encode_declared(out, &rest(*position), declared);
         }
+        Answer::Subscribed { position } => reply::encode_subscribed(out, &rest(*position), tag),
+        Answer::Done => reply::encode_done(out, &meta, Outcome::None),
         Answer::Report { facts } => encode_facts(out, &meta, facts),
         Answer::Rejected { why: refusal, .. } | Answer::Refused(refusal) => {
             reply::encode_refusal(out, &meta, refusal);

@@ -12,6 +12,7 @@ mod answer;
 mod connection;
 mod here;
 mod route;
+mod stream;
 
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ use crate::seam::{ConnId, Effect, Effects, Event, Letter, Now, WorkerId, WorkerS
 use crate::shard::{Budget, ReplyTo, Shard, release::Released};
 use connection::Connections;
 use route::Peers;
+use stream::Streams;
 
 /// What a worker is told before its first event.
 #[derive(Clone, Debug)]
@@ -60,6 +62,7 @@ pub struct Worker {
     connections: Connections,
     shards: Vec<Shard>,
     peers: Peers,
+    streams: Streams,
     stop: Option<Stop>,
 }
 
@@ -72,7 +75,16 @@ struct Stop {
 impl Worker {
     pub fn new(config: WorkerConfig) -> Self {
         let peers = Peers::new(config.id, config.workers);
-        Self { config, map: None, connections: Connections::default(), shards: Vec::new(), peers, stop: None }
+        let streams = Streams::new(config.workers);
+        Self {
+            config,
+            map: None,
+            connections: Connections::default(),
+            shards: Vec::new(),
+            peers,
+            streams,
+            stop: None,
+        }
     }
 
     pub fn step(&mut self, now: Now, event: Event, effects: &mut Effects) {
@@ -92,7 +104,7 @@ impl Worker {
                 self.take_requests(now, conn);
             }
             Event::Sent { conn, buf, result } => self.connections.sent(conn, buf, result, effects),
-            Event::Closed { conn } => self.connections.closed(conn),
+            Event::Closed { conn } => self.hung_up(conn),
             Event::Disk { shard, done } => self.shard(shard).disk(now, done, effects),
             Event::Folded { shard, done } => self.shard(shard).folded(done, effects),
             Event::Mail { from, letter } => self.mail(now, from, letter),
@@ -185,7 +197,10 @@ impl Worker {
         for shard in &mut self.shards {
             shard.end_of_turn(now, effects);
         }
+        self.cancel_gone(now);
         self.deliver(effects);
+        self.tell(now);
+        self.say_taken();
         self.peers.post(effects);
         if self.stop.is_some() {
             self.connections.close_all_after_output();
@@ -209,14 +224,16 @@ impl Worker {
                     staleness_ms,
                     ..ReplyMeta::to(&to.request)
                 };
+                let ended = answer.ends(&to.request);
                 if to.worker == config.id {
+                    ended.into_iter().for_each(|ended| connections.unsubscribed(to.conn, ended));
                     if let Some(out) = connections.reply(to.conn) {
                         answer::encode(out, meta, &answer, &config.lineage);
                     }
                 } else {
                     let mut frame = Vec::new();
                     answer::encode(&mut frame, meta, &answer, &config.lineage);
-                    peers.reply(to.worker, Letter::Reply { conn: to.conn, frame });
+                    peers.reply(to.worker, Letter::Reply { conn: to.conn, frame, ended });
                 }
             }
         }
@@ -235,7 +252,7 @@ impl Worker {
     /// same, finish what is on the disk.
     fn say_stopped(&mut self, effects: &mut Effects) {
         let Some(stop) = &mut self.stop else { return };
-        if self.connections.is_empty() {
+        if self.connections.is_empty() && self.streams.settled() {
             self.peers.leave();
             self.peers.post(effects);
         }

@@ -7,6 +7,7 @@ use seawall::address::{DEFAULT_NAMESPACE, partition_hash};
 use seawall::frame::{self, FrameMeta, Kind};
 use seawall::map::{Generation, ShardId};
 use seawall::message::report::Subject;
+use seawall::message::watch::{CancelRequest, CreditRequest, Scope, SubscribeRequest};
 use seawall::message::{CommitManyRequest, Opcode, Request, RequestMeta};
 use seawall::refusal::Refusal;
 
@@ -33,11 +34,19 @@ impl Worker {
         if let Request::CommitMany(many) = request {
             return self.route_each(now, conn, meta, &many);
         }
-        let shard = match self.target(&meta, &request) {
+        let shard = match self.target(conn, &meta, &request) {
             Ok(Target::Shard(shard)) => shard,
             Ok(Target::Here) => return self.answer_here(conn, &meta, &request),
             Err(refusal) => return self.refuse(conn, &meta, &refusal),
         };
+        let noted = match request {
+            Request::Subscribe(_) => self.connections.subscribed(conn, meta.correlation, shard),
+            Request::Cancel(cancel) => Ok(self.connections.unsubscribed(conn, cancel.subscription)),
+            _ => Ok(()),
+        };
+        if let Err(refusal) = noted {
+            return self.refuse(conn, &meta, &refusal);
+        }
         let (here, home) = (self.config.id, home_of(shard, self.config.workers));
         if home == here {
             let to = ReplyTo::here(here, conn, meta);
@@ -46,7 +55,12 @@ impl Worker {
         }
         match self.peers.request(home, Letter::Request { conn, shard, frame: frame.to_vec() }) {
             Ok(()) => self.connections.asked(conn),
-            Err(refusal) => self.refuse(conn, &meta, &refusal),
+            Err(refusal) => {
+                if let Request::Subscribe(_) = request {
+                    self.connections.unsubscribed(conn, meta.correlation);
+                }
+                self.refuse(conn, &meta, &refusal);
+            }
         }
     }
 
@@ -71,7 +85,7 @@ impl Worker {
         }
     }
 
-    fn target(&self, meta: &RequestMeta, request: &Request<'_>) -> Result<Target, Refusal> {
+    fn target(&self, conn: ConnId, meta: &RequestMeta, request: &Request<'_>) -> Result<Target, Refusal> {
         if self.stop.is_some() {
             return Err(Refusal::not_ready("stopping", RETRY_RECOVERY_MS));
         }
@@ -101,6 +115,12 @@ impl Worker {
                 (ShardId::ANY, [all]) => return named(all.shard),
                 (shard, _) => return named(shard),
             },
+            Request::Subscribe(SubscribeRequest { scope: Scope::Shard(shard), .. }) => return named(*shard),
+            Request::Credit(CreditRequest { subscription, .. })
+            | Request::Cancel(CancelRequest { subscription }) => {
+                let shard = self.connections.shard_of(conn, *subscription).map(Target::Shard);
+                return shard.ok_or_else(|| shard::unknown_subscription(*subscription));
+            }
             _ => match request.partition() {
                 Some(partition) => map.shard_of(partition_hash(DEFAULT_NAMESPACE, partition)),
                 None => return Err(not_built(meta.opcode)),
@@ -113,7 +133,7 @@ impl Worker {
         Ok(Target::Shard(shard))
     }
 
-    fn ask(&mut self, now: Now, shard: ShardId, to: ReplyTo, request: Request<'_>, frame: &[u8]) {
+    pub(super) fn ask(&mut self, now: Now, shard: ShardId, to: ReplyTo, request: Request<'_>, frame: &[u8]) {
         let asked = Asked { to, namespace: DEFAULT_NAMESPACE, request, frame };
         self.shard(shard).request(now, asked);
     }
@@ -126,8 +146,13 @@ impl Worker {
                 let to = ReplyTo { worker: from, conn, request: meta };
                 self.ask(now, shard, to, request, &frame);
             }
-            Letter::Reply { conn, frame } => {
+            Letter::Stream { conn, subscription, frame, last } => {
+                self.streamed(from, conn, subscription, &frame, last);
+            }
+            Letter::StreamTaken { conn, subscription } => self.stream_taken(from, conn, subscription),
+            Letter::Reply { conn, frame, ended } => {
                 self.peers.answered(from);
+                ended.into_iter().for_each(|ended| self.connections.unsubscribed(conn, ended));
                 if let Some(out) = self.connections.reply(conn) {
                     out.extend_from_slice(&frame);
                 }
@@ -148,7 +173,6 @@ enum Target {
 fn built(opcode: u16, request: &Request<'_>) -> Result<(), Refusal> {
     let built = match request {
         Request::AckCursor(_) => false,
-        Request::Subscribe(_) | Request::Credit(_) | Request::Cancel(_) => false,
         _ => true,
     };
     if built { Ok(()) } else { Err(not_built(opcode)) }
@@ -175,7 +199,7 @@ impl Peers {
         Self { under_way: vec![0; n], letters: Vec::new(), me, leaving: false, left: vec![false; n] }
     }
 
-    fn request(&mut self, to: WorkerId, letter: Letter) -> Result<(), Refusal> {
+    pub(super) fn request(&mut self, to: WorkerId, letter: Letter) -> Result<(), Refusal> {
         let under_way = &mut self.under_way[usize::from(to.0)];
         if *under_way >= MAILBOX {
             return Err(Refusal::throttled("the mailbox of the shard's worker", MAILBOX, RETRY_QUEUE_MS));

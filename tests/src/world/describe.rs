@@ -94,7 +94,13 @@ impl Display for Post<'_> {
                 write!(f, "request of {}.{} {}", conn.slot, conn.serial, Bytes(frame))
             }
             Letter::Leaving => write!(f, "leaving"),
-            Letter::Reply { conn, frame } => {
+            Letter::Stream { conn, frame, .. } => {
+                write!(f, "stream to {}.{} {}", conn.slot, conn.serial, Bytes(frame))
+            }
+            Letter::StreamTaken { conn, subscription } => {
+                write!(f, "taken by {}.{} of {subscription}", conn.slot, conn.serial)
+            }
+            Letter::Reply { conn, frame, .. } => {
                 write!(f, "reply to {}.{} {}", conn.slot, conn.serial, Bytes(frame))
             }
         }

@@ -7,6 +7,7 @@
 mod check;
 mod declare;
 mod index;
+mod promises;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -64,6 +65,11 @@ impl Declared {
 }
 
 impl Tables {
+    /// Nothing is declared.
+    pub fn is_empty(&self) -> bool {
+        self.namespaces.is_empty()
+    }
+
     pub fn get(&self, namespace: &str, table: &str) -> Option<&Table> {
         self.namespaces.get(namespace)?.get(table)
     }
