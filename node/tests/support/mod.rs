@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub mod heard;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
