@@ -29,7 +29,8 @@ fn put(n: i32, value: i32) -> Commit {
 }
 
 fn session(epoch: u64, index: u64, max_wait_ms: u32) -> Consistency {
-    let token = Token { lineage_tag: LINEAGE.tag(), shard: ShardId(1), position: Position::new(epoch, index) };
+    let token =
+        Token { lineage_tag: LINEAGE.tag(), shard: ShardId(1), position: Position::new(epoch, index) };
     Consistency::Session { token, max_wait_ms }
 }
 
@@ -59,7 +60,11 @@ fn a_page_waits_for_the_newest_change_in_its_range() {
     let heard = bench.heard();
     let Thing::Page { rows, cursor } = &heard[1].what else { panic!("{heard:?}") };
     assert!(rows.iter().all(|(_, (version, row))| *version == (1, 3) && row.get("v") == Some(&1.into())));
-    assert_eq!((rows.len(), cursor.len(), heard[1].at), (3, 0, Some((1, 3))), "all of it, exact at its index");
+    assert_eq!(
+        (rows.len(), cursor.len(), heard[1].at),
+        (3, 0, Some((1, 3))),
+        "all of it, exact at its index"
+    );
     assert_eq!(heard[1].staleness_ms, Some(0));
 }
 
@@ -225,7 +230,11 @@ fn scans_agree_with_a_sorted_map() {
                 wanted.reverse();
             }
             let limit = 1 + next(9) as usize;
-            assert_eq!(whole_scan(&mut bench, &Scan { span, order, limit, ..Scan::default() }), wanted, "{span:?}");
+            assert_eq!(
+                whole_scan(&mut bench, &Scan { span, order, limit, ..Scan::default() }),
+                wanted,
+                "{span:?}"
+            );
         }
     }
 }
@@ -279,16 +288,16 @@ fn whole_scan(bench: &mut Bench, scan: &Scan<'_>) -> Vec<(Key, i32)> {
 #[test]
 fn pages_are_bounded_in_bytes() {
     let mut bench = Bench::serving();
-    for n in 0..40 {
-        let row = Row::new().with("v", n).with("p", "x".repeat(60_000));
+    for n in 0..100 {
+        let row = Row::new().with("v", n).with("p", "x".repeat(15_000));
         bench.commit(&Commit::new(PARTITION).put(&seawall::row("t", n), row));
         bench.settle();
     }
     bench.heard();
     bench.scan(&partition(), &Scan::default());
     let first = keys(&bench.hear()).len();
-    assert!((10..25).contains(&first), "{first} rows of 60 kB");
-    assert_eq!(whole_scan(&mut bench, &Scan::default()).len(), 40);
+    assert!((65..75).contains(&first), "{first} rows of 15 kB");
+    assert_eq!(whole_scan(&mut bench, &Scan::default()).len(), 100);
 }
 
 /// The log failed: what was read of it may be lost, so nobody is told.
@@ -322,7 +331,10 @@ fn reports_say_what_is_known_and_what_is_not() {
     bench.ask(Opcode::Status, |out| Subject::Shard(ShardId(1)).encode(out));
     let status = facts(&bench.hear());
     assert!(status["state.rows"].as_ref().is_err_and(|why| why.contains("not committed")));
-    assert_eq!((&status["log.committed_index"], &status["log.appended_index"]), (&Ok("1".into()), &Ok("2".into())));
+    assert_eq!(
+        (&status["log.committed_index"], &status["log.appended_index"]),
+        (&Ok("1".into()), &Ok("2".into()))
+    );
     bench.settle();
     bench.heard();
     bench.ask(Opcode::Explain, |out| Subject::Shard(ShardId(1)).encode(out));

@@ -8,7 +8,7 @@ use seawall::message::watch::{Begin, CancelRequest, CreditRequest, Scope};
 use seawall::position::Position;
 use seawall::refusal::Code;
 use seawall::{Commit, Key, Token, row};
-use seawall_node::params::{PROGRESS_US, STREAM_FRAME_BYTES};
+use seawall_node::params::PROGRESS_US;
 use seawall_node::seam::{Event, Letter, WorkerId};
 use support::heard::{Heard, Thing};
 use support::{Bench, CONN, LINEAGE};
@@ -179,24 +179,6 @@ fn an_idle_stream_says_how_far_it_is_until_it_is_cancelled() {
     assert_eq!(bench.heard(), [], "nothing more");
 }
 
-/// A backlog larger than a frame comes in several, each within its bound but for the record that crosses it.
-#[test]
-fn frames_are_bounded() {
-    let mut bench = Bench::serving();
-    let big = Commit::new(PARTITION).put(&row("cabin", "C1"), [("state", "x".repeat(3000))]);
-    for _ in 0..40 {
-        bench.commit(&big);
-        bench.settle();
-    }
-    bench.heard();
-    let watch = bench.subscribe(all(), Begin::Oldest, u64::MAX);
-    let heard = bench.heard();
-    let frames = heard.iter().filter(|heard| matches!(heard.what, Thing::Changes(_)));
-    assert!(frames.count() > 40 * 3000 / (STREAM_FRAME_BYTES + 3000) / 2, "{}", heard.len());
-    let told = changes(&heard, watch);
-    assert!(told.is_sorted_by(|a, b| a.0 + 1 == b.0), "no gap and nothing twice: {told:?}");
-}
-
 /// The log fails: the stream ends with the reason, and does not just fall silent.
 #[test]
 fn a_failed_log_ends_its_streams() {
@@ -249,6 +231,7 @@ fn a_watcher_at_another_worker_is_told_one_frame_at_a_time() {
         of_stream.collect::<Vec<_>>()
     };
     assert_eq!(streams(&mut bench), [(WorkerId(1), CONN, 1)], "the second waits until the first was taken");
-    bench.step(Event::Mail { from: WorkerId(1), letter: Letter::StreamTaken { conn: CONN, subscription: 1 } });
+    bench
+        .step(Event::Mail { from: WorkerId(1), letter: Letter::StreamTaken { conn: CONN, subscription: 1 } });
     assert_eq!(streams(&mut bench), [(WorkerId(1), CONN, 1)], "one frame with all that was missed");
 }

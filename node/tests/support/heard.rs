@@ -29,10 +29,16 @@ pub enum Thing {
     Committed,
     Row(Option<Versioned>),
     Rows(Vec<Option<Versioned>>),
-    Page { rows: Vec<(Key, Versioned)>, cursor: Vec<u8> },
+    Page {
+        rows: Vec<(Key, Versioned)>,
+        cursor: Vec<u8>,
+    },
     Done,
     Declared(Option<u64>),
-    Report { complete: bool, facts: Vec<(String, Result<String, String>)> },
+    Report {
+        complete: bool,
+        facts: Vec<(String, Result<String, String>)>,
+    },
     Map(Vec<(u64, u32)>),
     Subscribed,
     /// `put cabin/C14`, `deleted …`, `expired …`, `event topic payload`, each with index and ordinal.
@@ -97,7 +103,10 @@ impl Bench {
 
     pub fn get_as(&mut self, consistency: Consistency, partition: &Key, row: &RowRef) {
         self.ask(Opcode::Get, |out| {
-            let get = seawall::message::GetRequest { consistency, ..seawall::message::GetRequest::new(partition, row) };
+            let get = seawall::message::GetRequest {
+                consistency,
+                ..seawall::message::GetRequest::new(partition, row)
+            };
             get.encode(out);
         });
     }
@@ -143,7 +152,11 @@ fn thing(reply: &Reply<'_>) -> Option<Thing> {
         Body::Row { found, .. } => Thing::Row(found.map(versioned)),
         Body::Rows { rows, .. } => Thing::Rows(rows.iter().map(|found| found.map(versioned)).collect()),
         Body::Page { page, .. } => Thing::Page {
-            rows: page.rows.iter().map(|row| (Key::from_bytes(row.key).unwrap(), versioned(row.found))).collect(),
+            rows: page
+                .rows
+                .iter()
+                .map(|row| (Key::from_bytes(row.key).unwrap(), versioned(row.found)))
+                .collect(),
             cursor: page.cursor.to_vec(),
         },
         Body::Done => Thing::Done,
@@ -170,7 +183,8 @@ fn thing(reply: &Reply<'_>) -> Option<Thing> {
 }
 
 fn change(what: &What<'_>) -> String {
-    let named = |at: &seawall::message::term::RowAt<'_>| format!("{}/{}", at.table, seawall::key::display(at.key));
+    let named =
+        |at: &seawall::message::term::RowAt<'_>| format!("{}/{}", at.table, seawall::key::display(at.key));
     match what {
         What::Put { at, .. } => format!("put {}", named(at)),
         What::Deleted { at } => format!("deleted {}", named(at)),
