@@ -175,31 +175,7 @@ impl Model {
             }
             Act::Merge(name, fields) => self.set(*name, at, fields.clone()),
             Act::Add(name, field, delta, floor, ceiling) => {
-                let mut bounds = [Value::Int(i128::MIN), Value::Int(i128::MAX)];
-                for (nth, edge) in [floor, ceiling].into_iter().enumerate() {
-                    let value = match edge {
-                        None => continue,
-                        Some(Edge::Literal(value)) => Some(value.clone()),
-                        Some(Edge::Field(row, field)) => self.field(*row, field).cloned(),
-                    };
-                    match value {
-                        Some(value @ (Value::Int(_) | Value::Decimal { .. })) => bounds[nth] = value,
-                        _ => return no(if nth == 0 { "add.floor" } else { "add.ceiling" }),
-                    }
-                }
-                let zero = match delta {
-                    Value::Decimal { scale, .. } => Value::Decimal { mantissa: 0, scale: *scale },
-                    _ => Value::Int(0),
-                };
-                let sum = add(self.field(*name, field).unwrap_or(&zero), delta)?;
-                if floor.is_some() && order(&sum, &bounds[0]) == Some(Ordering::Less) {
-                    return no("add.floor");
-                }
-                if ceiling.is_some() && order(&sum, &bounds[1]) == Some(Ordering::Greater) {
-                    return no("add.ceiling");
-                }
-                self.set(*name, at, Row::new().with(*field, sum.clone()));
-                return Ok(Some(Came::Value(sum)));
+                return self.add(*name, field, delta, [floor, ceiling], at).map(Some);
             }
             Act::Max(name, field, value) => {
                 return self.extreme(*name, field, value, at, Ordering::Less, "max.kind");
@@ -228,25 +204,65 @@ impl Model {
                 self.stream.push((row.clone(), at));
                 return Ok(Some(Came::Sequence(self.stream.len() as u64)));
             }
+            Act::Acquire(..) | Act::Renew(..) | Act::Release(..) => return self.lease(act, time_us, at),
+            Act::Event => {}
+        }
+        Ok(None)
+    }
+
+    fn lease(&mut self, act: &Act, time_us: i64, at: Position) -> Result<Option<Came>, (Code, &'static str)> {
+        let lost = (Code::LeaseLost, "lease.held");
+        let (name, token, ttl) = match act {
             Act::Acquire(name, ttl) => {
                 if self.leases.get(name).is_some_and(|(_, end)| time_us < *end) {
                     return Err((Code::ConditionFailed, "lease.free"));
                 }
-                self.leases.insert(*name, (at, end(ttl)));
-                return Ok(Some(Came::Lease(at, end(ttl))));
+                (*name, at, *ttl)
             }
-            Act::Renew(name, n, ttl) => {
-                let token = self.held(*name, *n, time_us).ok_or((Code::LeaseLost, "lease.held"))?;
-                self.leases.insert(*name, (token, end(ttl)));
-                return Ok(Some(Came::Lease(token, end(ttl))));
-            }
+            Act::Renew(name, n, ttl) => (*name, self.held(*name, *n, time_us).ok_or(lost)?, *ttl),
             Act::Release(name, n) => {
-                self.held(*name, *n, time_us).ok_or((Code::LeaseLost, "lease.held"))?;
+                self.held(*name, *n, time_us).ok_or(lost)?;
                 self.leases.remove(name);
+                return Ok(None);
             }
-            Act::Event => {}
+            other => unreachable!("{other:?} is about no lease"),
+        };
+        let end = time_us + ttl.ms() as i64 * 1000;
+        self.leases.insert(name, (token, end));
+        Ok(Some(Came::Lease(token, end)))
+    }
+
+    fn add(
+        &mut self,
+        name: Name,
+        field: &str,
+        delta: &Value,
+        edges: [&Option<Edge>; 2],
+        at: Position,
+    ) -> Result<Came, (Code, &'static str)> {
+        let rules = [("add.floor", Ordering::Less), ("add.ceiling", Ordering::Greater)];
+        let mut bounds = Vec::new();
+        for (edge, (rule, wrong)) in edges.into_iter().zip(rules) {
+            let value = match edge {
+                None => continue,
+                Some(Edge::Literal(value)) => Some(value.clone()),
+                Some(Edge::Field(row, field)) => self.field(*row, field).cloned(),
+            };
+            match value {
+                Some(value @ (Value::Int(_) | Value::Decimal { .. })) => bounds.push((rule, wrong, value)),
+                _ => return Err((Code::Constraint, rule)),
+            }
         }
-        Ok(None)
+        let zero = match delta {
+            Value::Decimal { scale, .. } => Value::Decimal { mantissa: 0, scale: *scale },
+            _ => Value::Int(0),
+        };
+        let sum = add(self.field(name, field).unwrap_or(&zero), delta)?;
+        match bounds.iter().find(|(_, wrong, bound)| order(&sum, bound) == Some(*wrong)) {
+            Some((rule, ..)) => return Err((Code::Constraint, rule)),
+            None => self.set(name, at, Row::new().with(field, sum.clone())),
+        }
+        Ok(Came::Value(sum))
     }
 
     fn set(&mut self, name: Name, at: Position, fields: Row) {
