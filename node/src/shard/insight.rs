@@ -3,22 +3,32 @@
 //! What only the newest, uncommitted records would make true is not told as a fact (R20).
 
 use seawall::message::Request;
+use seawall::message::outcome::{Decision, StoredOutcome};
 use seawall::message::report::Subject;
+use seawall::message::request_key::RequestKey;
+use seawall::position::Position;
 use seawall_wal::Index;
 
+use super::keys::{Known, Scoped};
 use super::release::{Answer, Fact};
-use super::{Asked, Life, Shard};
+use super::{Asked, Life, Shard, to_wal};
 
 impl Shard {
-    /// Answers at once, also while the shard does not serve: nothing of it rests on an uncommitted record.
+    /// Answers at once, also while the shard does not serve: nothing of it rests on an uncommitted record, but for
+    /// the outcome of a request, which is waited for.
     pub(super) fn report(&mut self, asked: &Asked<'_>) {
         let mut facts = self.status_facts();
+        let mut until = Index(0);
         match asked.request {
             Request::Explain(_) => facts.extend(self.reasons()),
-            Request::Trace(Subject::Request { .. }) => facts.extend(self.trace(asked)),
+            Request::Trace(Subject::Request { partition, request_key }) => {
+                let (traced, seen) = self.trace(asked, partition, request_key);
+                facts.extend(traced);
+                until = seen.map_or(until, |seen| to_wal(seen.index));
+            }
             _ => {}
         }
-        self.release.answer(asked.to, Index(0), Answer::Report { facts });
+        self.release.answer(asked.to, until, Answer::Report { facts });
     }
 
     fn status_facts(&self) -> Vec<Fact> {
@@ -83,8 +93,39 @@ impl Shard {
         ]
     }
 
-    /// What became of one request: the seam for the memory of request keys.
-    fn trace(&self, _asked: &Asked<'_>) -> Vec<Fact> {
-        vec![("request.outcome", Err("outcomes are not kept yet".to_owned()))]
+    /// What became of one request, as far as its key is remembered, and the record that this rests on.
+    fn trace(
+        &mut self,
+        asked: &Asked<'_>,
+        partition: &[u8],
+        key: RequestKey<'_>,
+    ) -> (Vec<Fact>, Option<Position>) {
+        if self.refuse_all().is_some() {
+            let why = "the shard does not serve: what it remembers may not be committed";
+            return (vec![("request.outcome", Err(why.to_owned()))], None);
+        }
+        let scoped = Scoped { namespace: asked.namespace, partition, key };
+        let (outcome, seen) = match scoped.look_up(&self.state, &mut self.scratch) {
+            Known::Decided { at, stored } => {
+                let outcome = StoredOutcome::decode(&stored).expect("an outcome that this node stored");
+                let outcome = match outcome.decision {
+                    Decision::Committed { .. } => "committed".to_owned(),
+                    Decision::Rejected { why, .. } => format!("rejected: {why}"),
+                    Decision::Aborted => "aborted by a RESOLVE".to_owned(),
+                };
+                (Ok((outcome, at)), Some(at))
+            }
+            Known::Expired { why, rests_on } => (Err(why.to_string()), Some(rests_on)),
+            Known::Unseen { changed } => {
+                (Err("the key was never seen here, and may yet arrive".to_owned()), changed)
+            }
+        };
+        let facts = match outcome {
+            Ok((outcome, at)) => {
+                vec![("request.outcome", Ok(outcome)), ("request.position", Ok(at.to_string()))]
+            }
+            Err(why) => vec![("request.outcome", Err(why.clone())), ("request.position", Err(why))],
+        };
+        (facts, seen)
     }
 }

@@ -131,6 +131,8 @@ struct Running {
     retry_prepare_us: u64,
     /// When the last commit was appended.
     appended_us: u64,
+    /// Why nothing is decided by the clock, as of the last tick.
+    clock_doubt: Option<String>,
 }
 
 impl Shard {
@@ -279,6 +281,7 @@ impl Shard {
     pub fn tick(&mut self, now: Now) {
         self.expire_waiting(now);
         let Life::Running(running) = &mut self.life else { return };
+        running.clock_doubt = running.time.distrust(now).map(|refusal| refusal.to_string());
         if now.mono_us >= running.retry_prepare_us {
             running.retry_prepare_us = now.mono_us + PREPARE_RETRY_US;
             running.log.retry();
@@ -294,6 +297,7 @@ impl Shard {
     pub fn accept_clock(&mut self, now: Now) {
         if let Life::Running(running) = &mut self.life {
             running.time.accept(now);
+            running.clock_doubt = None;
         }
     }
 
@@ -348,7 +352,7 @@ impl Shard {
             durable: log.map_or(0, |log| log.durable().0),
             appended: log.map_or(0, |log| log.appended().0),
             rows: self.state.rows(),
-            outcomes: self.state.outcomes().len(),
+            outcomes: self.state.outcomes().live(),
             memory: self.state.memory(),
             memory_limit: self.budget.memory_bytes,
             log_writes: stats.batches,
@@ -375,7 +379,8 @@ impl Running {
     fn trouble(&self) -> Option<String> {
         let grow = self.log.prepare_error().map(|error| format!("the log cannot grow: {error}"));
         let fold = || self.log.fold_error().map(|error| format!("no newer checkpoint can be made: {error}"));
-        grow.or_else(fold)
+        let clock = || self.clock_doubt.as_ref().map(|why| format!("commits are refused: {why}"));
+        grow.or_else(clock).or_else(fold)
     }
 
     /// The first record of the epoch. A pool without a prepared slot has no room yet; then the next turn tries.

@@ -40,8 +40,14 @@ impl Shard {
                 self.state.recovered();
                 self.state.bury(to_net(log.durable()));
                 let time = LeaderTime::start(now, last_time_us);
-                let mut running =
-                    Running { log: *log, time, epoch_start: None, retry_prepare_us: 0, appended_us: 0 };
+                let mut running = Running {
+                    log: *log,
+                    time,
+                    epoch_start: None,
+                    retry_prepare_us: 0,
+                    appended_us: 0,
+                    clock_doubt: None,
+                };
                 running.start_epoch(now, &mut self.state);
                 self.life = Life::Running(Box::new(running));
                 Box::new(report)

@@ -174,7 +174,12 @@ impl World {
             Effect::Mail { to, letter } => self.post(worker, to, letter),
             Effect::Status { .. } => {}
             Effect::Recovered { shard, report } => match report.halt {
-                None => drop(self.process.as_mut().map(|process| process.recovered.insert(shard))),
+                None => {
+                    self.process.as_mut().map(|process| process.recovered.insert(shard));
+                    if self.healed {
+                        self.accept_clocks();
+                    }
+                }
                 Some(_) if self.hurt.contains(&(self.life, shard)) => {}
                 Some(_) => return violation("I4, a log without damage is recovered", format!("{report:?}")),
             },
@@ -294,6 +299,14 @@ impl World {
             return;
         }
         if self.random.chance(500) { self.ask_to_stop() } else { self.die(None) }
+    }
+
+    /// Once the faults are over, the operator accepts the wall clock as it is.
+    pub(super) fn accept_clocks(&mut self) {
+        let shards = self.process.as_ref().map(|process| process.recovered.clone()).unwrap_or_default();
+        for shard in shards {
+            self.tell(self.owner(shard), Event::ClockAccepted { shard });
+        }
     }
 
     /// The process ends, and with it what it had under way; another one starts later.

@@ -135,7 +135,7 @@ impl State {
 
     /// Rows that exist.
     pub fn rows(&self) -> usize {
-        self.rows.len()
+        self.rows.live()
     }
 
     /// Outcomes that are kept under request keys, in all namespaces.

@@ -106,22 +106,26 @@ impl Table {
 
     /// The last live entry between two keys, both included.
     pub fn last_between(&self, from: &[u8], to: &[u8]) -> Option<(&[u8], Position)> {
-        let live =
-            |(key, slot): (&'_ Arc<[u8]>, &Slot)| slot.bytes.is_some().then_some((key.len(), slot.version));
-        let range = || {
-            self.entries.range::<[u8], _>((std::ops::Bound::Included(from), std::ops::Bound::Included(to)))
-        };
-        range().rev().find(|entry| live(*entry).is_some()).map(|(key, slot)| (&**key, slot.version))
+        let (key, slot) = self.live_between(from, to).next_back()?;
+        Some((key, slot.version))
     }
 
     /// The live entries between two keys, both included, in order.
-    pub fn between<'a>(&'a self, from: &[u8], to: &[u8]) -> impl Iterator<Item = &'a [u8]> {
-        let range = (std::ops::Bound::Included(from), std::ops::Bound::Included(to));
-        self.entries.range::<[u8], _>(range).filter(|(_, slot)| slot.bytes.is_some()).map(|(key, _)| &**key)
+    pub fn between<'a>(&'a self, from: &[u8], to: &[u8]) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        self.live_between(from, to).map(|(key, _)| key)
+    }
+
+    fn live_between<'a>(
+        &'a self,
+        from: &[u8],
+        to: &[u8],
+    ) -> impl DoubleEndedIterator<Item = (&'a [u8], &'a Slot)> + use<'a> {
+        let entries = self.entries.range::<[u8], _>((Bound::Included(from), Bound::Included(to)));
+        entries.filter(|(_, slot)| slot.bytes.is_some()).map(|(key, slot)| (&**key, slot))
     }
 
     /// Entries that exist.
-    pub fn len(&self) -> usize {
+    pub fn live(&self) -> usize {
         self.live
     }
 
