@@ -13,6 +13,7 @@ use seawall::position::Lineage;
 use seawall::session::{Answer, ClientSession};
 use seawall::{Commit, row};
 use seawall_node::seam::{ConnId, Effect, Effects, Event, LogFound, Now, WorkerId};
+use seawall_node::shard::Budget;
 use seawall_node::worker::{Capabilities, Worker, WorkerConfig};
 use seawall_wal::{LogId, LogLimits};
 use support::Memory;
@@ -46,6 +47,7 @@ impl World {
             workers: 1,
             lineage: Lineage(LINEAGE),
             limits,
+            budget: Budget::default(),
             capabilities: Capabilities::default(),
         });
         let mut world = World {

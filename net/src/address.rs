@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use crate::key::{Key, NoKey, encode_text};
+use crate::key::{Key, NoKey, encode_text, split, split_name};
 use crate::wire::check_name;
 
 /// The namespace of a connection that has no identity of its own.
@@ -51,6 +51,17 @@ impl Address<'_> {
         partition_prefix(self.namespace, self.partition, out);
         encode_text(out, self.table);
         out.extend_from_slice(self.row);
+    }
+}
+
+impl<'a> Address<'a> {
+    /// The inverse of [`stored_key`](Address::stored_key); `None` for bytes that it never wrote.
+    pub fn of_stored_key(stored: &'a [u8]) -> Option<Address<'a>> {
+        let (_hash, rest) = stored.split_first_chunk::<8>()?;
+        let (namespace, rest) = split_name(rest)?;
+        let (partition, rest) = split(rest)?;
+        let (table, row) = split_name(rest)?;
+        Some(Address { namespace, partition, table, row })
     }
 }
 

@@ -166,6 +166,22 @@ pub fn prefix(key: &[u8]) -> &[u8] {
     key.strip_suffix(&[END]).unwrap_or(key)
 }
 
+/// The whole key at the front of `bytes`, and what stands behind it: keys delimit themselves.
+pub fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut reader = Reader::new(bytes);
+    while RawPart::read(&mut reader).ok()?.is_some() {}
+    bytes.split_at_checked(bytes.len() - reader.rest().len())
+}
+
+/// The name at the front of `bytes`, written by [`encode_text`], and what stands behind it. Names have nothing to escape.
+pub fn split_name(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let mut reader = Reader::new(bytes);
+    match RawPart::read(&mut reader).ok()?? {
+        RawPart::Text(name) => Some((name, reader.rest())),
+        RawPart::Int(_) | RawPart::Time(_) | RawPart::Bytes(_) => None,
+    }
+}
+
 fn encode_escaped(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
     out.push(tag);
     for byte in bytes {

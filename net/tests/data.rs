@@ -294,6 +294,14 @@ fn stored_keys_lie_where_the_hash_says() {
     address.stored_key(&mut stored);
     assert_eq!(stored.len(), 1 + STORED_KEY_MAX);
     assert_eq!(stored[1..9], partition_hash(&name, long.as_bytes()).to_be_bytes());
+    assert_eq!(Address::of_stored_key(&stored[1..]), Some(address), "and can be read back");
+    assert_eq!(Address::of_stored_key(&stored[1..9]), None);
+    let part = Key::of(&["a\0b\x01".into(), Part::Int(-7), Part::Bytes((&[0, 1][..]).into())]);
+    let (partition, row) = (part.as_bytes(), part.as_bytes());
+    let address = Address { namespace: "main", partition, table: "t", row };
+    let mut stored = Vec::new();
+    address.stored_key(&mut stored);
+    assert_eq!(Address::of_stored_key(&stored), Some(address));
 }
 
 #[test]

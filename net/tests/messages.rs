@@ -366,6 +366,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::snapshot_log_mismatch("a", "b"),
         Refusal::corrupt_metadata("a"),
         Refusal::lineage_mismatch(&a, &b),
+        Refusal::foreign_token(7, 8),
         Refusal::throttled("batch", 3, 20),
         Refusal::deadline_before_append(100),
         Refusal::quota("rows", 1, 2, 5),

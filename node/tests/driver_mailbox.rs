@@ -27,7 +27,7 @@ for_both_drivers! {
 
 fn letter(number: u64) -> Letter {
     let conn = ConnId { slot: number as u32, serial: (number >> 32) as u32 };
-    Letter::Reply { conn, frame: Vec::new() }
+    Letter::Reply { conn, frame: Vec::new(), ended: None }
 }
 
 fn number(letter: &Letter) -> u64 {

@@ -92,7 +92,7 @@ fn version_1_is_opened_and_holds_what_was_written() {
     let names = found.slots.iter().map(|(slot, _)| FileId::Slot(*slot));
     let names = names.chain(found.checkpoints.iter().map(|(id, _)| FileId::Checkpoint(*id)));
     let read = |file: FileId| (file, fs::read(log.path(file)).unwrap());
-    let mut bench = Bench::boot(0, 1, names.chain([FileId::Meta]).map(read).collect());
+    let mut bench = Bench::on(names.chain([FileId::Meta]).map(read).collect());
     for n in 0..24 {
         bench.get(PARTITION, &row("cabin", n as i64));
     }

@@ -331,7 +331,7 @@ impl Client {
 
 /// Refusals that the faults of these worlds explain.
 fn may_refuse(code: Code) -> bool {
-    matches!(code, Code::NotReady | Code::LogFailed | Code::DiskFull | Code::Throttled)
+    matches!(code, Code::NotReady | Code::LogFailed | Code::DiskFull | Code::Throttled | Code::ClockUntrusted)
 }
 
 fn position(position: Position) -> At {

@@ -175,7 +175,9 @@ fn times(random: &mut Random, until: u64, most: u64) -> Vec<u64> {
     (0..random.below(most + 1)).map(|_| random.below(until)).collect()
 }
 
+/// Half of them are within what a node bears.
 fn jump(random: &mut Random) -> i64 {
     let by = i64::try_from(random.between(1_000, 7_200_000_000)).expect("two hours");
+    let by = if by % 2 == 0 { by } else { by / 1_000 };
     if random.chance(500) { by } else { -by }
 }

@@ -68,9 +68,9 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "forget-deletions-before-they-are-committed",
         plans: SLICE,
-        file: "node/src/shard/state/mod.rs",
+        file: "node/src/shard/state/table.rs",
         find: "self.tombstones.push_back((version.index, Arc::from(key)));",
-        replace: "if PLANTED { self.rows.remove(key); } else {
+        replace: "if PLANTED { self.entries.remove(key); } else {
             self.tombstones.push_back((version.index, Arc::from(key)));
             }",
     },
@@ -100,9 +100,11 @@ pub const PLANTS: &[Plant] = &[
         name: "acknowledge-at-the-append",
         plans: SLICE,
         file: "node/src/shard/admit.rs",
-        find: "self.release.answer(asked.to, index, Answer::Committed { position: version });",
-        replace: "let index = if PLANTED { Index(0) } else { index };
-        self.release.answer(asked.to, index, Answer::Committed { position: version });",
+        find: "Ok(index) => self.release.answer(asked.to, index, answer),",
+        replace: "Ok(index) => {
+                let index = if PLANTED { Index(0) } else { index };
+                self.release.answer(asked.to, index, answer);
+            }",
     },
     Plant {
         name: "stop-before-the-others-left",

@@ -91,6 +91,14 @@ impl Refusal {
         .with(Detail::Position(fork))
     }
 
+    /// LINEAGE_MISMATCH: the token was given out by another history than the one with the tag `ours`.
+    pub fn foreign_token(ours: u32, theirs: u32) -> Refusal {
+        let hint = "this is another cluster, or a restored one: check the address, and drop old tokens";
+        let (expected, observed) =
+            (format!("a token of lineage {ours:08x}"), format!("lineage {theirs:08x}"));
+        Refusal::new(Code::LineageMismatch, "read.lineage", expected, observed, hint)
+    }
+
     /// COMPACTED: what is kept begins at `oldest`; `asked` for was something before it.
     pub fn compacted(asked: impl Into<Text>, oldest: Position) -> Refusal {
         let hint = "changes before the oldest are gone: scan the rows, then watch from the scan's token";

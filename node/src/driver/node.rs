@@ -24,6 +24,7 @@ use crate::driver::console;
 use crate::params::{CONNECTIONS_PER_WORKER, SLOTS_PER_SHARD};
 use crate::seam::{WorkerId, WorkerStatus};
 use crate::service::{Facts, Service};
+use crate::shard::Budget;
 use crate::worker::{Capabilities, WorkerConfig};
 
 #[derive(Clone, Debug)]
@@ -194,6 +195,7 @@ impl Node {
             workers: self.workers(),
             lineage: self.directory.lineage(),
             limits: self.limits,
+            budget: Budget::default(),
             capabilities: Capabilities {
                 driver: self.driver.kind.name().into(),
                 durable_primitive: self.probe.durable.name().into(),

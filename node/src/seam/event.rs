@@ -63,6 +63,8 @@ pub enum Event {
     Mail { from: WorkerId, letter: Letter },
     /// Somebody asks how this worker is; answered by `Effect::Status` with the same ticket.
     StatusAsked { ticket: u64 },
+    /// An operator says that the wall clock, which `shard` does not trust, is right to be where it is (R18).
+    ClockAccepted { shard: ShardId },
     /// Time passes; about ten times a second.
     Tick,
     /// Take no new work, finish what is under way, then emit `Effect::Stopped`.

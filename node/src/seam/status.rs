@@ -3,6 +3,7 @@
 use seawall::map::ShardId;
 
 use super::event::WorkerId;
+use crate::shard::state::Memory;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerStatus {
@@ -24,6 +25,11 @@ pub struct ShardStatus {
     /// The highest index given out.
     pub appended: u64,
     pub rows: usize,
+    /// Outcomes kept under request keys.
+    pub outcomes: usize,
+    /// Where the memory is, and how much there may be.
+    pub memory: Memory,
+    pub memory_limit: u64,
     pub log_writes: u64,
     pub log_bytes: u64,
     /// The highest index in the newest checkpoint; 0 without one.

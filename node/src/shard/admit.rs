@@ -1,108 +1,288 @@
 //! Commits: from a checked request to a record in the open batch, applied at once and answered when it is
 //! committed.
+//!
+//! The order of refusals: durability, request key, clock, conditions, memory, log. Everything before the append
+//! refuses with `outcome = none`; after it comes nothing but the commit or its rejection.
 
-use std::collections::VecDeque;
-
-use seawall::address::Address;
+use seawall::Key;
 use seawall::frame::{Decoder, Step};
-use seawall::limits::{COMMIT_MAX, COMMIT_OPS_MAX, FRAME_BODY_MAX, STORED_KEY_MAX};
-use seawall::message::term::RowAt;
-use seawall::message::{CommitRequest, Op, Request, RequestMeta};
-use seawall::refusal::Refusal;
-use seawall_wal::{Entry, Index, Kind, NoRoom};
+use seawall::limits::FRAME_BODY_MAX;
+use seawall::message::outcome::{Decision, StoredOutcome};
+use seawall::message::request_key::Fingerprint;
+use seawall::message::{CommitRequest, Request, RequestMeta};
+use seawall::position::Position;
+use seawall::refusal::{Detail, Refusal};
+use seawall_wal::{Index, Kind, NoRoom};
 
-use super::release::{Answer, Release};
-use super::{Asked, Life, ReplyTo, Shard, position, spaces};
-use crate::params::{PARKED_BYTES, PARKED_COMMITS, RETRY_QUEUE_MS, RETRY_SPACE_MS};
+use super::evaluate::Evaluation;
+use super::keys::{Known, Scoped};
+use super::release::{Answer, Doubt};
+use super::{Asked, Life, ReplyTo, Shard, position};
+use crate::params::{PARKED_COMMITS, RETRY_MEMBERS_MS, RETRY_QUEUE_MS, RETRY_QUOTA_MS, RETRY_SPACE_MS};
 use crate::seam::Now;
 
-// The largest commit fits into one batch: its rows, a stored key and a small header for each operation.
-const _: () = assert!(COMMIT_MAX + COMMIT_OPS_MAX * (STORED_KEY_MAX + 64) + 4096 < 2 << 20);
+/// The log has no room right now, and nothing was done.
+pub(super) struct Busy;
+
+/// Leader time, and the position of the next record.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stamp {
+    pub time_us: i64,
+    pub at: Position,
+}
 
 impl Shard {
-    pub(super) fn commit(&mut self, now: Now, asked: &Asked<'_>, commit: &CommitRequest<'_>) {
-        if !self.parked.is_empty() {
-            return self.park(now, asked); // who came first is served first
-        }
-        match self.append(now, asked, commit) {
-            Ok(index) => self.applied(asked, commit, index),
-            Err(NoRoom::Busy) => self.park(now, asked),
-            Err(why) => self.refuse(asked.to, &why),
+    /// A COMMIT or a RESOLVE: who came first is decided on first.
+    pub(super) fn admit(&mut self, now: Now, asked: &Asked<'_>) {
+        if !self.parked.is_empty() || self.decide(now, asked).is_err() {
+            self.park(now, asked);
         }
     }
 
-    fn append(&mut self, now: Now, asked: &Asked<'_>, commit: &CommitRequest<'_>) -> Result<Index, NoRoom> {
+    fn decide(&mut self, now: Now, asked: &Asked<'_>) -> Result<(), Busy> {
+        match &asked.request {
+            Request::Commit(commit) => self.commit(now, asked, commit),
+            Request::Resolve(settle) => self.resolve(now, asked, settle),
+            _ => unreachable!("only what may append waits for room"),
+        }
+    }
+
+    fn commit(&mut self, now: Now, asked: &Asked<'_>, commit: &CommitRequest<'_>) -> Result<(), Busy> {
+        if commit.min_durability > 1 {
+            let need = usize::from(commit.min_durability);
+            self.refuse(asked.to, Refusal::durability_unavailable(need, 1, RETRY_MEMBERS_MS), None);
+            return Ok(());
+        }
+        let scoped = commit.request_key.map(|key| scoped(asked, commit.partition, key));
+        if let Some(scoped) = &scoped
+            && self.replay(asked.to, scoped, commit.fingerprint())
+        {
+            return Ok(());
+        }
+        let stamp = match self.stamp(now, scoped.as_ref()) {
+            Ok(stamp) => stamp,
+            Err(refusal) => {
+                self.refuse(asked.to, refusal, None);
+                return Ok(());
+            }
+        };
+        let mut evaluation = Evaluation {
+            state: &self.state,
+            namespace: asked.namespace,
+            commit,
+            time_us: stamp.time_us,
+            at: stamp.at,
+            draft: &mut self.draft,
+            key: &mut self.scratch,
+            seen: None,
+        };
+        let verdict = evaluation.run();
+        let seen = evaluation.seen;
+        if let (Err(why), None) = (&verdict, &scoped) {
+            let (until, at) = self.rests_on(seen);
+            self.release.answer(asked.to, until, Answer::Refused(why.clone().at(at)));
+            return Ok(());
+        }
+        if let Some(scoped) = &scoped {
+            self.keep_outcome(scoped, commit.fingerprint(), verdict.as_ref().err());
+        }
+        let doubt = scoped.as_ref().map(doubt);
+        let answer = match verdict {
+            Ok(()) => Answer::Committed { position: stamp.at, results: self.draft.results.clone(), doubt },
+            Err(why) => Answer::Rejected { why: why.at(stamp.at), doubt },
+        };
+        self.append_draft(now, asked, stamp, seen, answer)
+    }
+
+    /// The draft of the record gets the outcome; of a rejection nothing else.
+    fn keep_outcome(&mut self, scoped: &Scoped<'_>, fingerprint: Fingerprint, why: Option<&Refusal>) {
+        if why.is_some() {
+            self.draft.clear();
+        }
+        let results = self.draft.results.clone();
+        let decision = match why {
+            None => Decision::Committed { fingerprint, results: results.list() },
+            Some(why) => Decision::Rejected { fingerprint, why: why.clone() },
+        };
+        let outcome = StoredOutcome { first_sent_us: scoped.key.first_sent_us, decision };
+        scoped.store(&outcome, &self.state, &mut self.draft, &mut self.scratch);
+    }
+
+    /// Answers what the key says already; false: it says nothing. Whoever comes while the first one is on its way
+    /// to the disk waits for the same record, so they are answered alike.
+    fn replay(&mut self, to: ReplyTo, scoped: &Scoped<'_>, sent: Fingerprint) -> bool {
+        match scoped.look_up(&self.state, &mut self.scratch) {
+            Known::Unseen { .. } => return false,
+            Known::Expired { why, rests_on } => self.refuse(to, why, Some(rests_on)),
+            Known::Decided { at, stored } => {
+                let outcome = StoredOutcome::decode(&stored).expect("an outcome that this node stored");
+                match outcome.decision {
+                    Decision::Committed { fingerprint, .. } | Decision::Rejected { fingerprint, .. }
+                        if fingerprint != sent =>
+                    {
+                        self.refuse(to, Refusal::key_reused(fingerprint, sent), Some(at));
+                    }
+                    Decision::Committed { .. } | Decision::Rejected { .. } => {
+                        let doubt = doubt(scoped);
+                        self.release.answer(to, Index(at.index.0), Answer::Replayed { at, stored, doubt });
+                    }
+                    Decision::Aborted => self.refuse(to, Refusal::key_aborted(at), Some(at)),
+                }
+            }
+        }
+        true
+    }
+
+    /// Nothing is stamped by a clock that jumped, or under a key of the future.
+    pub(super) fn stamp(&mut self, now: Now, scoped: Option<&Scoped<'_>>) -> Result<Stamp, Refusal> {
+        let Life::Running(running) = &mut self.life else { unreachable!("only a running shard decides") };
+        if let Some(refusal) = running.time.distrust(now) {
+            return Err(refusal);
+        }
+        let time_us = running.time.at(now);
+        scoped.map_or(Ok(()), |scoped| scoped.may_begin(time_us))?;
+        let at = position(running.log.epoch(), Index(running.log.appended().0 + 1));
+        Ok(Stamp { time_us, at })
+    }
+
+    /// The draft becomes the record at `stamp`, and the state runs ahead of the disk; the answer waits for it.
+    pub(super) fn append_draft(
+        &mut self,
+        now: Now,
+        asked: &Asked<'_>,
+        stamp: Stamp,
+        seen: Option<Position>,
+        answer: Answer,
+    ) -> Result<(), Busy> {
+        if let Some(refusal) = self.over_budget(asked.namespace) {
+            // It rests on everything that is in memory.
+            let Life::Running(running) = &self.life else { return Ok(()) };
+            let tip = position(running.log.epoch(), running.log.appended());
+            self.refuse(asked.to, refusal, Some(tip));
+            return Ok(());
+        }
+        match self.append(now, stamp) {
+            Ok(index) => self.release.answer(asked.to, index, answer),
+            Err(NoRoom::Busy) => return Err(Busy),
+            Err(NoRoom::TooLarge) => {
+                let Life::Running(running) = &self.life else { return Ok(()) };
+                let len =
+                    self.draft.entries().map(|e| e.key.len() + e.value.map_or(0, <[u8]>::len)).sum::<usize>();
+                let refusal = Refusal::too_large("commit.record", running.log.largest_record(), len as u64);
+                self.refuse(asked.to, refusal, seen);
+            }
+            Err(why) => self.refuse(asked.to, no_room(&why), None),
+        }
+        Ok(())
+    }
+
+    /// Appends the draft as a record and applies it.
+    pub(super) fn append(&mut self, now: Now, stamp: Stamp) -> Result<Index, NoRoom> {
         let Life::Running(running) = &mut self.life else { return Err(NoRoom::Failed) };
-        self.keys.all(asked.namespace, commit);
-        let time = running.time.at(now);
+        let index = running.log.append(Kind::Data, stamp.time_us, self.draft.entries())?;
+        assert_eq!(index.0, stamp.at.index.0, "the draft was made for this record");
         running.appended_us = now.mono_us;
-        running.log.append(Kind::Data, time, entries(&self.keys, commit))
+        for entry in self.draft.entries() {
+            self.state.apply(entry.space, entry.key, entry.value, stamp.at);
+        }
+        Ok(index)
     }
 
-    /// The record has its index. The state runs ahead of the disk; the answer waits for it.
-    fn applied(&mut self, asked: &Asked<'_>, commit: &CommitRequest<'_>, index: Index) {
-        let Life::Running(running) = &self.life else { return };
-        let version = position(running.log.epoch(), index);
-        for entry in entries(&self.keys, commit) {
-            self.state.apply(entry.key, entry.value, version);
+    /// Whether the draft takes more than there is. What makes the rest smaller may always be done.
+    fn over_budget(&self, namespace: &str) -> Option<Refusal> {
+        let (mut growth, mut data, mut keys) = (0, 0, 0);
+        for entry in self.draft.entries() {
+            let grows = self.state.growth(entry.space, entry.key, entry.value);
+            growth += grows;
+            match entry.space {
+                super::spaces::OUTCOMES => keys += if entry.value.is_some() { 1 } else { -1i64 },
+                _ => data += grows,
+            }
         }
-        self.release.answer(asked.to, index, Answer::Committed { position: version });
+        let used = self.state.memory().total() as u64;
+        if used.saturating_add_signed(growth) > self.budget.memory_bytes && data >= 0 && growth > 0 {
+            return Some(Refusal::quota("bytes of memory", self.budget.memory_bytes, used, RETRY_QUOTA_MS));
+        }
+        let stored = self.state.keys_of(namespace) as u64;
+        let full = keys > 0 && stored.saturating_add_signed(keys) > self.budget.request_keys;
+        full.then(|| {
+            Refusal::quota("outcomes under request keys", self.budget.request_keys, stored, RETRY_QUOTA_MS)
+        })
+    }
+
+    /// What the refusal looked at, if anything, may still be on its way to the disk.
+    pub(super) fn refuse(&mut self, to: ReplyTo, refusal: Refusal, seen: Option<Position>) {
+        let Some(seen) = seen else {
+            return self.release.answer(to, Index(0), Answer::Refused(refusal));
+        };
+        let (until, at) = self.rests_on(Some(seen));
+        self.release.answer(to, until, Answer::Refused(refusal.at(at)));
+    }
+
+    /// Which record an answer waits for that saw what `seen` changed, and the position that it names: that record,
+    /// or if it is committed, everything that is.
+    pub(super) fn rests_on(&self, seen: Option<Position>) -> (Index, Position) {
+        let committed = self.release.committed();
+        let until = seen.map_or(committed, |seen| committed.max(Index(seen.index.0)));
+        let epoch = match &self.life {
+            Life::Running(running) => running.log.epoch(),
+            _ => unreachable!("only a running shard looks at its state"),
+        };
+        match seen {
+            Some(seen) if seen.index.0 == until.0 => (until, seen),
+            _ => (until, position(epoch, until)),
+        }
     }
 
     fn park(&mut self, now: Now, asked: &Asked<'_>) {
         if let Err(refusal) = self.parked.push(now, asked) {
-            self.release.answer(asked.to, Index(0), Answer::Refused(refusal));
+            self.refuse(asked.to, refusal, None);
         }
     }
 
-    fn refuse(&mut self, to: ReplyTo, why: &NoRoom) {
-        let refusal = match why {
-            NoRoom::Busy => Refusal::throttled("the shard's log", PARKED_COMMITS, RETRY_QUEUE_MS),
-            NoRoom::DiskFull(error) => Refusal::disk_full(error.to_string(), RETRY_SPACE_MS),
-            NoRoom::TooLarge => unreachable!("the largest commit fits into a batch: asserted above"),
-            NoRoom::Failed => Refusal::log_failed("the log failed"),
-        };
-        self.release.answer(to, Index(0), Answer::Refused(refusal));
-    }
-
-    /// Takes in what waited for room, in order; true if anything was appended.
+    /// Takes in what waited for room, in order; true if anything was decided.
     pub(super) fn admit_parked(&mut self, now: Now) -> bool {
         let mut any = false;
         while let Some(waiting) = self.parked.pop() {
             if waiting.expired(now) {
                 let refusal = Refusal::deadline_before_append(waiting.to.request.deadline_ms);
-                self.release.answer(waiting.to, Index(0), Answer::Refused(refusal));
+                self.refuse(waiting.to, refusal, None);
                 continue;
             }
             let (_, request) = decode(&waiting.frame);
-            let Request::Commit(commit) = request else { unreachable!("only commits wait for room") };
-            let asked = waiting.asked(request);
-            match self.append(now, &asked, &commit) {
-                Ok(index) => {
-                    self.applied(&asked, &commit, index);
-                    any = true;
-                }
-                Err(NoRoom::Busy) => {
-                    self.parked.unpop(waiting);
-                    break;
-                }
-                Err(why) => self.refuse(waiting.to, &why),
+            if self.decide(now, &waiting.asked(request)).is_err() {
+                self.parked.unpop(waiting);
+                break;
             }
+            any = true;
         }
         any
     }
 }
 
-/// The record of a commit: full row images under their stored keys.
-fn entries<'a>(keys: &'a Keys, commit: &CommitRequest<'a>) -> impl Iterator<Item = Entry<'a>> + Clone {
-    commit.ops.iter().enumerate().map(|(n, op)| {
-        let value = match op {
-            Op::Put { row, .. } => Some(row),
-            Op::Delete { .. } => None,
-            other => unreachable!("{} is refused where requests are routed", other.name()),
-        };
-        Entry { space: spaces::ROWS, key: keys.get(n), value }
-    })
+fn no_room(why: &NoRoom) -> Refusal {
+    match why {
+        NoRoom::Busy => Refusal::throttled("the shard's log", PARKED_COMMITS, RETRY_QUEUE_MS),
+        NoRoom::DiskFull(error) => Refusal::disk_full(error.to_string(), RETRY_SPACE_MS),
+        NoRoom::TooLarge => unreachable!("answered with what it looked at"),
+        NoRoom::Failed => Refusal::log_failed("the log failed"),
+    }
+}
+
+pub(super) fn scoped<'a>(
+    asked: &Asked<'a>,
+    partition: &'a [u8],
+    key: seawall::message::request_key::RequestKey<'a>,
+) -> Scoped<'a> {
+    Scoped { namespace: asked.namespace, partition, key }
+}
+
+/// What to RESOLVE, should the log fail while the answer waits.
+pub(super) fn doubt(scoped: &Scoped<'_>) -> Doubt {
+    let partition = Key::from_bytes(scoped.partition).expect("checked when it came");
+    let mut key = Vec::new();
+    seawall::message::request_key::RequestKey::encode(Some(&scoped.key), &mut key);
+    Box::new(Detail::Request { partition, key })
 }
 
 /// A frame that was checked when it arrived.
@@ -113,100 +293,5 @@ pub(crate) fn decode(frame: &[u8]) -> (RequestMeta, Request<'_>) {
             (RequestMeta::from(&frame.header), request)
         }
         other => panic!("a frame that was whole when it arrived is now {other:?}"),
-    }
-}
-
-/// The stored keys of one request, in memory that is used again.
-#[derive(Debug, Default)]
-pub(super) struct Keys {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-impl Keys {
-    fn all(&mut self, namespace: &str, commit: &CommitRequest<'_>) {
-        self.bytes.clear();
-        self.ends.clear();
-        for op in commit.ops.iter() {
-            let (RowAt { table, key: row }, _) = op.touches().expect("a PUT or a DELETE");
-            Address { namespace, partition: commit.partition, table, row }.stored_key(&mut self.bytes);
-            self.ends.push(self.bytes.len());
-        }
-    }
-
-    fn get(&self, n: usize) -> &[u8] {
-        let start = if n == 0 { 0 } else { self.ends[n - 1] };
-        &self.bytes[start..self.ends[n]]
-    }
-
-    pub(super) fn one(&mut self, address: &Address<'_>) -> &[u8] {
-        self.bytes.clear();
-        address.stored_key(&mut self.bytes);
-        &self.bytes
-    }
-}
-
-/// Commits that wait for room in the log: bounded, in order.
-#[derive(Debug, Default)]
-pub(super) struct Parked {
-    queue: VecDeque<Waiting>,
-    bytes: usize,
-}
-
-#[derive(Debug)]
-struct Waiting {
-    to: ReplyTo,
-    namespace: Box<str>,
-    frame: Vec<u8>,
-    /// The client's deadline, on our clock.
-    until_us: Option<u64>,
-}
-
-impl Parked {
-    pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
-    }
-
-    fn push(&mut self, now: Now, asked: &Asked<'_>) -> Result<(), Refusal> {
-        if self.queue.len() >= PARKED_COMMITS || self.bytes + asked.frame.len() > PARKED_BYTES {
-            return Err(Refusal::throttled("the queue for the shard's log", PARKED_COMMITS, RETRY_QUEUE_MS));
-        }
-        let deadline = asked.to.request.deadline_ms;
-        self.bytes += asked.frame.len();
-        self.queue.push_back(Waiting {
-            to: asked.to,
-            namespace: asked.namespace.into(),
-            frame: asked.frame.to_vec(),
-            until_us: (deadline > 0).then(|| now.mono_us + u64::from(deadline) * 1000),
-        });
-        Ok(())
-    }
-
-    fn pop(&mut self) -> Option<Waiting> {
-        let waiting = self.queue.pop_front()?;
-        self.bytes -= waiting.frame.len();
-        Some(waiting)
-    }
-
-    fn unpop(&mut self, waiting: Waiting) {
-        self.bytes += waiting.frame.len();
-        self.queue.push_front(waiting);
-    }
-
-    /// Nothing of these was appended.
-    pub(super) fn fail(&mut self, why: &str, release: &mut Release) {
-        while let Some(waiting) = self.pop() {
-            release.answer(waiting.to, Index(0), Answer::Refused(Refusal::log_failed(why.to_owned())));
-        }
-    }
-}
-
-impl Waiting {
-    fn expired(&self, now: Now) -> bool {
-        self.until_us.is_some_and(|until| now.mono_us > until)
-    }
-
-    fn asked<'a>(&'a self, request: Request<'a>) -> Asked<'a> {
-        Asked { to: self.to, namespace: &self.namespace, request, frame: &self.frame }
     }
 }

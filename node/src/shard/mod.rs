@@ -7,31 +7,52 @@
 //! is committed (R10). All answers leave through [`release`].
 
 mod admit;
+mod check;
+mod draft;
+mod evaluate;
+mod expire;
+mod freshness;
+mod insight;
+mod keys;
+mod lease;
+mod operate;
+mod parked;
 mod read;
+mod recover;
 pub mod release;
+mod scan;
+mod settle;
 pub mod spaces;
 pub mod state;
+pub mod table;
 mod time;
+mod watch;
 
 use seawall::map::ShardId;
 use seawall::message::{Request, RequestMeta};
 use seawall::position::{Lineage, Position};
 use seawall::refusal::Refusal;
 use seawall::reply::State as ReplyState;
-use seawall_wal::checkpoint::Item;
 use seawall_wal::recover::Report;
 use seawall_wal::{
-    Done, Entry, Epoch, Failure, FoldDone, Index, Io, Kind, Log, LogId, LogLimits, LogStats, Progress,
-    Recovery, Replay, Replayed,
+    Done, Entry, Epoch, Failure, FoldDone, Index, Io, Kind, Log, LogId, LogLimits, LogStats, Recovery,
 };
 
-use crate::params::{FENCE_IDLE_US, PREPARE_RETRY_US, RETRY_RECOVERY_MS, RETRY_SPACE_MS};
+use crate::params::{
+    FENCE_IDLE_US, NAMESPACE_KEYS, PREPARE_RETRY_US, RETRY_RECOVERY_MS, RETRY_SPACE_MS, SHARD_MEMORY_BYTES,
+};
 use crate::seam::{ConnId, Effect, Effects, LogFound, Now, ShardStatus, WorkerId};
-use admit::Parked;
 pub(crate) use admit::decode;
+use draft::Draft;
+use freshness::Waiting;
+pub use freshness::{Verdict, judge};
+use parked::Parked;
 use release::{Answer, Release, Released};
+pub use scan::Scanned;
 use state::State;
 use time::LeaderTime;
+use watch::Watchers;
+pub use watch::{Told, unknown_subscription};
 
 /// Whom an answer goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,16 +73,37 @@ pub struct Asked<'a> {
     pub frame: &'a [u8],
 }
 
+/// What one shard may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Bytes of state. Above it, what makes the state larger is refused.
+    pub memory_bytes: u64,
+    /// Outcomes that each namespace may have under request keys. Above it new keys are refused, and none is
+    /// forgotten before its time.
+    pub request_keys: u64,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { memory_bytes: SHARD_MEMORY_BYTES, request_keys: NAMESPACE_KEYS }
+    }
+}
+
 #[derive(Debug)]
 pub struct Shard {
     id: ShardId,
+    lineage: Lineage,
+    budget: Budget,
     state: State,
     release: Release,
     parked: Parked,
+    waiting: Waiting,
+    watchers: Watchers,
     life: Life,
-    /// Memory of the last step, reused: operations for the disk, and the keys of a commit.
+    /// Memory of the last step, reused: operations for the disk, the effects of a commit, a stored key.
     ios: Vec<Io>,
-    keys: admit::Keys,
+    draft: Draft,
+    scratch: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -89,6 +131,8 @@ struct Running {
     retry_prepare_us: u64,
     /// When the last commit was appended.
     appended_us: u64,
+    /// Why nothing is decided by the clock, as of the last tick.
+    clock_doubt: Option<String>,
 }
 
 impl Shard {
@@ -97,6 +141,7 @@ impl Shard {
         id: ShardId,
         lineage: Lineage,
         limits: LogLimits,
+        budget: Budget,
         found: LogFound,
         effects: &mut Effects,
     ) -> Self {
@@ -106,12 +151,17 @@ impl Shard {
         recovery.start(&mut ios);
         let mut shard = Self {
             id,
+            lineage,
+            budget,
             state: State::default(),
             release: Release::default(),
             parked: Parked::default(),
+            waiting: Waiting::default(),
+            watchers: Watchers::default(),
             life: Life::Recovering { recovery, last_time_us: i64::MIN },
             ios,
-            keys: admit::Keys::default(),
+            draft: Draft::default(),
+            scratch: Vec::new(),
         };
         shard.emit(effects);
         shard
@@ -123,13 +173,22 @@ impl Shard {
 
     /// Takes a request; its answer comes out of [`Shard::take_ready`], now or after a later event.
     pub fn request(&mut self, now: Now, asked: Asked<'_>) {
+        if let Request::Status(_) | Request::Explain(_) | Request::Trace(_) = asked.request {
+            return self.report(&asked); // also of a shard that does not serve
+        }
         if let Some(refusal) = self.refuse_all() {
             // It rests on no row, only on what this shard is.
             return self.release.answer(asked.to, Index(0), Answer::Refused(refusal));
         }
         match asked.request {
-            Request::Commit(commit) => self.commit(now, &asked, &commit),
-            Request::Get(get) => self.get(&asked, &get),
+            Request::Commit(_) | Request::Resolve(_) => self.admit(now, &asked),
+            Request::StatusOf(settle) => self.status_of(&asked, &settle),
+            Request::Get(_) | Request::MultiGet(_) | Request::Scan(_) => self.read(now, &asked),
+            Request::Declare(declare) => self.declare(now, &asked, &declare),
+            Request::Describe(table) => self.describe(&asked, table),
+            Request::Subscribe(subscribe) => self.subscribe(now, &asked, &subscribe),
+            Request::Credit(credit) => self.credit(&asked, &credit),
+            Request::Cancel(cancel) => self.cancel(&asked, cancel.subscription),
             _ => unreachable!("answered at the connection, or refused where requests are routed"),
         }
     }
@@ -177,45 +236,6 @@ impl Shard {
         effects.extend(why.map(|why| Effect::FoldFailed { shard: self.id, why }));
     }
 
-    fn recover(&mut self, now: Now, done: Done, effects: &mut Effects) {
-        let Life::Recovering { recovery, last_time_us } = &mut self.life else { return };
-        let state = &mut self.state;
-        let progress = recovery.done(done, &mut self.ios, &mut |replay| match replay {
-            Replay::Base(boundary) => {
-                *state = State::default();
-                *last_time_us = boundary.time_us;
-            }
-            Replay::Item(item) => load(state, &item),
-            Replay::Record(replayed) => {
-                *last_time_us = (*last_time_us).max(replayed.record.time_us);
-                replay_record(state, &replayed);
-            }
-        });
-        let last_time_us = *last_time_us;
-        let report = match progress {
-            Progress::Working => return,
-            Progress::Halted(report) => {
-                let report = Box::new(report);
-                self.state = State::default();
-                self.life = Life::Halted(report.clone());
-                report
-            }
-            Progress::Recovered(mut log, report) => {
-                // On a single replica everything durable is committed, and recovery made all of it durable.
-                log.commit(log.durable());
-                self.release.advance(log.durable());
-                self.state.bury(to_net(log.durable()));
-                let time = LeaderTime::start(now, last_time_us);
-                let mut running =
-                    Running { log: *log, time, epoch_start: None, retry_prepare_us: 0, appended_us: 0 };
-                running.start_epoch(now);
-                self.life = Life::Running(Box::new(running));
-                Box::new(report)
-            }
-        };
-        effects.push(Effect::Recovered { shard: self.id, report });
-    }
-
     /// The contiguous durable prefix may have grown: with one replica, durable is committed.
     fn durable_grew(&mut self) {
         let Life::Running(running) = &mut self.life else { return };
@@ -224,6 +244,7 @@ impl Shard {
             running.log.commit(committed);
             self.release.advance(committed);
             self.state.bury(to_net(committed));
+            self.serve_waiting();
         }
     }
 
@@ -233,6 +254,7 @@ impl Shard {
         let Life::Running(running) = std::mem::replace(&mut self.life, halted) else { return };
         self.release.fail(&why);
         self.parked.fail(&why, &mut self.release);
+        self.fail_waiting(&why);
         self.state = State::default();
         effects.push(Effect::LogFailed { shard: self.id, why: why.clone() });
         self.life = Life::Failed { log: Box::new(running.log), why };
@@ -250,14 +272,16 @@ impl Shard {
     fn pump(&mut self, now: Now) {
         let Life::Running(running) = &mut self.life else { return };
         if running.epoch_start.is_none() {
-            running.start_epoch(now);
+            running.start_epoch(now, &mut self.state);
         }
         running.log.pump(running.time.at(now), &mut self.ios);
         self.release.sealed(running.log.sealed());
     }
 
     pub fn tick(&mut self, now: Now) {
+        self.expire_waiting(now);
         let Life::Running(running) = &mut self.life else { return };
+        running.clock_doubt = running.time.distrust(now).map(|refusal| refusal.to_string());
         if now.mono_us >= running.retry_prepare_us {
             running.retry_prepare_us = now.mono_us + PREPARE_RETRY_US;
             running.log.retry();
@@ -265,6 +289,15 @@ impl Shard {
         if running.log.wants_fence() && now.mono_us >= running.appended_us + FENCE_IDLE_US {
             // Without room now, the next tick tries.
             let _ = running.log.append(Kind::Fence, running.time.at(now), std::iter::empty());
+        }
+        self.expire(now);
+    }
+
+    /// An operator accepts the wall clock as it is (R18).
+    pub fn accept_clock(&mut self, now: Now) {
+        if let Life::Running(running) = &mut self.life {
+            running.time.accept(now);
+            running.clock_doubt = None;
         }
     }
 
@@ -319,6 +352,9 @@ impl Shard {
             durable: log.map_or(0, |log| log.durable().0),
             appended: log.map_or(0, |log| log.appended().0),
             rows: self.state.rows(),
+            outcomes: self.state.outcomes().live(),
+            memory: self.state.memory(),
+            memory_limit: self.budget.memory_bytes,
             log_writes: stats.batches,
             log_bytes: stats.batch_bytes,
             checkpoint: checkpoint.map_or(0, |checkpoint| checkpoint.id().0),
@@ -343,28 +379,20 @@ impl Running {
     fn trouble(&self) -> Option<String> {
         let grow = self.log.prepare_error().map(|error| format!("the log cannot grow: {error}"));
         let fold = || self.log.fold_error().map(|error| format!("no newer checkpoint can be made: {error}"));
-        grow.or_else(fold)
+        let clock = || self.clock_doubt.as_ref().map(|why| format!("commits are refused: {why}"));
+        grow.or_else(clock).or_else(fold)
     }
 
     /// The first record of the epoch. A pool without a prepared slot has no room yet; then the next turn tries.
-    fn start_epoch(&mut self, now: Now) {
+    fn start_epoch(&mut self, now: Now, state: &mut State) {
         let (epoch, first) = (self.log.epoch(), self.log.appended().0 + 1);
         let (key, value) = (epoch.0.to_be_bytes(), first.to_le_bytes());
         let entry = Entry { space: spaces::EPOCHS, key: &key, value: Some(&value) };
-        self.epoch_start = self.log.append(Kind::EpochStart, self.time.at(now), std::iter::once(entry)).ok();
-    }
-}
-
-fn load(state: &mut State, item: &Item<'_>) {
-    if item.space == spaces::ROWS {
-        state.apply(item.key, Some(item.value), position(item.version.epoch, item.version.index));
-    }
-}
-
-fn replay_record(state: &mut State, replayed: &Replayed<'_>) {
-    let version = position(replayed.epoch, replayed.index);
-    for entry in replayed.record.entries().filter(|entry| entry.space == spaces::ROWS) {
-        state.apply(entry.key, entry.value, version);
+        let time_us = self.time.at(now);
+        self.epoch_start = self.log.append(Kind::EpochStart, time_us, std::iter::once(entry)).ok();
+        if let Some(first) = self.epoch_start {
+            state.apply(entry.space, entry.key, entry.value, position(epoch, first));
+        }
     }
 }
 
@@ -375,4 +403,8 @@ fn position(epoch: Epoch, index: Index) -> Position {
 
 fn to_net(index: Index) -> seawall::position::Index {
     seawall::position::Index(index.0)
+}
+
+fn to_wal(index: seawall::position::Index) -> Index {
+    Index(index.0)
 }

@@ -6,11 +6,16 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use seawall::message::assigned::Results;
+use seawall::message::{Opcode, RequestMeta};
 use seawall::position::Position;
-use seawall::refusal::Refusal;
+use seawall::refusal::{Detail, Refusal};
 use seawall_wal::Index;
 
-use super::ReplyTo;
+use super::{ReplyTo, Scanned};
+
+/// What to RESOLVE where the outcome of an appended record becomes unknown.
+pub type Doubt = Box<Detail>;
 
 /// What is said, once it may be said.
 #[derive(Clone, Debug)]
@@ -18,13 +23,85 @@ pub enum Answer {
     /// The record at `position` holds the commit.
     Committed {
         position: Position,
+        results: Results,
+        doubt: Option<Doubt>,
+    },
+    /// The record that the refusal names holds the rejection, under the commit's key.
+    Rejected {
+        why: Refusal,
+        doubt: Option<Doubt>,
+    },
+    /// The record at `at` holds what was decided when the key came first.
+    Replayed {
+        at: Position,
+        stored: Arc<[u8]>,
+        doubt: Doubt,
+    },
+    /// What became of a key; with a doubt if the answer is to be final.
+    Status {
+        position: Position,
+        status: Status,
+        doubt: Option<Doubt>,
     },
     /// What a read found, and the position that its answer rests on.
     Row {
         position: Position,
         row: Option<(Position, Arc<[u8]>)>,
     },
+    /// The same for several rows, in the order of the request.
+    Rows {
+        position: Position,
+        rows: Vec<Option<(Position, Arc<[u8]>)>>,
+    },
+    Page {
+        position: Position,
+        rows: Vec<Scanned>,
+        cursor: Vec<u8>,
+    },
+    /// The record at `position` holds the declaration.
+    Declared {
+        position: Position,
+    },
+    /// A version and the declaration, if there is one.
+    Described {
+        position: Position,
+        found: Option<(u64, Arc<[u8]>)>,
+    },
+    /// Facts by name: known, or why not.
+    Report {
+        facts: Vec<Fact>,
+    },
+    /// A stream follows, behind this position.
+    Subscribed {
+        position: Position,
+    },
+    /// It was done, and there is nothing to say of it.
+    Done,
     Refused(Refusal),
+}
+
+pub type Fact = (&'static str, Result<String, String>);
+
+impl Answer {
+    /// The subscription that does not begin, if this says no to a SUBSCRIBE.
+    pub fn ends(&self, request: &RequestMeta) -> Option<u64> {
+        let refused = matches!(self, Answer::Refused(_)) && request.opcode == Opcode::Subscribe as u16;
+        refused.then_some(request.correlation)
+    }
+}
+
+/// What is known of a request key.
+#[derive(Clone, Debug)]
+pub enum Status {
+    /// The record at `at` holds this outcome.
+    Stored {
+        at: Position,
+        stored: Arc<[u8]>,
+    },
+    InFlight,
+    Unseen,
+    Expired,
+    Lost,
 }
 
 /// An answer that may leave.
@@ -104,8 +181,20 @@ impl Release {
         let groups = std::mem::take(&mut self.groups).into_iter().flat_map(|group| group.held);
         for held in groups.chain(std::mem::take(&mut self.open)) {
             let refusal = match held.released.answer {
-                Answer::Committed { .. } => Refusal::log_failed_after_append(why.to_owned()),
-                Answer::Row { .. } | Answer::Refused(_) => Refusal::log_failed(why.to_owned()),
+                Answer::Committed { doubt, .. } | Answer::Rejected { doubt, .. } => unknown(why, doubt),
+                Answer::Replayed { doubt, .. } | Answer::Status { doubt: Some(doubt), .. } => {
+                    unknown(why, Some(doubt))
+                }
+                Answer::Declared { .. } => unknown(why, None),
+                Answer::Status { doubt: None, .. }
+                | Answer::Row { .. }
+                | Answer::Rows { .. }
+                | Answer::Page { .. }
+                | Answer::Described { .. }
+                | Answer::Report { .. }
+                | Answer::Subscribed { .. }
+                | Answer::Done
+                | Answer::Refused(_) => Refusal::log_failed(why.to_owned()),
             };
             self.ready.push(Released { to: held.released.to, answer: Answer::Refused(refusal) });
         }
@@ -115,4 +204,12 @@ impl Release {
     pub fn take_ready(&mut self) -> impl Iterator<Item = Released> + '_ {
         self.ready.drain(..)
     }
+}
+
+fn unknown(why: &str, doubt: Option<Doubt>) -> Refusal {
+    let mut refusal = Refusal::log_failed_after_append(why.to_owned());
+    if let Some(doubt) = doubt {
+        refusal.reason.detail = *doubt;
+    }
+    refusal
 }

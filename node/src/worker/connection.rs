@@ -5,9 +5,14 @@
 
 use seawall::frame::HEADER_LEN;
 use seawall::limits::{HANDSHAKE_BODY_MAX, REQUEST_BODY_MAX};
+use seawall::map::ShardId;
+use seawall::refusal::Refusal;
 use seawall::session::ServerSession;
 
-use crate::params::{CONNECTION_INPUT, CONNECTION_OUTPUT, CONNECTION_REQUESTS, HANDSHAKE_US};
+use crate::params::{
+    CONNECTION_INPUT, CONNECTION_OUTPUT, CONNECTION_REQUESTS, HANDSHAKE_US, RETRY_QUEUE_MS,
+    SUBSCRIPTIONS_PER_CONNECTION,
+};
 use crate::seam::{ConnId, Effect, Effects, Now, SocketError};
 
 const FIRST_INPUT: usize = HEADER_LEN + HANDSHAKE_BODY_MAX;
@@ -37,6 +42,8 @@ struct Connection {
     ending: Ending,
     dirty: bool,
     opened_us: u64,
+    /// Subscriptions by the correlation ids of their SUBSCRIBEs, and whose logs they are about.
+    subscriptions: Vec<(u64, ShardId)>,
 }
 
 /// Bytes received and not yet used: `bytes[..filled]`. While the driver receives, it has `bytes`.
@@ -97,6 +104,7 @@ impl Connections {
             ending: Ending::No,
             dirty: false,
             opened_us: now.mono_us,
+            subscriptions: Vec::new(),
         });
         effects.push(Effect::Receive { conn, buf: vec![0; FIRST_INPUT], from: 0 });
     }
@@ -140,11 +148,59 @@ impl Connections {
         self.mark(conn);
     }
 
-    pub(super) fn closed(&mut self, conn: ConnId) {
-        if self.get(conn).is_some() {
-            self.slots[conn.slot as usize] = None;
-            self.open -= 1;
+    /// The subscriptions that nobody listens to any more are returned.
+    pub(super) fn closed(&mut self, conn: ConnId) -> Vec<(u64, ShardId)> {
+        let Some(connection) = self.get(conn) else { return Vec::new() };
+        let subscriptions = std::mem::take(&mut connection.subscriptions);
+        self.slots[conn.slot as usize] = None;
+        self.open -= 1;
+        subscriptions
+    }
+
+    /// A SUBSCRIBE goes to its shard: its number is taken until it ends.
+    pub(super) fn subscribed(
+        &mut self,
+        conn: ConnId,
+        subscription: u64,
+        shard: ShardId,
+    ) -> Result<(), Refusal> {
+        let Some(connection) = self.get(conn) else { return Ok(()) };
+        if connection.subscriptions.iter().any(|(taken, _)| *taken == subscription) {
+            let observed = format!("{subscription} twice");
+            return Err(Refusal::bad_frame("watch.subscription", "another correlation id", observed));
         }
+        let limit = SUBSCRIPTIONS_PER_CONNECTION;
+        if connection.subscriptions.len() >= limit {
+            return Err(Refusal::throttled(
+                "the list of the connection's subscriptions",
+                limit,
+                RETRY_QUEUE_MS,
+            ));
+        }
+        connection.subscriptions.push((subscription, shard));
+        Ok(())
+    }
+
+    /// The subscription has ended, or never began.
+    pub(super) fn unsubscribed(&mut self, conn: ConnId, subscription: u64) {
+        if let Some(connection) = self.get(conn) {
+            connection.subscriptions.retain(|(taken, _)| *taken != subscription);
+        }
+    }
+
+    /// Whose log a subscription is about.
+    pub(super) fn shard_of(&self, conn: ConnId, subscription: u64) -> Option<ShardId> {
+        let connection = self.peek(conn)?;
+        connection.subscriptions.iter().find(|(taken, _)| *taken == subscription).map(|(_, shard)| *shard)
+    }
+
+    /// Whether more may be pushed to a connection; one that is gone takes everything.
+    pub(super) fn has_room(&self, conn: ConnId) -> bool {
+        self.peek(conn).is_none_or(|c| c.ending != Ending::No || c.output.len() < CONNECTION_OUTPUT)
+    }
+
+    fn peek(&self, conn: ConnId) -> Option<&Connection> {
+        self.slots.get(conn.slot as usize)?.as_ref().filter(|connection| connection.id == conn)
     }
 
     /// Takes session and bytes out, so that requests can be taken from them while the worker works on them.

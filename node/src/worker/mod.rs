@@ -8,12 +8,14 @@
 //! connections. After the events that were at hand together comes `EndOfTurn`: there batches are sealed and
 //! replies leave. No I/O, no clock, no thread: the same events give the same effects.
 
+mod answer;
 mod connection;
+mod here;
 mod route;
+mod stream;
 
 use std::sync::Arc;
 
-use seawall::List;
 use seawall::map::{Generation, Map, ShardId};
 use seawall::message::{HelloReply, Limits, Request, RequestMeta};
 use seawall::position::Lineage;
@@ -24,9 +26,10 @@ use seawall_wal::LogLimits;
 
 use crate::params::STOP_US;
 use crate::seam::{ConnId, Effect, Effects, Event, Letter, Now, WorkerId, WorkerStatus};
-use crate::shard::{ReplyTo, Shard, release::Answer, release::Released};
+use crate::shard::{Budget, ReplyTo, Shard, release::Released};
 use connection::Connections;
 use route::Peers;
+use stream::Streams;
 
 /// What a worker is told before its first event.
 #[derive(Clone, Debug)]
@@ -36,6 +39,7 @@ pub struct WorkerConfig {
     pub workers: u16,
     pub lineage: Lineage,
     pub limits: LogLimits,
+    pub budget: Budget,
     pub capabilities: Capabilities,
 }
 
@@ -58,6 +62,7 @@ pub struct Worker {
     connections: Connections,
     shards: Vec<Shard>,
     peers: Peers,
+    streams: Streams,
     stop: Option<Stop>,
 }
 
@@ -70,7 +75,16 @@ struct Stop {
 impl Worker {
     pub fn new(config: WorkerConfig) -> Self {
         let peers = Peers::new(config.id, config.workers);
-        Self { config, map: None, connections: Connections::default(), shards: Vec::new(), peers, stop: None }
+        let streams = Streams::new(config.workers);
+        Self {
+            config,
+            map: None,
+            connections: Connections::default(),
+            shards: Vec::new(),
+            peers,
+            streams,
+            stop: None,
+        }
     }
 
     pub fn step(&mut self, now: Now, event: Event, effects: &mut Effects) {
@@ -81,7 +95,7 @@ impl Worker {
         match event {
             Event::Boot { shard, found } => {
                 let Self { config, shards, .. } = self;
-                shards.push(Shard::boot(shard, config.lineage, config.limits, found, effects));
+                shards.push(Shard::boot(shard, config.lineage, config.limits, config.budget, found, effects));
             }
             Event::MapChanged(map) => self.map = Some(map),
             Event::Accepted { conn } => self.connections.accepted(now, conn, effects),
@@ -90,13 +104,17 @@ impl Worker {
                 self.take_requests(now, conn);
             }
             Event::Sent { conn, buf, result } => self.connections.sent(conn, buf, result, effects),
-            Event::Closed { conn } => self.connections.closed(conn),
+            Event::Closed { conn } => self.hung_up(conn),
             Event::Disk { shard, done } => self.shard(shard).disk(now, done, effects),
             Event::Folded { shard, done } => self.shard(shard).folded(done, effects),
             Event::Mail { from, letter } => self.mail(now, from, letter),
             Event::StatusAsked { ticket } => effects.push(Effect::Status { ticket, status: self.status() }),
+            Event::ClockAccepted { shard } => self.shard(shard).accept_clock(now),
             Event::Tick => self.tick(now),
-            Event::Stop => self.stop = Some(Stop { by_us: now.mono_us + STOP_US, said: false }),
+            Event::Stop => {
+                self.shards.iter_mut().for_each(Shard::stop_waiting);
+                self.stop = Some(Stop { by_us: now.mono_us + STOP_US, said: false });
+            }
             Event::EndOfTurn => self.end_of_turn(now, effects),
         }
     }
@@ -179,7 +197,10 @@ impl Worker {
         for shard in &mut self.shards {
             shard.end_of_turn(now, effects);
         }
+        self.cancel_gone(now);
         self.deliver(effects);
+        self.tell(now);
+        self.say_taken();
         self.peers.post(effects);
         if self.stop.is_some() {
             self.connections.close_all_after_output();
@@ -193,23 +214,26 @@ impl Worker {
         let generation = self.generation();
         let Self { config, shards, connections, peers, .. } = self;
         for shard in shards {
-            let (id, state) = (shard.id(), shard.reply_state());
+            let (id, state, staleness_ms) = (shard.id(), shard.reply_state(), shard.staleness_ms());
             for Released { to, answer } in shard.take_ready() {
                 let meta = ReplyMeta {
                     shard: id,
                     generation,
                     role: reply::Role::Leader,
                     state,
+                    staleness_ms,
                     ..ReplyMeta::to(&to.request)
                 };
+                let ended = answer.ends(&to.request);
                 if to.worker == config.id {
+                    ended.into_iter().for_each(|ended| connections.unsubscribed(to.conn, ended));
                     if let Some(out) = connections.reply(to.conn) {
-                        encode(out, meta, &answer, &config.lineage);
+                        answer::encode(out, meta, &answer, &config.lineage);
                     }
                 } else {
                     let mut frame = Vec::new();
-                    encode(&mut frame, meta, &answer, &config.lineage);
-                    peers.reply(to.worker, Letter::Reply { conn: to.conn, frame });
+                    answer::encode(&mut frame, meta, &answer, &config.lineage);
+                    peers.reply(to.worker, Letter::Reply { conn: to.conn, frame, ended });
                 }
             }
         }
@@ -228,7 +252,7 @@ impl Worker {
     /// same, finish what is on the disk.
     fn say_stopped(&mut self, effects: &mut Effects) {
         let Some(stop) = &mut self.stop else { return };
-        if self.connections.is_empty() {
+        if self.connections.is_empty() && self.streams.settled() {
             self.peers.leave();
             self.peers.post(effects);
         }
@@ -255,25 +279,6 @@ impl Worker {
 
     fn generation(&self) -> Generation {
         self.map.as_ref().map_or(Generation::ANY, |map| map.generation())
-    }
-}
-
-/// The bytes of an answer. The head says what the shard is when the answer leaves.
-fn encode(out: &mut Vec<u8>, meta: ReplyMeta, answer: &Answer, lineage: &Lineage) {
-    let tag = lineage.tag();
-    match answer {
-        Answer::Committed { position } => {
-            let meta = ReplyMeta { position: Some(*position), ..meta };
-            reply::encode_committed(out, &meta, tag, &List::EMPTY);
-        }
-        Answer::Row { position, row } => {
-            // One replica: nobody else can have committed anything since, so the answer is current.
-            let meta = ReplyMeta { position: Some(*position), staleness_ms: Some(0), ..meta };
-            let found =
-                row.as_ref().map(|(version, row)| seawall::message::read::Found { version: *version, row });
-            reply::encode_row(out, &meta, tag, found);
-        }
-        Answer::Refused(refusal) => reply::encode_refusal(out, &meta, refusal),
     }
 }
 

@@ -4,8 +4,11 @@
 //! a letter to the worker that has it.
 
 use seawall::address::{DEFAULT_NAMESPACE, partition_hash};
+use seawall::frame::{self, FrameMeta, Kind};
 use seawall::map::{Generation, ShardId};
-use seawall::message::{Consistency, Op, Request, RequestMeta};
+use seawall::message::report::Subject;
+use seawall::message::watch::{CancelRequest, CreditRequest, Scope, SubscribeRequest};
+use seawall::message::{CommitManyRequest, Opcode, Request, RequestMeta};
 use seawall::refusal::Refusal;
 
 use super::{ReplyTo, Worker};
@@ -28,23 +31,64 @@ impl Worker {
         request: Request<'_>,
         frame: &[u8],
     ) {
-        let shard = match self.owner(&meta, &request) {
-            Ok(shard) => shard,
+        if let Request::CommitMany(many) = request {
+            return self.route_each(now, conn, meta, &many);
+        }
+        let shard = match self.target(conn, &meta, &request) {
+            Ok(Target::Shard(shard)) => shard,
+            Ok(Target::Here) => return self.answer_here(conn, &meta, &request),
             Err(refusal) => return self.refuse(conn, &meta, &refusal),
         };
+        let noted = match request {
+            Request::Subscribe(_) => self.connections.subscribed(conn, meta.correlation, shard),
+            Request::Cancel(cancel) => {
+                self.connections.unsubscribed(conn, cancel.subscription);
+                Ok(())
+            }
+            _ => Ok(()),
+        };
+        if let Err(refusal) = noted {
+            return self.refuse(conn, &meta, &refusal);
+        }
         let (here, home) = (self.config.id, home_of(shard, self.config.workers));
         if home == here {
             let to = ReplyTo::here(here, conn, meta);
             self.connections.asked(conn);
             return self.ask(now, shard, to, request, frame);
         }
-        match self.peers.request(home, Letter::Request { conn, frame: frame.to_vec() }) {
+        match self.peers.request(home, Letter::Request { conn, shard, frame: frame.to_vec() }) {
             Ok(()) => self.connections.asked(conn),
-            Err(refusal) => self.refuse(conn, &meta, &refusal),
+            Err(refusal) => {
+                if let Request::Subscribe(_) = request {
+                    self.connections.unsubscribed(conn, meta.correlation);
+                }
+                self.refuse(conn, &meta, &refusal);
+            }
         }
     }
 
-    fn owner(&self, meta: &RequestMeta, request: &Request<'_>) -> Result<ShardId, Refusal> {
+    /// COMMIT_MANY: each of its commits as if it had come in a frame of its own.
+    fn route_each(&mut self, now: Now, conn: ConnId, meta: RequestMeta, many: &CommitManyRequest<'_>) {
+        let mut frame = Vec::new();
+        for (nth, (payload, commit)) in (0u64..).zip(many.iter()) {
+            let correlation = meta.correlation.wrapping_add(nth);
+            let meta = RequestMeta { correlation, opcode: Opcode::Commit as u16, ..meta };
+            frame.clear();
+            let head = FrameMeta {
+                kind: Kind::Request,
+                opcode: meta.opcode,
+                correlation,
+                generation: meta.generation,
+                shard: meta.shard,
+                deadline_ms: meta.deadline_ms,
+                tags: &[],
+            };
+            frame::write(&mut frame, &head, |out| out.extend_from_slice(payload));
+            self.route(now, conn, meta, Request::Commit(commit), &frame);
+        }
+    }
+
+    fn target(&self, conn: ConnId, meta: &RequestMeta, request: &Request<'_>) -> Result<Target, Refusal> {
         if self.stop.is_some() {
             return Err(Refusal::not_ready("stopping", RETRY_RECOVERY_MS));
         }
@@ -56,15 +100,43 @@ impl Worker {
         if theirs > ours {
             return Err(Refusal::generation_ahead(ours, theirs, RETRY_RECOVERY_MS));
         }
-        let shard = map.shard_of(partition_hash(DEFAULT_NAMESPACE, partition_of(meta.opcode, request)?));
+        built(meta.opcode, request)?;
+        let named = |shard: ShardId| {
+            let known = map.ranges().iter().any(|range| range.shard == shard);
+            let wrong = || Refusal::bad_frame("route.shard", "a shard of the map", format!("shard {shard}"));
+            known.then_some(Target::Shard(shard)).ok_or_else(wrong)
+        };
+        let shard = match request {
+            Request::GetMap(_) | Request::Status(Subject::Node) | Request::Explain(Subject::Node) => {
+                return Ok(Target::Here);
+            }
+            Request::Status(Subject::Shard(shard)) | Request::Explain(Subject::Shard(shard)) => {
+                return named(*shard);
+            }
+            // Whose rows are declared is said by the frame: each shard keeps the declarations of its own log.
+            Request::Declare(_) | Request::Describe(_) => match (meta.shard, map.ranges()) {
+                (ShardId::ANY, [all]) => return named(all.shard),
+                (shard, _) => return named(shard),
+            },
+            Request::Subscribe(SubscribeRequest { scope: Scope::Shard(shard), .. }) => return named(*shard),
+            Request::Credit(CreditRequest { subscription, .. })
+            | Request::Cancel(CancelRequest { subscription }) => {
+                let shard = self.connections.shard_of(conn, *subscription).map(Target::Shard);
+                return shard.ok_or_else(|| shard::unknown_subscription(*subscription));
+            }
+            _ => match request.partition() {
+                Some(partition) => map.shard_of(partition_hash(DEFAULT_NAMESPACE, partition)),
+                None => return Err(not_built(meta.opcode)),
+            },
+        };
         if meta.shard != ShardId::ANY && meta.shard != shard {
             let expected = format!("shard {}, which owns the partition", shard.0);
             return Err(Refusal::bad_frame("route.shard", expected, format!("shard {}", meta.shard.0)));
         }
-        Ok(shard)
+        Ok(Target::Shard(shard))
     }
 
-    fn ask(&mut self, now: Now, shard: ShardId, to: ReplyTo, request: Request<'_>, frame: &[u8]) {
+    pub(super) fn ask(&mut self, now: Now, shard: ShardId, to: ReplyTo, request: Request<'_>, frame: &[u8]) {
         let asked = Asked { to, namespace: DEFAULT_NAMESPACE, request, frame };
         self.shard(shard).request(now, asked);
     }
@@ -72,16 +144,18 @@ impl Worker {
     /// Another worker forwards a request of its connection, or answers one of ours.
     pub(super) fn mail(&mut self, now: Now, from: WorkerId, letter: Letter) {
         match letter {
-            Letter::Request { conn, frame } => {
+            Letter::Request { conn, shard, frame } => {
                 let (meta, request) = shard::decode(&frame);
                 let to = ReplyTo { worker: from, conn, request: meta };
-                let map = self.map.as_ref().expect("the sender routed by the same map");
-                let partition = request.partition().expect("the sender routed by it");
-                let shard = map.shard_of(partition_hash(DEFAULT_NAMESPACE, partition));
                 self.ask(now, shard, to, request, &frame);
             }
-            Letter::Reply { conn, frame } => {
+            Letter::Stream { conn, subscription, frame, last } => {
+                self.streamed(from, conn, subscription, &frame, last);
+            }
+            Letter::StreamTaken { conn, subscription } => self.stream_taken(from, conn, subscription),
+            Letter::Reply { conn, frame, ended } => {
                 self.peers.answered(from);
+                ended.into_iter().for_each(|ended| self.connections.unsubscribed(conn, ended));
                 if let Some(out) = self.connections.reply(conn) {
                     out.extend_from_slice(&frame);
                 }
@@ -91,22 +165,23 @@ impl Worker {
     }
 }
 
-/// The partition that a request goes to, if the node can do what it asks for; what it cannot do yet is refused before
-/// anything is looked at.
-fn partition_of<'a>(opcode: u16, request: &Request<'a>) -> Result<&'a [u8], Refusal> {
-    let built = match request {
-        Request::Commit(commit) => {
-            let plain = |op: Op<'_>| matches!(op, Op::Put { ttl: None, .. } | Op::Delete { .. });
-            commit.request_key.is_none()
-                && commit.min_durability <= 1
-                && commit.checks.is_empty()
-                && commit.ops.iter().all(plain)
-        }
-        Request::Get(get) => get.consistency == Consistency::Linearizable,
-        _ => false,
-    };
-    let partition = request.partition().filter(|_| built);
-    partition.ok_or_else(|| Refusal::unsupported("node.operation", "kind of request", u64::from(opcode)))
+/// Where a request is answered.
+enum Target {
+    Shard(ShardId),
+    /// At the connection: no shard has to be asked.
+    Here,
+}
+
+/// What the node cannot do yet is refused before anything is looked at.
+fn built(opcode: u16, request: &Request<'_>) -> Result<(), Refusal> {
+    match request {
+        Request::AckCursor(_) => Err(not_built(opcode)),
+        _ => Ok(()),
+    }
+}
+
+fn not_built(opcode: u16) -> Refusal {
+    Refusal::unsupported("node.operation", "kind of request", u64::from(opcode))
 }
 
 /// The other workers: what is under way at each, and letters that leave at the end of the turn.
@@ -126,7 +201,7 @@ impl Peers {
         Self { under_way: vec![0; n], letters: Vec::new(), me, leaving: false, left: vec![false; n] }
     }
 
-    fn request(&mut self, to: WorkerId, letter: Letter) -> Result<(), Refusal> {
+    pub(super) fn request(&mut self, to: WorkerId, letter: Letter) -> Result<(), Refusal> {
         let under_way = &mut self.under_way[usize::from(to.0)];
         if *under_way >= MAILBOX {
             return Err(Refusal::throttled("the mailbox of the shard's worker", MAILBOX, RETRY_QUEUE_MS));

@@ -1,27 +1,37 @@
 //! A worker with a disk that the test holds in its hand: operations are executed one by one, when the test says so.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod heard;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use seawall::map::{Generation, Map, ShardId};
-use seawall::message::{Commit, HelloRequest};
-use seawall::position::Lineage;
+use seawall::message::assigned::Results;
+use seawall::message::settle::KeyStatus;
+use seawall::message::{Commit, HelloRequest, Opcode};
+use seawall::position::{Lineage, Position};
 use seawall::refusal::Refusal;
-use seawall::reply::{Body, Reply};
+use seawall::reply::{Body, Flags, Reply};
 use seawall::session::{Answer, ClientSession};
 use seawall::{Key, Row, RowRef};
 use seawall_node::seam::{ConnId, Effect, Effects, Event, Letter, LogFound, Now, WorkerId, WorkerStatus};
+use seawall_node::shard::Budget;
 use seawall_node::worker::{Worker, WorkerConfig};
 use seawall_wal::recover::Files;
 use seawall_wal::{Done, FileId, FoldDone, FoldJob, Io, IoError, IoStep, LogId, LogLimits, SlotId, meta};
+
+type Disk = BTreeMap<FileId, Vec<u8>>;
+
+/// When the first process starts: two seconds before 2026.
+pub const WALL_US: i64 = 1_767_225_598_000_000;
 
 pub const LINEAGE: Lineage = Lineage(*b"the test lineage");
 
 /// One worker, its disk, and one client connection that said HELLO.
 pub struct Bench {
     pub worker: Worker,
-    pub files: BTreeMap<FileId, Vec<u8>>,
+    pub files: Disk,
     /// Operations that were asked for and not executed yet.
     pub disk: Vec<Io>,
     pub mail: Vec<(WorkerId, Letter)>,
@@ -36,7 +46,12 @@ pub struct Bench {
     session: ClientSession,
     receiving: Option<(Vec<u8>, usize)>,
     shard: ShardId,
+    budget: Budget,
     mono_us: u64,
+    /// The wall clock advances with the other one, and may be set.
+    pub wall_us: i64,
+    /// What the operations of each commit came to.
+    pub results: Vec<Results>,
 }
 
 pub const CONN: ConnId = ConnId { slot: 0, serial: 1 };
@@ -45,9 +60,15 @@ pub const CONN: ConnId = ConnId { slot: 0, serial: 1 };
 #[derive(Clone, Debug, PartialEq)]
 pub enum Got {
     Committed(u64, u64),
+    /// An earlier commit under the same key.
+    Replayed(u64, u64),
+    /// The position of the answer, the status, the position of the outcome.
+    Status((u64, u64), &'static str, Option<(u64, u64)>),
     /// Position of the answer, version and row.
     Row((u64, u64), Option<((u64, u64), Row)>),
     Refused(Refusal),
+    /// An earlier rejection under the same key.
+    RefusedAgain(Refusal),
 }
 
 impl Bench {
@@ -57,28 +78,39 @@ impl Bench {
     }
 
     pub fn start(id: u16, workers: u16) -> Self {
-        Self::boot(id, workers, fresh(id))
+        Self::boot(id, workers, fresh(id), Budget::default(), WALL_US)
     }
 
     /// Connected, while its log is still being read.
     pub fn booting(id: u16, workers: u16) -> Self {
-        Self::begin(id, workers, fresh(id))
+        Self::begin(id, workers, fresh(id), Budget::default(), WALL_US)
     }
 
-    pub fn boot(id: u16, workers: u16, files: BTreeMap<FileId, Vec<u8>>) -> Self {
-        let mut bench = Self::begin(id, workers, files);
+    /// Serving, with less room.
+    pub fn with_budget(budget: Budget) -> Self {
+        Self::boot(0, 1, fresh(0), budget, WALL_US)
+    }
+
+    /// Serving from files that were made before.
+    pub fn on(files: Disk) -> Self {
+        Self::boot(0, 1, files, Budget::default(), WALL_US)
+    }
+
+    fn boot(id: u16, workers: u16, files: Disk, budget: Budget, wall_us: i64) -> Self {
+        let mut bench = Self::begin(id, workers, files, budget, wall_us);
         bench.settle();
         assert_eq!(bench.replies().len(), 0, "HELLO was answered and is not listed");
         bench
     }
 
-    fn begin(id: u16, workers: u16, files: BTreeMap<FileId, Vec<u8>>) -> Self {
+    fn begin(id: u16, workers: u16, files: Disk, budget: Budget, wall_us: i64) -> Self {
         let limits = LogLimits::test_min();
         let config = WorkerConfig {
             id: WorkerId(id),
             workers,
             lineage: LINEAGE,
             limits,
+            budget,
             capabilities: Default::default(),
         };
         let shard = ShardId(u32::from(id) + 1);
@@ -107,6 +139,9 @@ impl Bench {
             receiving: None,
             shard,
             mono_us: 1,
+            wall_us,
+            results: Vec::new(),
+            budget,
         };
         bench.step(Event::Boot { shard, found });
         bench.step(Event::MapChanged(Arc::new(Map::even(Generation(1), u32::from(workers)))));
@@ -119,12 +154,12 @@ impl Bench {
 
     /// The same disk under a new process.
     pub fn restart(self) -> Self {
-        Self::boot(0, 1, self.files)
+        Self::boot(0, 1, self.files, self.budget, self.wall_us)
     }
 
     /// The same, and the disk has no space for another slot.
     pub fn restart_on_a_full_disk(self) -> Self {
-        let mut bench = Self::begin(0, 1, self.files);
+        let mut bench = Self::begin(0, 1, self.files, self.budget, self.wall_us);
         bench.disk_full = true;
         bench.settle();
         bench.replies();
@@ -134,8 +169,8 @@ impl Bench {
     /// One event and the end of its turn.
     pub fn step(&mut self, event: Event) {
         let mut effects = Effects::new();
-        self.mono_us += 1;
-        let now = Now { mono_us: self.mono_us, wall_us: 1_000_000 };
+        self.pass(1);
+        let now = Now { mono_us: self.mono_us, wall_us: self.wall_us };
         self.worker.step(now, event, &mut effects);
         self.worker.step(now, Event::EndOfTurn, &mut effects);
         self.take(effects);
@@ -144,6 +179,40 @@ impl Bench {
     /// Time passes.
     pub fn pass(&mut self, us: u64) {
         self.mono_us += us;
+        self.wall_us += us as i64;
+    }
+
+    /// Time passes, and the worker notices.
+    pub fn tick_after(&mut self, us: u64) {
+        self.pass(us);
+        self.step(Event::Tick);
+    }
+
+    /// Any request.
+    pub fn ask(&mut self, opcode: Opcode, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut out = Vec::new();
+        self.session.ask(&mut out, opcode, 0, write).unwrap();
+        self.receive(&out);
+    }
+
+    pub fn commit_many(&mut self, commits: &[Commit]) {
+        let mut out = Vec::new();
+        self.session.commit_many(&mut out, commits, 0).unwrap();
+        self.receive(&out);
+    }
+
+    /// Commits, settles and returns the only reply.
+    pub fn commit_now(&mut self, commit: &Commit) -> Got {
+        self.commit(commit);
+        self.settle();
+        self.reply()
+    }
+
+    /// The only reply since the last call.
+    pub fn reply(&mut self) -> Got {
+        let mut replies = self.replies();
+        assert_eq!(replies.len(), 1, "{replies:?}");
+        replies.remove(0)
     }
 
     fn take(&mut self, effects: Effects) {
@@ -261,6 +330,9 @@ impl Bench {
         while !rest.is_empty() {
             match self.session.next(rest).unwrap() {
                 Answer::Reply(reply, used) => {
+                    if let Body::Committed { results, .. } = &reply.body {
+                        self.results.push(Results::of(results));
+                    }
                     replies.extend(got(&reply));
                     rest = &rest[used..];
                 }
@@ -271,18 +343,30 @@ impl Bench {
     }
 }
 
-fn fresh(id: u16) -> BTreeMap<FileId, Vec<u8>> {
+fn fresh(id: u16) -> Disk {
     BTreeMap::from([(FileId::Meta, meta::format(&LogId { lineage: LINEAGE.0, shard: u32::from(id) + 1 }))])
 }
 
 fn got(reply: &Reply<'_>) -> Option<Got> {
     let at = reply.meta.position.map(|p| (p.epoch.0, p.index.0));
+    let again = reply.meta.flags.has(Flags::REPLAYED);
     match &reply.body {
         Body::Hello(_) => None,
+        Body::Refused(refusal) if again => Some(Got::RefusedAgain(refusal.clone())),
         Body::Refused(refusal) => Some(Got::Refused(refusal.clone())),
         Body::Committed { .. } => {
             let (epoch, index) = at.expect("a commit names its position");
-            Some(Got::Committed(epoch, index))
+            Some(if again { Got::Replayed(epoch, index) } else { Got::Committed(epoch, index) })
+        }
+        Body::KeyStatus { status, .. } => {
+            let pair = |p: &Position| (p.epoch.0, p.index.0);
+            let decided = match status {
+                KeyStatus::Committed { at, .. }
+                | KeyStatus::Rejected { at, .. }
+                | KeyStatus::Aborted { at } => Some(pair(at)),
+                _ => None,
+            };
+            Some(Got::Status(at.expect("a status names its position"), status.name(), decided))
         }
         Body::Row { found, .. } => {
             let row = found.map(|f| ((f.version.epoch.0, f.version.index.0), Row::decode(f.row).unwrap()));

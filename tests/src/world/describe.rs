@@ -39,6 +39,7 @@ impl Display for Heard<'_> {
             | Event::Closed { .. }
             | Event::Folded { .. }
             | Event::StatusAsked { .. }
+            | Event::ClockAccepted { .. }
             | Event::Tick
             | Event::Stop
             | Event::EndOfTurn => write!(f, "{:?}", self.0),
@@ -89,11 +90,17 @@ struct Post<'a>(&'a Letter);
 impl Display for Post<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self.0 {
-            Letter::Request { conn, frame } => {
+            Letter::Request { conn, frame, .. } => {
                 write!(f, "request of {}.{} {}", conn.slot, conn.serial, Bytes(frame))
             }
             Letter::Leaving => write!(f, "leaving"),
-            Letter::Reply { conn, frame } => {
+            Letter::Stream { conn, frame, .. } => {
+                write!(f, "stream to {}.{} {}", conn.slot, conn.serial, Bytes(frame))
+            }
+            Letter::StreamTaken { conn, subscription } => {
+                write!(f, "taken by {}.{} of {subscription}", conn.slot, conn.serial)
+            }
+            Letter::Reply { conn, frame, .. } => {
                 write!(f, "reply to {}.{} {}", conn.slot, conn.serial, Bytes(frame))
             }
         }

@@ -306,6 +306,7 @@ impl World {
         if self.process.is_none() {
             self.at(self.now, What::Start);
         }
+        self.accept_clocks();
     }
 
     fn stuck(&mut self) -> Result<(), Violation> {

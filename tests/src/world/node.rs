@@ -6,6 +6,7 @@ use std::sync::Arc;
 use seawall::map::ShardId;
 use seawall::position::Lineage;
 use seawall_node::seam::{Effect, Event, Letter, LogFound, WorkerId};
+use seawall_node::shard::Budget;
 use seawall_node::worker::{Capabilities, Worker, WorkerConfig};
 use seawall_wal::{Io, IoId};
 
@@ -76,6 +77,7 @@ impl World {
             workers: self.shape.workers,
             lineage: Lineage(LINEAGE),
             limits: self.shape.limits,
+            budget: Budget::default(),
             capabilities: Capabilities::default(),
         });
         Seat { worker, inbox: VecDeque::new(), turn_is_due: false, stopped: false }
@@ -172,7 +174,12 @@ impl World {
             Effect::Mail { to, letter } => self.post(worker, to, letter),
             Effect::Status { .. } => {}
             Effect::Recovered { shard, report } => match report.halt {
-                None => drop(self.process.as_mut().map(|process| process.recovered.insert(shard))),
+                None => {
+                    self.process.as_mut().map(|process| process.recovered.insert(shard));
+                    if self.healed {
+                        self.accept_clocks();
+                    }
+                }
                 Some(_) if self.hurt.contains(&(self.life, shard)) => {}
                 Some(_) => return violation("I4, a log without damage is recovered", format!("{report:?}")),
             },
@@ -292,6 +299,14 @@ impl World {
             return;
         }
         if self.random.chance(500) { self.ask_to_stop() } else { self.die(None) }
+    }
+
+    /// Once the faults are over, the operator accepts the wall clock as it is.
+    pub(super) fn accept_clocks(&mut self) {
+        let shards = self.process.as_ref().map(|process| process.recovered.clone()).unwrap_or_default();
+        for shard in shards {
+            self.tell(self.owner(shard), Event::ClockAccepted { shard });
+        }
     }
 
     /// The process ends, and with it what it had under way; another one starts later.

@@ -161,6 +161,11 @@ impl Log {
         self.tail.from(from, self.durable)
     }
 
+    /// The oldest index that [`Log::recent`] can begin with.
+    pub fn oldest_recent(&self) -> Option<Index> {
+        self.tail.oldest()
+    }
+
     /// The last index given out, durable or not.
     pub fn appended(&self) -> Index {
         Index(self.next_index.0 - 1)

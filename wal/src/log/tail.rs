@@ -47,6 +47,10 @@ impl Tail {
         self.batches.push_back(Kept { header, at, len: batch.len() });
     }
 
+    pub fn oldest(&self) -> Option<Index> {
+        self.batches.front().map(|oldest| Index(oldest.header.first_index))
+    }
+
     /// The batches from the one that holds `from` up to `durable`, oldest first; `None` if that one is gone.
     pub fn from(&self, from: Index, durable: Index) -> Option<impl Iterator<Item = (&BatchHeader, &[u8])>> {
         let known = self.batches.front().is_some_and(|oldest| oldest.header.first_index <= from.0);

@@ -1,75 +1,212 @@
-//! The rows of a shard. The only room that knows that all of them are in memory.
+//! The state of a shard. The only room that knows that all of it is in memory.
 //!
-//! The state runs ahead of the disk: it holds what is appended, durable or not. So every look also says which
+//! It runs ahead of the disk: it holds what is appended, durable or not. So every look also says which
 //! record last changed what was looked at, presence *or absence*; whoever answers waits for that record (R20).
-//! Therefore a deleted row leaves a tombstone until its deletion is committed.
+//! Therefore what is deleted leaves a tombstone until its deletion is committed.
+//!
+//! Replay, checkpoints and live commits all come through [`State::apply`], so what is derived here (what ends when,
+//! how many keys a namespace has) is the same after a restart.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+mod due;
+mod table;
 
+use std::collections::BTreeMap;
+
+use seawall::key::{self, Part};
 use seawall::position::{Index, Position};
+use seawall_wal::Space;
+
+use super::spaces;
+use super::table::{Declared, Tables};
+pub use due::{Due, Ends};
+pub use table::{At, Look, Table};
 
 #[derive(Debug, Default)]
 pub struct State {
-    rows: BTreeMap<Arc<[u8]>, Row>,
-    /// Tombstones in the order of their deletions.
-    tombstones: VecDeque<(Index, Arc<[u8]>)>,
-    live: usize,
+    rows: Table,
+    ttls: Table,
+    leases: Table,
+    streams: Table,
+    outcomes: Table,
+    /// Declarations, and the indexes of rows.
+    tables: Tables,
+    /// All rows and declarations are there; from now on indexes follow each change.
+    live: bool,
+    horizon: Option<(Position, i64)>,
+    /// First index of each epoch.
+    epochs: BTreeMap<u64, u64>,
+    due: Due,
+    /// Outcomes of each namespace.
+    keys: BTreeMap<Box<str>, usize>,
 }
 
-#[derive(Debug)]
-struct Row {
-    version: Position,
-    /// `None` is a tombstone.
-    bytes: Option<Arc<[u8]>>,
-}
-
-/// What stands at a key, and which record made it so.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Look {
-    /// The last change that is still remembered; `None` for a key that nobody touched, or whose deletion is
-    /// committed.
-    pub changed: Option<Position>,
-    pub row: Option<(Position, Arc<[u8]>)>,
+/// Where the memory of a shard is, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    pub rows: usize,
+    /// Ends of rows with a ttl, and what orders all ends by time.
+    pub ttls: usize,
+    pub leases: usize,
+    pub streams: usize,
+    pub outcomes: usize,
 }
 
 impl State {
-    pub fn look(&self, key: &[u8]) -> Look {
-        let row = self.rows.get(key);
-        Look {
-            changed: row.map(|r| r.version),
-            row: row.and_then(|r| r.bytes.as_ref().map(|bytes| (r.version, Arc::clone(bytes)))),
+    pub fn look(&self, space: Space, key: &[u8]) -> Look {
+        self.table(space).look(key)
+    }
+
+    /// Applies one entry of the record at `version`.
+    pub fn apply(&mut self, space: Space, key: &[u8], value: Option<&[u8]>, version: Position) {
+        match space {
+            spaces::ROWS => {
+                let old = self.rows.set(key, value, version);
+                if self.live {
+                    self.tables.row_changed(key, old.as_deref(), value, version);
+                }
+            }
+            spaces::TABLES => self.declare(key, value, version),
+            spaces::STREAMS => {
+                self.streams.set(key, value, version);
+            }
+            spaces::TTLS => {
+                let old = self.ttls.set(key, value, version);
+                self.due.change(space, key, old.as_deref(), value);
+            }
+            spaces::LEASES => {
+                let old = self.leases.set(key, value, version);
+                self.due.change(space, key, old.as_deref(), value);
+            }
+            spaces::OUTCOMES => {
+                let old = self.outcomes.set(key, value, version);
+                self.due.change(space, key, old.as_deref(), value);
+                self.count(key, old.is_some(), value.is_some());
+            }
+            spaces::HORIZON => self.horizon = value.and_then(number).map(|us| (version, us)),
+            spaces::EPOCHS => {
+                let first = value.and_then(number).and_then(|first| u64::try_from(first).ok());
+                let epoch = key.try_into().ok().map(u64::from_be_bytes);
+                self.epochs.extend(epoch.zip(first));
+            }
+            _ => {} // events live in their records
         }
     }
 
-    /// Applies one entry of the record at `version`; replay and live commits both come through here.
-    pub fn apply(&mut self, key: &[u8], value: Option<&[u8]>, version: Position) {
-        let bytes = value.map(Arc::from);
-        let live = usize::from(bytes.is_some());
-        let row = Row { version, bytes };
-        let was_live = match self.rows.get_mut(key) {
-            Some(old) => std::mem::replace(old, row).bytes.is_some(),
-            None => self.rows.insert(Arc::from(key), row).is_some(),
-        };
-        self.live = self.live + live - usize::from(was_live);
-        if value.is_none() {
-            self.tombstones.push_back((version.index, Arc::from(key)));
+    fn declare(&mut self, key: &[u8], value: Option<&[u8]>, version: Position) {
+        if let Some(declared) = value.and_then(|value| Declared::read(value, version)) {
+            self.tables.declare(key, declared);
+            if self.live {
+                self.tables.index(key, &self.rows);
+            }
+        }
+    }
+
+    /// Replay is over. Indexes are not logged: they are a function of rows and declarations, and are made of them
+    /// here.
+    pub fn recovered(&mut self) {
+        self.live = true;
+        self.tables.index_all(&self.rows);
+    }
+
+    /// The rows, in the order of their stored keys.
+    pub fn ordered(&self) -> &Table {
+        &self.rows
+    }
+
+    pub fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    fn count(&mut self, key: &[u8], was: bool, is: bool) {
+        if was != is {
+            let keys = self.keys.entry(namespace_of(key).into()).or_default();
+            *keys = *keys + usize::from(is) - usize::from(was);
         }
     }
 
     /// Forgets the tombstones whose deletion is committed.
     pub fn bury(&mut self, committed: Index) {
-        while self.tombstones.front().is_some_and(|(index, _)| *index <= committed) {
-            let Some((index, key)) = self.tombstones.pop_front() else { return };
-            let dead = |row: &Row| row.bytes.is_none() && row.version.index == index;
-            if self.rows.get(&key).is_some_and(dead) {
-                self.rows.remove(&key);
-            }
+        for table in [&mut self.rows, &mut self.ttls, &mut self.leases, &mut self.streams, &mut self.outcomes]
+        {
+            table.bury(committed);
         }
+        self.tables.bury(committed);
     }
 
     /// Rows that exist.
     pub fn rows(&self) -> usize {
-        self.live
+        self.rows.live()
+    }
+
+    /// Outcomes that are kept under request keys, in all namespaces.
+    pub fn outcomes(&self) -> &Table {
+        &self.outcomes
+    }
+
+    /// Outcomes of a namespace.
+    pub fn keys_of(&self, namespace: &str) -> usize {
+        self.keys.get(namespace).copied().unwrap_or(0)
+    }
+
+    /// Outcomes of keys born up to here are forgotten, and the record that says so.
+    pub fn horizon(&self) -> Option<(Position, i64)> {
+        self.horizon
+    }
+
+    /// First index of each epoch.
+    pub fn epochs(&self) -> &BTreeMap<u64, u64> {
+        &self.epochs
+    }
+
+    /// What ends, by time.
+    pub fn due(&self) -> &Due {
+        &self.due
+    }
+
+    pub fn memory(&self) -> Memory {
+        Memory {
+            rows: self.rows.memory(),
+            ttls: self.ttls.memory() + self.due.memory(),
+            leases: self.leases.memory(),
+            streams: self.streams.memory(),
+            outcomes: self.outcomes.memory(),
+        }
+    }
+
+    /// By how much the memory would grow.
+    pub fn growth(&self, space: Space, key: &[u8], value: Option<&[u8]>) -> i64 {
+        match space {
+            spaces::EVENTS => 0,
+            space => self.table(space).growth(key, value),
+        }
+    }
+
+    fn table(&self, space: Space) -> &Table {
+        match space {
+            spaces::ROWS => &self.rows,
+            spaces::TTLS => &self.ttls,
+            spaces::LEASES => &self.leases,
+            spaces::STREAMS => &self.streams,
+            spaces::OUTCOMES => &self.outcomes,
+            other => unreachable!("nobody looks into space {}", other.0),
+        }
+    }
+}
+
+impl Memory {
+    pub fn total(&self) -> usize {
+        self.rows + self.ttls + self.leases + self.streams + self.outcomes
+    }
+}
+
+fn number(value: &[u8]) -> Option<i64> {
+    value.try_into().ok().map(i64::from_le_bytes)
+}
+
+/// Behind its hash, every stored key begins with its namespace.
+fn namespace_of(stored: &[u8]) -> String {
+    match stored.get(8..).and_then(|rest| key::parts(rest).next()) {
+        Some(Part::Text(namespace)) => namespace.into_owned(),
+        _ => String::new(),
     }
 }

@@ -1,0 +1,112 @@
+//! Deciding on a commit: every check on the state before it, then its operations, each on what those before it left.
+//!
+//! Nothing here changes the state. What comes out is a draft of the record, or why not; and in either case the last
+//! record that changed anything that was looked at, for the answer to wait for (R20).
+
+use std::sync::Arc;
+
+use seawall::address::Address;
+use seawall::message::CommitRequest;
+use seawall::message::read::Found;
+use seawall::message::term::RowAt;
+use seawall::position::Position;
+use seawall::refusal::Refusal;
+use seawall::row::Fields;
+use seawall::value::ValueRef;
+use seawall::{Value, key};
+use seawall_wal::Space;
+
+use super::draft::Draft;
+use super::lease::Lease;
+use super::spaces;
+use super::state::{Look, State};
+
+#[derive(Debug)]
+pub struct Evaluation<'a> {
+    pub state: &'a State,
+    pub namespace: &'a str,
+    pub commit: &'a CommitRequest<'a>,
+    /// Leader time of the record.
+    pub time_us: i64,
+    /// The record's, if it is appended.
+    pub at: Position,
+    pub draft: &'a mut Draft,
+    /// Memory for a stored key, used again.
+    pub key: &'a mut Vec<u8>,
+    pub seen: Option<Position>,
+}
+
+impl Evaluation<'_> {
+    /// The draft is good only if this is.
+    pub fn run(&mut self) -> Result<(), Refusal> {
+        self.draft.clear();
+        let commit = self.commit;
+        commit.checks.iter().enumerate().try_for_each(|(nth, check)| self.check(nth, &check))?;
+        commit.ops.iter().enumerate().try_for_each(|(nth, op)| self.operate(nth, &op))?;
+        self.keep_promises()
+    }
+
+    /// Makes [`Evaluation::key`] the stored key of a row of the partition.
+    pub(super) fn address(&mut self, at: RowAt<'_>) {
+        let Self { namespace, commit, .. } = *self;
+        self.key.clear();
+        Address { namespace, partition: commit.partition, table: at.table, row: at.key }.stored_key(self.key);
+    }
+
+    /// What stood at a row, or at its lease, before the commit.
+    pub(super) fn before(&mut self, space: Space, at: RowAt<'_>) -> Look {
+        self.address(at);
+        let look = self.state.look(space, self.key);
+        self.seen = self.seen.max(look.changed);
+        look
+    }
+
+    /// What the operations so far left there. [`Evaluation::key`] is its stored key afterwards.
+    pub(super) fn current(&mut self, space: Space, at: RowAt<'_>) -> Option<Arc<[u8]>> {
+        let before = self.before(space, at);
+        match self.draft.find(space, self.key) {
+            Some(drafted) => drafted.map(Arc::from),
+            None => before.row.map(|(_, bytes)| bytes),
+        }
+    }
+
+    pub(super) fn lease(&mut self, at: RowAt<'_>) -> Option<Lease> {
+        self.before(spaces::LEASES, at).row.map(|(_, bytes)| Lease::decode(&bytes))
+    }
+
+    /// The refusal with the row that it is about, if the commit wants to see it.
+    pub(super) fn showing(&mut self, refusal: Refusal, at: RowAt<'_>) -> Refusal {
+        if !self.commit.return_rows {
+            return refusal;
+        }
+        let row = self.before(spaces::ROWS, at).row;
+        refusal.showing(row.as_ref().map(|(version, row)| Found { version: *version, row }))
+    }
+}
+
+/// A field of a row that was checked when it came.
+pub(super) fn field<'r>(row: &'r [u8], name: &str) -> Option<ValueRef<'r>> {
+    let mut fields = Fields::open(row).ok()?.map_while(Result::ok);
+    fields.find_map(|(field, value)| (field == name).then_some(value))
+}
+
+pub(super) fn name(at: RowAt<'_>) -> String {
+    format!("{}/{}", at.table, key::display(at.key))
+}
+
+pub(super) fn text(value: &ValueRef<'_>) -> String {
+    value.to_value().to_string()
+}
+
+/// The borrowed form of what an operation on one value came to.
+pub(super) fn borrowed(value: &Value) -> ValueRef<'_> {
+    match value {
+        Value::Bool(yes) => ValueRef::Bool(*yes),
+        Value::Int(number) => ValueRef::Int(*number),
+        Value::Decimal { mantissa, scale } => ValueRef::Decimal { mantissa: *mantissa, scale: *scale },
+        Value::Time(us) => ValueRef::Time(*us),
+        Value::Text(text) => ValueRef::Text(text),
+        Value::Bytes(bytes) => ValueRef::Bytes(bytes),
+        Value::Set(_) => unreachable!("no operation on a set has a result"),
+    }
+}

@@ -1,0 +1,237 @@
+//! How fresh a read must be, and reads that wait to be fresh enough.
+//!
+//! With one replica everything durable is committed, and nobody else can have committed anything since: whoever
+//! serves at all serves the newest state, so staleness is proven to be 0. What a token names may still lie ahead, or in
+//! a history that was lost.
+
+use std::collections::BTreeMap;
+
+use seawall::message::{Consistency, Request};
+use seawall::position::{Epoch, Index as At, Position};
+use seawall::refusal::Refusal;
+use seawall::token::Token;
+use seawall_wal::Index;
+
+use super::release::Answer;
+use super::{Asked, Life, ReplyTo, Shard, admit, position, to_wal};
+use crate::params::{RETRY_QUEUE_MS, RETRY_RECOVERY_MS, WAITING_READS, WAITING_READS_BYTES};
+use crate::seam::Now;
+
+/// What the epoch table says of a position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is part of this history, and applied.
+    Applied,
+    /// Nothing speaks against it, but it is not here.
+    Ahead,
+    /// Proven: this history agrees with it up to the fork only.
+    Lost { fork: Position },
+}
+
+/// R21. `epochs` maps each epoch of this history to its first index. What is not proven to be lost is not called so.
+pub fn judge(epochs: &BTreeMap<u64, u64>, committed: Position, at: Position) -> Verdict {
+    let later = epochs.range(at.epoch.0.saturating_add(1)..).next();
+    match later {
+        _ if at == Position::default() => Verdict::Applied,
+        // A later epoch begins at or below it.
+        Some((_, first)) if *first <= at.index.0 => {
+            let fork = Index(first - 1);
+            Verdict::Lost { fork: epoch_of(epochs, fork) }
+        }
+        // Its epoch was skipped: a later one began, and this one never did.
+        Some((_, first)) if !epochs.contains_key(&at.epoch.0) => {
+            Verdict::Lost { fork: epoch_of(epochs, Index(first - 1)) }
+        }
+        Some(_) => Verdict::Applied,
+        None if at <= committed => Verdict::Applied,
+        None => Verdict::Ahead,
+    }
+}
+
+/// The position of a record by its index.
+fn epoch_of(epochs: &BTreeMap<u64, u64>, index: Index) -> Position {
+    let began = epochs.iter().rev().find(|(_, first)| **first <= index.0);
+    Position { epoch: Epoch(began.map_or(0, |(epoch, _)| *epoch)), index: At(index.0) }
+}
+
+/// What becomes of a read.
+enum Fresh {
+    Now,
+    /// Once this is committed.
+    Later(Index, u32),
+    Never(Refusal),
+}
+
+impl Shard {
+    /// A read of any kind: served, refused, or kept until it can be served.
+    pub(super) fn read(&mut self, now: Now, asked: &Asked<'_>) {
+        let consistency = match asked.request {
+            Request::Get(get) => get.consistency,
+            Request::MultiGet(get) => get.consistency,
+            Request::Scan(scan) => scan.consistency,
+            _ => unreachable!("only reads come here"),
+        };
+        match self.fresh(&consistency) {
+            Fresh::Now => self.serve(asked),
+            Fresh::Never(refusal) => self.refuse_read(asked.to, refusal),
+            Fresh::Later(need, max_wait_ms) => {
+                let refused = match self.waiting.push(now, asked, need, max_wait_ms) {
+                    Ok(()) => return,
+                    Err(refusal) => refusal,
+                };
+                self.refuse_read(asked.to, refused);
+            }
+        }
+    }
+
+    fn serve(&mut self, asked: &Asked<'_>) {
+        match asked.request {
+            Request::Get(get) => self.get(asked, &get),
+            Request::MultiGet(get) => self.multi_get(asked, &get),
+            Request::Scan(scan) => self.scan(asked, &scan),
+            _ => unreachable!("only reads come here"),
+        }
+    }
+
+    fn fresh(&self, consistency: &Consistency) -> Fresh {
+        match *consistency {
+            Consistency::Linearizable => Fresh::Now,
+            Consistency::MaxStaleness { ms } => match self.staleness_ms() {
+                Some(have) if have <= ms => Fresh::Now,
+                have => Fresh::Never(Refusal::stale_bound(have, ms)),
+            },
+            Consistency::Session { token, max_wait_ms } => match self.known(&token) {
+                Err(refusal) => Fresh::Never(refusal),
+                Ok(Verdict::Applied) => Fresh::Now,
+                Ok(Verdict::Lost { fork }) => Fresh::Never(Refusal::token_lost_history(token.position, fork)),
+                // Of an epoch that has not begun here nothing can arrive as long as this one lasts.
+                Ok(Verdict::Ahead) if max_wait_ms > 0 && token.position.epoch == self.committed().epoch => {
+                    Fresh::Later(to_wal(token.position.index), max_wait_ms)
+                }
+                Ok(Verdict::Ahead) => {
+                    Fresh::Never(Refusal::not_caught_up(self.committed(), token.position, None))
+                }
+            },
+        }
+    }
+
+    /// What the history of this shard says of a token.
+    pub(super) fn known(&self, token: &Token) -> Result<Verdict, Refusal> {
+        let ours = self.lineage.tag();
+        if token.lineage_tag != ours {
+            return Err(Refusal::foreign_token(ours, token.lineage_tag));
+        }
+        if token.shard != self.id {
+            let expected = format!("a token of shard {}, which owns the partition", self.id);
+            return Err(Refusal::bad_frame("read.token", expected, format!("one of shard {}", token.shard)));
+        }
+        Ok(judge(self.state.epochs(), self.committed(), token.position))
+    }
+
+    /// How old the state of this shard may be at most; `None`: not proven.
+    pub fn staleness_ms(&self) -> Option<u32> {
+        match &self.life {
+            Life::Running(running) if running.serves(self.release.committed()) => Some(0),
+            Life::Running(_) | Life::Recovering { .. } | Life::Halted(_) | Life::Failed { .. } => None,
+        }
+    }
+
+    /// The committed position.
+    pub(super) fn committed(&self) -> Position {
+        match &self.life {
+            Life::Running(running) => position(running.log.epoch(), self.release.committed()),
+            Life::Recovering { .. } | Life::Halted(_) | Life::Failed { .. } => Position::default(),
+        }
+    }
+
+    fn refuse_read(&mut self, to: ReplyTo, refusal: Refusal) {
+        let at = self.committed();
+        self.release.answer(to, Index(0), Answer::Refused(refusal.at(at)));
+    }
+
+    /// More is committed: reads that waited for it are served.
+    pub(super) fn serve_waiting(&mut self) {
+        for waiting in self.waiting.reached(self.release.committed()) {
+            let (_, request) = admit::decode(&waiting.frame);
+            self.serve(&Asked {
+                to: waiting.to,
+                namespace: &waiting.namespace,
+                request,
+                frame: &waiting.frame,
+            });
+        }
+    }
+
+    /// Reads that waited as long as they may are refused.
+    pub(super) fn expire_waiting(&mut self, now: Now) {
+        for waiting in self.waiting.expired(now) {
+            let applied = self.committed();
+            let need = Position { epoch: applied.epoch, index: At(waiting.need.0) };
+            self.refuse_read(waiting.to, Refusal::not_caught_up(applied, need, None));
+        }
+    }
+
+    /// The node stops: nobody waits any more.
+    pub fn stop_waiting(&mut self) {
+        self.waiting.closed = true;
+        for waiting in std::mem::take(&mut self.waiting.reads) {
+            self.refuse_read(waiting.to, Refusal::not_ready("stopping", RETRY_RECOVERY_MS));
+        }
+    }
+
+    /// The log failed: what they wait for never comes.
+    pub(super) fn fail_waiting(&mut self, why: &str) {
+        for waiting in std::mem::take(&mut self.waiting.reads) {
+            let refusal = Refusal::log_failed(why.to_owned());
+            self.release.answer(waiting.to, Index(0), Answer::Refused(refusal));
+        }
+    }
+}
+
+/// Reads that wait for a position: bounded.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    reads: Vec<Read>,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Read {
+    to: ReplyTo,
+    namespace: Box<str>,
+    frame: Vec<u8>,
+    need: Index,
+    until_us: u64,
+}
+
+impl Waiting {
+    pub(super) fn len(&self) -> usize {
+        self.reads.len()
+    }
+
+    fn push(&mut self, now: Now, asked: &Asked<'_>, need: Index, max_wait_ms: u32) -> Result<(), Refusal> {
+        if self.closed {
+            return Err(Refusal::not_ready("stopping", RETRY_RECOVERY_MS));
+        }
+        let bytes: usize = self.reads.iter().map(|read| read.frame.len()).sum();
+        if self.reads.len() >= WAITING_READS || bytes + asked.frame.len() > WAITING_READS_BYTES {
+            return Err(Refusal::throttled("the queue of waiting reads", WAITING_READS, RETRY_QUEUE_MS));
+        }
+        self.reads.push(Read {
+            to: asked.to,
+            namespace: asked.namespace.into(),
+            frame: asked.frame.to_vec(),
+            need,
+            until_us: now.mono_us + u64::from(max_wait_ms) * 1000,
+        });
+        Ok(())
+    }
+
+    fn reached(&mut self, committed: Index) -> Vec<Read> {
+        self.reads.extract_if(.., |read| read.need <= committed).collect()
+    }
+
+    fn expired(&mut self, now: Now) -> Vec<Read> {
+        self.reads.extract_if(.., |read| read.until_us <= now.mono_us).collect()
+    }
+}

@@ -1,0 +1,131 @@
+//! STATUS, EXPLAIN and TRACE: what this shard knows of itself, each fact known or unknown with the reason.
+//!
+//! What only the newest, uncommitted records would make true is not told as a fact (R20).
+
+use seawall::message::Request;
+use seawall::message::outcome::{Decision, StoredOutcome};
+use seawall::message::report::Subject;
+use seawall::message::request_key::RequestKey;
+use seawall::position::Position;
+use seawall_wal::Index;
+
+use super::keys::{Known, Scoped};
+use super::release::{Answer, Fact};
+use super::{Asked, Life, Shard, to_wal};
+
+impl Shard {
+    /// Answers at once, also while the shard does not serve: nothing of it rests on an uncommitted record, but for
+    /// the outcome of a request, which is waited for.
+    pub(super) fn report(&mut self, asked: &Asked<'_>) {
+        let mut facts = self.status_facts();
+        let mut until = Index(0);
+        match asked.request {
+            Request::Explain(_) => facts.extend(self.reasons()),
+            Request::Trace(Subject::Request { partition, request_key }) => {
+                let (traced, seen) = self.trace(asked, partition, request_key);
+                facts.extend(traced);
+                until = seen.map_or(until, |seen| to_wal(seen.index));
+            }
+            _ => {}
+        }
+        self.release.answer(asked.to, until, Answer::Report { facts });
+    }
+
+    fn status_facts(&self) -> Vec<Fact> {
+        let status = self.status();
+        let known = |value: u64| Ok(value.to_string());
+        let log = match &self.life {
+            Life::Running(running) => Some(&running.log),
+            Life::Failed { log, .. } => Some(&**log),
+            Life::Recovering { .. } | Life::Halted(_) => None,
+        };
+        let of_log = |value: u64| log.map_or_else(|| Err("the log is not open".into()), |_| known(value));
+        let committed = self.release.committed().0;
+        let rows = match status.state {
+            "serving" if committed == status.appended => known(status.rows as u64),
+            "serving" => Err(format!("records behind {committed} are not committed yet")),
+            other => Err(format!("the shard is {other}")),
+        };
+        let staleness = self.staleness_ms().map(|ms| ms.to_string());
+        vec![
+            ("shard.id", Ok(self.id.to_string())),
+            ("shard.state", Ok(status.state.to_owned())),
+            ("shard.role", Ok("leader".to_owned())),
+            ("shard.replicas", Ok("1".to_owned())),
+            ("shard.epoch", of_log(status.epoch)),
+            ("shard.staleness_ms", staleness.ok_or_else(|| "it serves no reads".to_owned())),
+            ("log.durable_index", of_log(status.durable)),
+            ("log.committed_index", of_log(committed)),
+            ("log.appended_index", of_log(status.appended)),
+            (
+                "log.oldest_in_memory",
+                log.and_then(seawall_wal::Log::oldest_recent)
+                    .map(|oldest| oldest.0.to_string())
+                    .ok_or_else(|| "nothing is in memory".to_owned()),
+            ),
+            ("checkpoint.index", of_log(status.checkpoint)),
+            ("checkpoint.bytes", of_log(status.checkpoint_bytes)),
+            ("state.rows", rows),
+            ("watch.subscriptions", Ok(self.watchers.len().to_string())),
+            ("reads.waiting", Ok(self.waiting.len().to_string())),
+        ]
+    }
+
+    /// Why it is as it is.
+    fn reasons(&self) -> Vec<Fact> {
+        let status = self.status();
+        let why = match (&self.life, status.state) {
+            (_, "serving") => "the first record of its epoch is committed (R10)".to_owned(),
+            (Life::Recovering { .. }, _) => "its log is being read".to_owned(),
+            (Life::Running(_), _) => "the first record of its epoch is not committed yet (R10)".to_owned(),
+            (Life::Halted(_), _) => "recovery refused the log (R2)".to_owned(),
+            (Life::Failed { .. }, _) => "a write or flush failed, and only recovery goes on (R4)".to_owned(),
+        };
+        let trouble = status.reason.unwrap_or_else(|| "none".to_owned());
+        let epochs = self.state.epochs().iter().map(|(epoch, first)| format!("{epoch} from {first}"));
+        let epochs: Vec<String> = epochs.collect();
+        vec![
+            ("shard.why", Ok(why)),
+            ("shard.trouble", Ok(trouble)),
+            ("shard.staleness_proof", Ok("one replica: nobody else can have committed anything".to_owned())),
+            ("shard.epochs", Ok(epochs.join(", "))),
+            ("shard.proposals_parked", Ok(if self.parked.is_empty() { "no" } else { "yes" }.to_owned())),
+        ]
+    }
+
+    /// What became of one request, as far as its key is remembered, and the record that this rests on.
+    fn trace(
+        &mut self,
+        asked: &Asked<'_>,
+        partition: &[u8],
+        key: RequestKey<'_>,
+    ) -> (Vec<Fact>, Option<Position>) {
+        if self.refuse_all().is_some() {
+            let why = "the shard does not serve: what it remembers may not be committed";
+            return (vec![("request.outcome", Err(why.to_owned()))], None);
+        }
+        let scoped = Scoped { namespace: asked.namespace, partition, key };
+        let (outcome, seen) = match scoped.look_up(&self.state, &mut self.scratch) {
+            Known::Decided { at, stored } => {
+                let outcome = StoredOutcome::decode(&stored).expect("an outcome that this node stored");
+                let outcome = match outcome.decision {
+                    Decision::Committed { .. } => "committed".to_owned(),
+                    Decision::Rejected { why, .. } => format!("rejected: {why}"),
+                    Decision::Aborted => "aborted by a RESOLVE".to_owned(),
+                };
+                (Ok((outcome, at)), Some(at))
+            }
+            Known::Expired { why, rests_on } => (Err(why.to_string()), Some(rests_on)),
+            Known::Unseen { changed } => {
+                (Err("the key was never seen here, and may yet arrive".to_owned()), changed)
+            }
+        };
+        let facts = match outcome {
+            Ok((outcome, at)) => {
+                vec![("request.outcome", Ok(outcome)), ("request.position", Ok(at.to_string()))]
+            }
+            Err(why) => vec![("request.outcome", Err(why.clone())), ("request.position", Err(why))],
+        };
+        (facts, seen)
+    }
+}

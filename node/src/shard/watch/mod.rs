@@ -1,0 +1,274 @@
+//! Subscriptions: rows and events as they are committed, out of the log's memory tail.
+//!
+//! A subscription is a place in the log and a filter; nothing is kept for it but that. It is told something only while
+//! it has credit and its connection has room, at most one frame a turn, so a slow one holds up neither the shard nor
+//! another one: it stays where it is, and goes on from the tail when credit comes. What left the tail meanwhile ends it
+//! with COMPACTED. Only committed records are read, so nothing speculative is told (R20).
+
+mod changes;
+
+use seawall::message::watch::{Begin, CreditRequest, Scope, SubscribeRequest};
+use seawall::position::{Epoch, Index as At, Position};
+use seawall::refusal::Refusal;
+use seawall::reply::{self, ReplyMeta};
+use seawall_wal::Index;
+
+use super::freshness::Verdict;
+use super::release::Answer;
+use super::{Asked, Life, ReplyTo, Shard, position, to_net};
+use crate::params::{PROGRESS_US, RETRY_QUEUE_MS, SUBSCRIPTIONS_PER_SHARD};
+use crate::seam::{ConnId, Now, WorkerId};
+use changes::Read;
+
+#[derive(Debug, Default)]
+pub(super) struct Watchers {
+    list: Vec<Watcher>,
+    /// Who is asked first in the next turn.
+    first: usize,
+}
+
+#[derive(Debug)]
+struct Watcher {
+    to: ReplyTo,
+    filter: Filter,
+    credit: u64,
+    /// Whose records it is among, and the next one that it has to look at.
+    epoch: Epoch,
+    next: Index,
+    /// A frame of it has not found its place at another worker yet.
+    under_way: bool,
+    told_us: u64,
+    ended: bool,
+}
+
+/// What of a record a subscription wants.
+#[derive(Debug)]
+struct Filter {
+    namespace: Box<str>,
+    /// `None`: all partitions.
+    partition: Option<Box<[u8]>>,
+    rows: bool,
+    events: bool,
+    table: Option<Box<str>>,
+    topic: Option<Box<str>>,
+}
+
+/// A stream frame that leaves.
+#[derive(Debug)]
+pub struct Told {
+    pub worker: WorkerId,
+    pub conn: ConnId,
+    pub subscription: u64,
+    pub frame: Vec<u8>,
+    /// The subscription ends with it.
+    pub last: bool,
+}
+
+impl Watchers {
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    fn find(&mut self, worker: WorkerId, conn: ConnId, subscription: u64) -> Option<&mut Watcher> {
+        let is = |w: &&mut Watcher| {
+            (w.to.worker, w.to.conn, w.to.request.correlation) == (worker, conn, subscription)
+        };
+        self.list.iter_mut().find(is)
+    }
+}
+
+impl Shard {
+    pub(super) fn subscribe(&mut self, now: Now, asked: &Asked<'_>, subscribe: &SubscribeRequest<'_>) {
+        let committed = self.committed();
+        match self.begin(subscribe) {
+            Err(refusal) => self.refuse(asked.to, refusal, Some(committed)),
+            Ok(behind) => {
+                let partition = match subscribe.scope {
+                    Scope::Shard(_) => None,
+                    Scope::Partition(partition) => Some(partition.into()),
+                };
+                let filter = Filter {
+                    namespace: asked.namespace.into(),
+                    partition,
+                    rows: subscribe.rows,
+                    events: subscribe.events,
+                    table: subscribe.table.map(Box::from),
+                    topic: subscribe.topic.map(Box::from),
+                };
+                self.watchers.list.push(Watcher {
+                    to: asked.to,
+                    filter,
+                    credit: subscribe.credit,
+                    epoch: behind.epoch,
+                    next: Index(behind.index.0 + 1),
+                    under_way: false,
+                    told_us: now.mono_us,
+                    ended: false,
+                });
+                self.release.answer(asked.to, Index(0), Answer::Subscribed { position: behind });
+            }
+        }
+    }
+
+    /// The position behind which the subscription begins.
+    fn begin(&self, subscribe: &SubscribeRequest<'_>) -> Result<Position, Refusal> {
+        let Life::Running(running) = &self.life else { return Err(Refusal::log_failed("the log failed")) };
+        if self.watchers.len() >= SUBSCRIPTIONS_PER_SHARD {
+            let limit = SUBSCRIPTIONS_PER_SHARD;
+            return Err(Refusal::throttled("the list of the shard's subscriptions", limit, RETRY_QUEUE_MS));
+        }
+        let committed = self.committed();
+        let behind = match subscribe.from {
+            Begin::Now => committed,
+            Begin::Oldest => {
+                let oldest = running.log.oldest_recent().map_or(committed.index.0, |oldest| oldest.0 - 1);
+                Position { epoch: committed.epoch, index: At(oldest) }
+            }
+            Begin::Token(token) => match self.known(&token)? {
+                Verdict::Applied => token.position,
+                Verdict::Lost { fork } => return Err(Refusal::token_lost_history(token.position, fork)),
+                Verdict::Ahead => return Err(Refusal::not_caught_up(committed, token.position, None)),
+            },
+            Begin::Cursor(_) => return Err(Refusal::unsupported("watch.cursor", "beginning", 2)),
+        };
+        let next = Index(behind.index.0 + 1);
+        match next.0 > committed.index.0 || running.log.recent(next).is_some() {
+            true => Ok(behind),
+            false => Err(self.compacted(next)),
+        }
+    }
+
+    fn compacted(&self, next: Index) -> Refusal {
+        let kept = match &self.life {
+            Life::Running(running) => {
+                running.log.oldest_recent().map(|oldest| position(running.log.epoch(), oldest))
+            }
+            Life::Recovering { .. } | Life::Halted(_) | Life::Failed { .. } => None,
+        };
+        Refusal::compacted(format!("record {}", next.0), kept.unwrap_or_else(|| self.committed()))
+    }
+
+    pub(super) fn credit(&mut self, asked: &Asked<'_>, credit: &CreditRequest) {
+        match self.watchers.find(asked.to.worker, asked.to.conn, credit.subscription) {
+            Some(watcher) => {
+                watcher.credit = watcher.credit.saturating_add(credit.bytes);
+                self.release.answer(asked.to, Index(0), Answer::Done);
+            }
+            None => self.refuse(asked.to, unknown_subscription(credit.subscription), None),
+        }
+    }
+
+    /// Answered as done also if it has just ended by itself.
+    pub(super) fn cancel(&mut self, asked: &Asked<'_>, subscription: u64) {
+        if let Some(watcher) = self.watchers.find(asked.to.worker, asked.to.conn, subscription) {
+            watcher.ended = true;
+        }
+        self.watchers.list.retain(|watcher| !watcher.ended);
+        self.release.answer(asked.to, Index(0), Answer::Done);
+    }
+
+    /// A frame of a subscription found its place at another worker.
+    pub fn taken(&mut self, worker: WorkerId, conn: ConnId, subscription: u64) {
+        if let Some(watcher) = self.watchers.find(worker, conn, subscription) {
+            watcher.under_way = false;
+        }
+    }
+
+    /// Tells each subscription at most one frame. `room` says whether there is a place for one more to a connection,
+    /// and takes it.
+    pub fn tell(
+        &mut self,
+        now: Now,
+        meta: ReplyMeta,
+        mut room: impl FnMut(WorkerId, ConnId) -> bool,
+        mut out: impl FnMut(Told),
+    ) {
+        let mut list = std::mem::take(&mut self.watchers.list);
+        let count = list.len();
+        for n in 0..count {
+            let watcher = &mut list[(self.watchers.first + n) % count];
+            if watcher.under_way || !self.has_news(now, watcher) || !room(watcher.to.worker, watcher.to.conn)
+            {
+                continue;
+            }
+            let meta = ReplyMeta { correlation: watcher.to.request.correlation, ..meta };
+            let Some(frame) = self.frame(now, meta, watcher) else { continue };
+            watcher.credit = watcher.credit.saturating_sub(frame.len() as u64);
+            (watcher.under_way, watcher.told_us) = (true, now.mono_us);
+            let (ReplyTo { worker, conn, .. }, subscription) = (watcher.to, watcher.to.request.correlation);
+            out(Told { worker, conn, subscription, frame, last: watcher.ended });
+        }
+        list.retain(|watcher| !watcher.ended);
+        self.watchers.first = if list.is_empty() { 0 } else { (self.watchers.first + 1) % list.len() };
+        self.watchers.list = list;
+    }
+
+    /// Whether there is something to look at, or silence to break. Who has no credit is told the end only.
+    fn has_news(&self, now: Now, watcher: &Watcher) -> bool {
+        let Life::Running(_) = &self.life else { return true };
+        let silent = now.mono_us >= watcher.told_us + PROGRESS_US;
+        watcher.credit > 0 && (silent || watcher.next <= self.release.committed())
+    }
+
+    /// The next frame; `None`: nothing that it wants has happened.
+    fn frame(&self, now: Now, meta: ReplyMeta, watcher: &mut Watcher) -> Option<Vec<u8>> {
+        let mut frame = Vec::new();
+        let tag = self.lineage.tag();
+        let running = match &self.life {
+            Life::Running(running) => running,
+            Life::Failed { why, .. } => {
+                return Some(end(meta, watcher, &Refusal::log_failed(why.clone())));
+            }
+            Life::Recovering { .. } | Life::Halted(_) => unreachable!("nobody subscribes before it runs"),
+        };
+        let told = |watcher: &Watcher| {
+            let position = Position { epoch: watcher.epoch, index: At(watcher.next.0 - 1) };
+            ReplyMeta { position: Some(position), ..meta }
+        };
+        if let Some((epoch, _)) = self.begins(watcher).filter(|(_, first)| *first == watcher.next) {
+            let prefix_end = At(watcher.next.0 - 1);
+            reply::encode_epoch_changed(&mut frame, &told(watcher), tag, watcher.epoch, prefix_end);
+            watcher.epoch = epoch;
+            return Some(frame);
+        }
+        let committed = self.release.committed();
+        if watcher.next <= committed {
+            let Some(batches) = running.log.recent(watcher.next) else {
+                return Some(end(meta, watcher, &self.compacted(watcher.next)));
+            };
+            let limit =
+                self.begins(watcher).map_or(committed, |(_, first)| committed.min(Index(first.0 - 1)));
+            let Read { changes, next } = changes::read(batches, &watcher.filter, watcher.next, limit);
+            watcher.next = next;
+            if !changes.is_empty() {
+                reply::encode_changes(&mut frame, &told(watcher), tag, changes);
+                return Some(frame);
+            }
+        }
+        (now.mono_us >= watcher.told_us + PROGRESS_US).then(|| {
+            reply::encode_progress(&mut frame, &told(watcher), tag);
+            frame
+        })
+    }
+
+    /// The epoch behind that of the watcher, and its first record.
+    fn begins(&self, watcher: &Watcher) -> Option<(Epoch, Index)> {
+        let next = self.state.epochs().range(watcher.epoch.0 + 1..).next();
+        next.map(|(epoch, first)| (Epoch(*epoch), Index(*first)))
+    }
+}
+
+/// The last frame of a subscription, whatever credit it has.
+fn end(meta: ReplyMeta, watcher: &mut Watcher, refusal: &Refusal) -> Vec<u8> {
+    watcher.ended = true;
+    let mut frame = Vec::new();
+    let position = Position { epoch: watcher.epoch, index: to_net(Index(watcher.next.0 - 1)) };
+    reply::encode_stream_end(&mut frame, &ReplyMeta { position: Some(position), ..meta }, refusal);
+    frame
+}
+
+/// Nobody subscribed under this number, or it has ended.
+pub fn unknown_subscription(subscription: u64) -> Refusal {
+    let expected = "the correlation id of a SUBSCRIBE of this connection that has not ended";
+    Refusal::bad_frame("watch.subscription", expected, subscription.to_string())
+}
