@@ -41,7 +41,10 @@ impl Worker {
         };
         let noted = match request {
             Request::Subscribe(_) => self.connections.subscribed(conn, meta.correlation, shard),
-            Request::Cancel(cancel) => Ok(self.connections.unsubscribed(conn, cancel.subscription)),
+            Request::Cancel(cancel) => {
+                self.connections.unsubscribed(conn, cancel.subscription);
+                Ok(())
+            }
             _ => Ok(()),
         };
         if let Err(refusal) = noted {
@@ -97,7 +100,9 @@ impl Worker {
         if theirs > ours {
             return Err(Refusal::generation_ahead(ours, theirs, RETRY_RECOVERY_MS));
         }
-        built(meta.opcode, request)?;
+        if let Request::AckCursor(_) = request {
+            return Err(not_built(meta.opcode));
+        }
         let named = |shard: ShardId| {
             let known = map.ranges().iter().any(|range| range.shard == shard);
             let wrong = || Refusal::bad_frame("route.shard", "a shard of the map", format!("shard {shard}"));
@@ -170,14 +175,6 @@ enum Target {
 }
 
 /// What the node cannot do yet is refused before anything is looked at.
-fn built(opcode: u16, request: &Request<'_>) -> Result<(), Refusal> {
-    let built = match request {
-        Request::AckCursor(_) => false,
-        _ => true,
-    };
-    if built { Ok(()) } else { Err(not_built(opcode)) }
-}
-
 fn not_built(opcode: u16) -> Refusal {
     Refusal::unsupported("node.operation", "kind of request", u64::from(opcode))
 }
