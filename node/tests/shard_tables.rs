@@ -9,6 +9,7 @@ use seawall::message::declare::{Declaration, Field, Index, Kind, SumZero, Transi
 use seawall::message::scan::{Order, Span};
 use seawall::refusal::{Code, Detail, Refusal};
 use seawall::{Commit, Key, Row, Value, row};
+use seawall_node::params::EXPIRY_SPREAD_US;
 use support::Bench;
 use support::heard::{Heard, Scan, Thing};
 
@@ -248,7 +249,7 @@ fn rows_of_a_table_with_a_ttl_end_with_their_entries() {
     declared(&mut bench, 1, &declaration);
     bench.done(&on(1, Row::new().with("seat", "1A")));
     assert_eq!(by_index(&mut bench, "seat", Span::All, Order::Ascending, 9), [Key::from(1)]);
-    bench.tick_after(300_000);
+    bench.tick_after(EXPIRY_SPREAD_US + 300_000);
     bench.settle();
     assert_eq!(by_index(&mut bench, "seat", Span::All, Order::Ascending, 9), []);
     assert_eq!(bench.done(&on(2, Row::new().with("seat", "1A"))).what, Thing::Committed);

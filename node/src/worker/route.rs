@@ -100,7 +100,9 @@ impl Worker {
         if theirs > ours {
             return Err(Refusal::generation_ahead(ours, theirs, RETRY_RECOVERY_MS));
         }
-        built(meta.opcode, request)?;
+        if let Request::AckCursor(_) = request {
+            return Err(not_built(meta.opcode));
+        }
         let named = |shard: ShardId| {
             let known = map.ranges().iter().any(|range| range.shard == shard);
             let wrong = || Refusal::bad_frame("route.shard", "a shard of the map", format!("shard {shard}"));
@@ -173,13 +175,6 @@ enum Target {
 }
 
 /// What the node cannot do yet is refused before anything is looked at.
-fn built(opcode: u16, request: &Request<'_>) -> Result<(), Refusal> {
-    match request {
-        Request::AckCursor(_) => Err(not_built(opcode)),
-        _ => Ok(()),
-    }
-}
-
 fn not_built(opcode: u16) -> Refusal {
     Refusal::unsupported("node.operation", "kind of request", u64::from(opcode))
 }
