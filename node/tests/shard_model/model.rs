@@ -303,13 +303,13 @@ fn holds(op: Compare, left: &Value, right: &Value) -> bool {
     }
 }
 
-/// Thousandths: no value of these tests has more than three digits behind the point. What does not fit is further
-/// out than everything that does.
-fn thousandths(value: &Value) -> Option<i128> {
+/// The whole part, and thousandths of what is behind the point: no value of these tests has more digits there.
+fn worth(value: &Value) -> Option<(i128, i128)> {
     match value {
-        Value::Int(number) => Some(number.saturating_mul(1000)),
+        Value::Int(number) => Some((*number, 0)),
         Value::Decimal { mantissa, scale } => {
-            Some(mantissa.saturating_mul(10i128.pow(3 - u32::from(*scale))))
+            let power = |digits: u8| 10i128.pow(u32::from(digits));
+            Some((mantissa.div_euclid(power(*scale)), mantissa.rem_euclid(power(*scale)) * power(3 - scale)))
         }
         _ => None,
     }
@@ -318,7 +318,7 @@ fn thousandths(value: &Value) -> Option<i128> {
 fn order(left: &Value, right: &Value) -> Option<Ordering> {
     match (left, right) {
         (Value::Text(left), Value::Text(right)) => Some(left.cmp(right)),
-        _ => Some(thousandths(left)?.cmp(&thousandths(right)?)),
+        _ => Some(worth(left)?.cmp(&worth(right)?)),
     }
 }
 
