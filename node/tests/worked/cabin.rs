@@ -112,13 +112,10 @@ fn check(history: &History) -> Result<(), String> {
                 holds(held == Some(rests_on), after, message)?;
             }
             if was.is_some() && is.is_none() && booked.is_none() {
-                let held_at = history
-                    .0
-                    .iter()
-                    .rev()
-                    .find(|moment| moment.at < after.at && moment.row(SAILING, "hold", cabin).is_none());
-                let since = held_at.map_or(0, |moment| moment.time_us);
-                let ended = after.time_us - since >= (HOLD_SECONDS * SECOND) as i64;
+                let held = history.0.iter().rev().skip_while(|moment| moment.at >= after.at);
+                let since =
+                    held.take_while(|moment| moment.row(SAILING, "hold", cabin).is_some()).last().unwrap();
+                let ended = after.time_us - since.time_us >= (HOLD_SECONDS * SECOND) as i64;
                 holds(ended, after, || format!("the hold of {cabin} vanished before its end"))?;
             }
         }
@@ -160,6 +157,12 @@ fn the_checker_sees_a_clerk_who_is_careless() {
         (Care::NoHold, "and None was there"),
         (Care::NoAuth, "pays for two bookings"),
     ];
+    let impatient = |world: &mut World| {
+        world.send(&hold(Care::Full, "hold-BK-70001", "C14", "H-9900", "BK-70001"));
+        world.pass((HOLD_SECONDS - 2) * SECOND);
+        world.send(&keyed(SAILING, "tidy-up").delete(&hold_of("C14")));
+    };
+    must_be_seen(&[SAILING], impatient, check, "vanished before its end");
     for (care, what) in bugs {
         must_be_seen(&[SAILING], |world| script(world, care), check, what);
     }

@@ -6,7 +6,7 @@ use seawall::{Commit, RowRef, row};
 
 use crate::fields;
 use crate::history::{History, Moment, holds, text};
-use crate::world::{Crash, SECOND, World, every_crash, keyed, must_be_seen, ttl};
+use crate::world::{Answer, Crash, SECOND, World, every_crash, keyed, must_be_seen, ttl};
 
 const ZONE: &str = "zone-4";
 const CLAIM_SECONDS: u64 = 30;
@@ -71,7 +71,7 @@ fn script(world: &mut World, care: Care) {
     world.pass((CLAIM_SECONDS + 2) * SECOND);
     let token = world.send(&claim(care, "dispatch-T3", "T3"));
     world.send(&start(care, "start-T1", "T1", stale));
-    if let crate::world::Answer::Done(token) = token {
+    if let Answer::Done(token) = token {
         world.send(&start(care, "start-T3", "T3", token));
     }
     world.send(&claim(care, "dispatch-T4", "T4"));
@@ -151,6 +151,13 @@ fn the_checker_sees_a_dispatcher_who_is_careless() {
         (Care::NoLease, "dispatched under"),
         (Care::NoState, "went from"),
     ];
+    let late = |world: &mut World| {
+        world.send(&keyed(ZONE, "hello").put(&driver(), fields!["status" => "available", "trip" => ""]));
+        let token = world.send(&claim(Care::Full, "dispatch-T1", "T1")).at();
+        world.bench().pass(CLAIM_SECONDS * SECOND);
+        world.send(&start(Care::NoFence, "start-T1", "T1", token));
+    };
+    must_be_seen(&[ZONE], late, check, "on a claim that ended");
     for (care, what) in bugs {
         must_be_seen(&[ZONE], |world| script(world, care), check, what);
     }
