@@ -19,7 +19,9 @@ use seawall_node::seam::{ConnId, Effect, Effects, Event, Letter, LogFound, Now, 
 use seawall_node::shard::Budget;
 use seawall_node::worker::{Worker, WorkerConfig};
 use seawall_wal::recover::Files;
-use seawall_wal::{Done, FileId, FoldDone, FoldJob, Io, IoError, IoStep, LogId, LogLimits, SlotId, meta};
+use seawall_wal::{
+    Done, FileId, FoldDone, FoldJob, Io, IoError, IoStep, LogId, LogLimits, Replay, Scan, SlotId, meta,
+};
 
 type Disk = BTreeMap<FileId, Vec<u8>>;
 
@@ -114,15 +116,7 @@ impl Bench {
             capabilities: Default::default(),
         };
         let shard = ShardId(u32::from(id) + 1);
-        let mut found = Files::default();
-        for (file, bytes) in &files {
-            match file {
-                FileId::Slot(slot) => found.slots.push((*slot, bytes.len() as u64)),
-                FileId::Checkpoint(id) => found.checkpoints.push((*id, bytes.len() as u64)),
-                FileId::Meta => {}
-            }
-        }
-        let found = LogFound { files: found, buffers: limits.buffers() };
+        let found = LogFound { files: found(&files), buffers: limits.buffers() };
         let mut bench = Self {
             worker: Worker::new(config),
             files,
@@ -315,6 +309,18 @@ impl Bench {
         self.step(Event::Folded { shard: self.shard, done: FoldDone { id: job.id, result } });
     }
 
+    /// Every record that is on the disk, as the next start will meet it.
+    pub fn replay(&self, sink: &mut dyn FnMut(Replay<'_>)) {
+        let id = LogId { lineage: LINEAGE.0, shard: self.shard.0 };
+        let mut scan = Scan::new(id, LogLimits::test_min(), found(&self.files));
+        while let Some(Io::Read { id, file, offset, mut buf, len }) = scan.wants() {
+            let start = usize::try_from(offset).unwrap();
+            buf.bytes_mut()[..len].copy_from_slice(&self.files[&file][start..start + len]);
+            scan.done(Done { id, result: Ok(len), buf: Some(buf) }, sink);
+        }
+        assert_eq!(scan.report().halt, None);
+    }
+
     /// Executes everything that is asked for until nothing is.
     pub fn settle(&mut self) {
         while !self.disk.is_empty() {
@@ -345,6 +351,18 @@ impl Bench {
 
 fn fresh(id: u16) -> Disk {
     BTreeMap::from([(FileId::Meta, meta::format(&LogId { lineage: LINEAGE.0, shard: u32::from(id) + 1 }))])
+}
+
+fn found(files: &Disk) -> Files {
+    let mut found = Files::default();
+    for (file, bytes) in files {
+        match file {
+            FileId::Slot(slot) => found.slots.push((*slot, bytes.len() as u64)),
+            FileId::Checkpoint(id) => found.checkpoints.push((*id, bytes.len() as u64)),
+            FileId::Meta => {}
+        }
+    }
+    found
 }
 
 fn got(reply: &Reply<'_>) -> Option<Got> {
