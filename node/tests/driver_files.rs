@@ -100,9 +100,9 @@ impl Log {
     }
 
     /// How many the ring reaped; the other driver has none, and `driver_syscall.rs` looks at its calls.
-    fn completions(&self) -> u64 {
+    fn submissions(&self) -> u64 {
         match &self.bench.driver {
-            Driver::Ring(ring) => ring.completions(),
+            Driver::Ring(ring) => ring.submissions(),
             Driver::Syscall(_) => 0,
         }
     }
@@ -176,7 +176,7 @@ impl Log {
 
 #[test]
 fn a_linked_write_takes_a_flush_and_a_dsync_write_takes_none() {
-    for (durable, completions) in [(Durable::Link, 2), (Durable::Dsync, 1)] {
+    for (durable, operations) in [(Durable::Link, 2), (Durable::Dsync, 1)] {
         let scratch = Scratch::new(&format!("flush-{durable:?}"));
         let mut log = Log::open(Kind::Ring, &scratch, durable);
         log.prepare().result.unwrap();
@@ -185,13 +185,13 @@ fn a_linked_write_takes_a_flush_and_a_dsync_write_takes_none() {
         let mut taken = Vec::new();
         let mut buf = Some(buf);
         for _ in 0..5 {
-            let before = log.completions();
+            let before = log.submissions();
             let done = log.write(SLOT, 0, buf.take().unwrap(), BLOCK);
             assert_eq!(done.result, Ok(BLOCK));
             buf = done.buf;
-            taken.push(log.completions() - before);
+            taken.push(log.submissions() - before);
         }
-        assert_eq!(taken.into_iter().min(), Some(completions), "{durable:?}");
+        assert_eq!(taken.into_iter().min(), Some(operations), "{durable:?}");
     }
 }
 
