@@ -100,6 +100,14 @@ impl Log {
     }
 
     /// How many the ring reaped; the other driver has none, and `driver_syscall.rs` looks at its calls.
+    fn completions(&self) -> u64 {
+        match &self.bench.driver {
+            Driver::Ring(ring) => ring.completions(),
+            Driver::Syscall(_) => 0,
+        }
+    }
+
+    /// How many operations went to the ring.
     fn submissions(&self) -> u64 {
         match &self.bench.driver {
             Driver::Ring(ring) => ring.submissions(),
