@@ -51,7 +51,7 @@ fn check(probe: &Probe) {
         assert!(dsync.p50 <= dsync.p99);
     }
     let told = probe.to_string();
-    for line in ["driver ", "file system ", "device ", "direct I/O ", "measured ", "durable by "] {
+    for line in ["kernel ", "file system ", "device ", "direct I/O ", "measured ", "durable by "] {
         assert!(told.lines().any(|l| l.starts_with(line)), "{line:?} is missing in\n{told}");
     }
 }

@@ -139,6 +139,11 @@ impl Ring {
         self.queue.completions
     }
 
+    /// How many operations were given to the kernel; a measure.
+    pub fn submissions(&self) -> u64 {
+        self.queue.submissions
+    }
+
     /// How writes are made durable by now.
     pub fn durable(&self) -> Durable {
         self.config.durable

@@ -10,6 +10,8 @@ pub(in crate::driver) struct Queue {
     /// How many system calls were made, and how many completions they brought; measures, not states.
     pub enters: u64,
     pub completions: u64,
+    /// How many operations were pushed.
+    pub submissions: u64,
 }
 
 const GETEVENTS: u32 = 1; // IORING_ENTER_GETEVENTS: with DEFER_TASKRUN nothing completes without it
@@ -28,7 +30,7 @@ impl Queue {
         if !ring.params().is_feature_nodrop() {
             return Err(io::Error::other("this kernel's io_uring may drop completions (no NODROP)"));
         }
-        Ok(Self { ring, enters: 0, completions: 0 })
+        Ok(Self { ring, enters: 0, completions: 0, submissions: 0 })
     }
 
     pub fn register_files(&self, places: u32) -> io::Result<()> {
@@ -77,6 +79,7 @@ impl Queue {
     /// # Safety
     /// As for [`Queue::push`], for all of them.
     unsafe fn push_all(&mut self, entries: &[squeue::Entry]) {
+        self.submissions += entries.len() as u64;
         // SAFETY: the caller's promise.
         while unsafe { self.ring.submission().push_multiple(entries) }.is_err() {
             self.enter(0); // the queue is full: the kernel takes all of it, and there is room
