@@ -20,5 +20,6 @@ pub mod powercut;
 pub mod random;
 pub mod run;
 pub mod skip;
+pub mod store;
 pub mod trace;
 pub mod world;

@@ -1,6 +1,7 @@
 //! Plans: what a seed makes of its world. Each seed switches on a random part of the faults (swarm testing), so that
 //! one fault cannot hide what another would show.
 
+use seawall_node::shard::Budget;
 use seawall_wal::LogLimits;
 use seawall_wal::checkpoint::FoldPolicy;
 
@@ -27,6 +28,13 @@ pub struct Shape {
     pub breaks: Vec<u64>,
     pub half_closes: Vec<u64>,
     pub jumps: Vec<(u64, i64)>,
+    /// When nothing happens for how long; a node that is asked something then finds itself so much later.
+    pub passes: Vec<(u64, u64)>,
+    /// When an operator accepts the wall clock as it is.
+    pub accepts: Vec<u64>,
+    pub budget: Budget,
+    /// Of the map.
+    pub generation: u64,
     pub pauses: u64,
     pub pause_us: u64,
     pub turn_us: (u64, u64),
@@ -48,16 +56,19 @@ pub enum Crash {
 pub enum Plan {
     /// One node, one or two workers, the log, commits and reads.
     Slice,
+    /// The same node, all that a shard decides, and logs that fold.
+    Shard,
     /// One log by itself, on a disk that also damages its data.
     Log,
 }
 
 impl Plan {
-    pub const ALL: &[Plan] = &[Plan::Slice, Plan::Log];
+    pub const ALL: &[Plan] = &[Plan::Slice, Plan::Shard, Plan::Log];
 
     pub fn name(self) -> &'static str {
         match self {
             Plan::Slice => "slice",
+            Plan::Shard => "shard",
             Plan::Log => "log",
         }
     }
@@ -69,7 +80,7 @@ impl Plan {
     /// Whether a run of many seeds must see this fault.
     pub fn injects(self, fault: Fault) -> bool {
         match self {
-            Plan::Slice => !fault.of_the_log_alone(),
+            Plan::Slice | Plan::Shard => !fault.of_the_log_alone(),
             Plan::Log => !fault.of_the_node_alone(),
         }
     }
@@ -103,6 +114,10 @@ pub fn slice(random: &mut Random) -> Shape {
         breaks: times(random, heal_us, 3),
         half_closes: times(random, heal_us, 1),
         jumps,
+        passes: Vec::new(),
+        accepts: Vec::new(),
+        budget: Budget::default(),
+        generation: 1,
         pauses: swarm(random, &[5, 20]),
         pause_us: 30_000,
         turn_us: *random.pick(&[(1, 3), (1, 50), (10, 400)]),
@@ -110,6 +125,31 @@ pub fn slice(random: &mut Random) -> Shape {
         tick_us: *random.pick(&[10_000, 100_000]),
         mail_us: *random.pick(&[2, 50, 2_000]),
     }
+}
+
+/// The world of plan slice, on logs that fold, with time that goes by and with little room in some of them.
+pub fn shard(random: &mut Random) -> Shape {
+    let shape = slice(random);
+    let heal_us = shape.heal_us;
+    let hour = 3_600_000_000;
+    let passes = times(random, heal_us, 4).into_iter();
+    let passes =
+        passes.map(|at| (at, *random.pick(&[40_000, 700_000, 3_000_000, hour, 25 * hour, 25 * hour])));
+    let passes = passes.collect();
+    let jumps =
+        shape.jumps.iter().map(|(at, by)| (*at, if random.chance(700) { by % 9_000_000 } else { *by }));
+    let jumps: Vec<_> = jumps.collect();
+    let accept = |(at, _): &(u64, i64)| random.chance(500).then(|| at + random.below(30_000));
+    let accepts = jumps.iter().filter_map(accept).collect();
+    let mut budget = Budget::default();
+    if random.chance(60) {
+        budget.request_keys = random.between(3, 30);
+    }
+    if random.chance(60) {
+        budget.memory_bytes = random.between(3_000, 40_000);
+    }
+    let limits = LogLimits::test_min();
+    Shape { limits, jumps, passes, accepts, budget, generation: 2, ..shape }
 }
 
 fn workload(random: &mut Random, heal_us: u64) -> Workload {

@@ -15,6 +15,7 @@ pub struct Plant {
 }
 
 const SLICE: &[Plan] = &[Plan::Slice];
+const SHARD: &[Plan] = &[Plan::Shard];
 const LOG: &[Plan] = &[Plan::Log];
 const BOTH: &[Plan] = &[Plan::Slice, Plan::Log];
 
@@ -208,5 +209,75 @@ pub const PLANTS: &[Plant] = &[
         file: "wal/src/segments.rs",
         find: "if oldest.incarnation > covered || oldest.last >= floor {",
         replace: "if oldest.incarnation.0 > covered.0 + 4 * u64::from(PLANTED) || oldest.last >= floor {",
+    },
+    Plant {
+        name: "forget-the-stored-rejection",
+        plans: SHARD,
+        file: "node/src/shard/admit.rs",
+        find: "if let (Err(why), None) = (&verdict, &scoped) {",
+        replace: "if let (Err(why), None) = (&verdict, &scoped.filter(|_| !PLANTED)) {",
+    },
+    Plant {
+        name: "look-at-the-request-key-after-the-checks",
+        plans: SHARD,
+        file: "node/src/shard/admit.rs",
+        find: "            && self.replay(asked.to, scoped, commit.fingerprint())",
+        replace: "            && (!PLANTED || {
+                let time_us = match &mut self.life {
+                    Life::Running(running) => running.time.at(now),
+                    _ => 0,
+                };
+                Evaluation {
+                    state: &self.state,
+                    namespace: asked.namespace,
+                    commit,
+                    time_us,
+                    at: Position::default(),
+                    draft: &mut self.draft,
+                    key: &mut self.scratch,
+                    seen: None,
+                }
+                .run()
+                .is_ok()
+            })
+            && self.replay(asked.to, scoped, commit.fingerprint())",
+    },
+    Plant {
+        name: "expire-by-a-local-clock",
+        plans: SHARD,
+        file: "node/src/shard/expire.rs",
+        find: "if !self.draft_expiry(stamp) ||",
+        replace: "let clock = if PLANTED { now.wall_us } else { stamp.time_us };
+            if !self.draft_expiry(Stamp { time_us: clock, ..stamp }) ||",
+    },
+    Plant {
+        name: "answer-key-reused-from-what-is-not-committed",
+        plans: SHARD,
+        file: "node/src/shard/admit.rs",
+        find: "self.refuse(to, Refusal::key_reused(fingerprint, sent), Some(at));",
+        replace: "let refusal = Refusal::key_reused(fingerprint, sent);
+                        match PLANTED {
+                            true => self.release.answer(to, Index(0), Answer::Refused(refusal.at(at))),
+                            false => self.refuse(to, refusal, Some(at)),
+                        }",
+    },
+    Plant {
+        name: "forget-the-horizon-at-a-restart",
+        plans: SHARD,
+        file: "node/src/shard/mod.rs",
+        find: "    for entry in replayed.record.entries() {",
+        replace: "    for entry in replayed.record.entries().filter(|e| e.space != spaces::HORIZON || !PLANTED) {",
+    },
+    Plant {
+        name: "replay-in-another-order",
+        plans: SHARD,
+        file: "node/src/shard/mod.rs",
+        find: "        state.apply(entry.space, entry.key, entry.value, version);
+    }
+}",
+        replace: "        let late = entry.space == spaces::ROWS && state.look(entry.space, entry.key).row.is_some();
+        if !(late && PLANTED) { state.apply(entry.space, entry.key, entry.value, version); }
+    }
+}",
     },
 ];

@@ -18,7 +18,7 @@ pub struct Run {
 /// Runs the world of a seed to its end, and checks it.
 pub fn run(plan: Plan, seed: u64, sink: Option<Sink>) -> Run {
     match plan {
-        Plan::Slice => world::run(seed, sink),
+        Plan::Slice | Plan::Shard => world::run(plan, seed, sink),
         Plan::Log => one_log::run(seed, sink),
     }
 }

@@ -27,7 +27,8 @@ use seawall_tests::trace::Sink;
 /// Runs simulated worlds and checks what they promised.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// How worlds are drawn: slice (a node and its clients) or log (one log, and a disk that damages its data)
+    /// How worlds are drawn: slice (a node and its clients), shard (the same, and all that a shard decides), or log
+    /// (one log, and a disk that damages its data)
     #[arg(long, default_value = "slice")]
     plan: String,
     /// The first seed

@@ -4,7 +4,7 @@
 //! every read is compared with what stands at its position. [`window`] distrusts this witness.
 
 mod commits;
-mod order;
+pub mod order;
 mod reads;
 pub mod window;
 

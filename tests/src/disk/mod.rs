@@ -243,8 +243,9 @@ impl Disk {
         None
     }
 
+    /// But for folds: a process that stops does not wait for them.
     pub fn idle(&self) -> bool {
-        self.operations.is_empty()
+        self.operations.values().all(|operation| matches!(operation.task, Task::Fold(_)))
     }
 
     /// The process ends: operations under way never report, and some of what they wrote still arrives.

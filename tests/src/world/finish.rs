@@ -2,12 +2,14 @@
 
 use seawall::map::ShardId;
 use seawall_node::shard::spaces::ROWS;
-use seawall_wal::{Kind, LogId, LogLimits, Progress, Recovery, Replay, Replayed};
+use seawall_wal::checkpoint::Version;
+use seawall_wal::{Kind, LogId, LogLimits, Progress, Recovery, Replay, Space};
 
+use super::crowd::Left;
 use super::{LINEAGE, World};
-use crate::check::{self, LogRecord, Logs, RecordKind, Violation, violation};
+use crate::check::{LogRecord, RecordKind, Violation, violation};
 use crate::disk::Disk;
-use crate::history::{Answer, At, Change};
+use crate::history::{At, Change};
 
 impl World {
     /// One last crash, then the checks.
@@ -17,40 +19,79 @@ impl World {
         } else {
             self.disk.kill()
         }
-        let mut logs = Logs::new();
-        for range in self.map.clone().ranges() {
-            let records = read_log(&mut self.disk, range.shard, self.shape.limits)?;
-            self.counts.add("records", records.len() as u64);
-            self.trace.note(self.now, format_args!("shard {} holds {} records", range.shard, records.len()));
-            logs.insert(range.shard, records);
-        }
-        for operation in &self.history.operations {
-            match operation.answer {
-                Answer::Committed(_) => self.counts.add("commits answered", 1),
-                Answer::Read { .. } => self.counts.add("reads answered", 1),
-                Answer::Unknown | Answer::Refused => {}
-            }
-        }
-        check::check(&self.history, &logs)
+        let Self { disk, map, shape, counts, trace, crowd, now, .. } = self;
+        let note = &mut |line: std::fmt::Arguments<'_>| trace.note(*now, line);
+        crowd.judge(Left { disk, map, limits: shape.limits, counts, note })
+    }
+}
+
+/// One record with all that it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Whole {
+    pub at: At,
+    pub kind: RecordKind,
+    pub time_us: i64,
+    pub entries: Vec<(Space, Vec<u8>, Option<Vec<u8>>)>,
+}
+
+/// A log as recovery gives it back.
+#[derive(Debug, Default)]
+pub struct ReadBack {
+    /// What the checkpoint holds, and its cut.
+    pub base: Option<(At, Vec<Held>)>,
+    /// What follows.
+    pub records: Vec<Whole>,
+}
+
+/// An entry of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    pub space: Space,
+    pub key: Vec<u8>,
+    pub at: At,
+    pub value: Vec<u8>,
+}
+
+impl Whole {
+    pub fn new(at: At, record: &seawall_wal::Record<'_>) -> Self {
+        let kind = match record.kind {
+            Kind::Data => RecordKind::Data,
+            Kind::EpochStart => RecordKind::EpochStart,
+            Kind::Fence => RecordKind::Fence,
+        };
+        let entry = |e: seawall_wal::Entry<'_>| (e.space, e.key.to_vec(), e.value.map(<[u8]>::to_vec));
+        Self { at, kind, time_us: record.time_us, entries: record.entries().map(entry).collect() }
     }
 }
 
 /// Reads a log through recovery, on a disk that makes no more faults.
-fn read_log(disk: &mut Disk, shard: ShardId, limits: LogLimits) -> Result<Vec<LogRecord>, Violation> {
+pub fn read_log(disk: &mut Disk, shard: ShardId, limits: LogLimits) -> Result<ReadBack, Violation> {
     let id = LogId { lineage: LINEAGE, shard: shard.0 };
     let mut recovery = Recovery::new(id, limits, disk.found(shard), limits.buffers());
-    let mut records = Vec::new();
+    let mut read = ReadBack::default();
     let mut asked = Vec::new();
     recovery.start(&mut asked);
     while let Some(io) = asked.pop() {
         let done = disk.execute(shard, io);
-        match recovery.done(done, &mut asked, &mut |replay| {
-            if let Replay::Record(replayed) = replay {
-                records.push(log_record(&replayed));
+        match recovery.done(done, &mut asked, &mut |replay| match replay {
+            Replay::Base(boundary) => {
+                read = ReadBack { base: Some((at(boundary.cut), Vec::new())), records: Vec::new() };
+            }
+            Replay::Item(item) => {
+                let (key, value) = (item.key.to_vec(), item.value.to_vec());
+                let held = Held { space: item.space, key, at: at(item.version), value };
+                read.base.as_mut().expect("a checkpoint begins with its base").1.push(held);
+            }
+            Replay::Record(replayed) => {
+                let at = At { epoch: replayed.epoch.0, index: replayed.index.0 };
+                read.records.push(Whole::new(at, &replayed.record));
             }
         }) {
             Progress::Working => {}
-            Progress::Recovered(..) => return Ok(records),
+            Progress::Recovered(..) => {
+                read.base = read.base.filter(|(cut, _)| cut.index > 0);
+                return Ok(read);
+            }
             Progress::Halted(report) => {
                 return violation(
                     "I4, a log without damage is recovered",
@@ -62,20 +103,20 @@ fn read_log(disk: &mut Disk, shard: ShardId, limits: LogLimits) -> Result<Vec<Lo
     violation("a recovery ends", format!("that of shard {shard} asks for nothing and says nothing"))
 }
 
-fn log_record(replayed: &Replayed<'_>) -> LogRecord {
-    let kind = match replayed.record.kind {
-        Kind::Data => RecordKind::Data,
-        Kind::EpochStart => RecordKind::EpochStart,
-        Kind::Fence => RecordKind::Fence,
+fn at(version: Version) -> At {
+    At { epoch: version.epoch.0, index: version.index.0 }
+}
+
+/// What a record does to rows.
+pub fn rows_of(record: &Whole) -> LogRecord {
+    let rows = record.entries.iter().filter(|(space, ..)| *space == ROWS);
+    let change = |(_, key, value): &(Space, Vec<u8>, Option<Vec<u8>>)| Change {
+        key: key.clone(),
+        value: value.clone(),
     };
-    let change = |entry: seawall_wal::Entry<'_>| Change {
-        key: entry.key.to_vec(),
-        value: entry.value.map(<[u8]>::to_vec),
-    };
-    let rows = replayed.record.entries().filter(|entry| entry.space == ROWS);
-    let changes = match kind {
+    let changes = match record.kind {
         RecordKind::Data => rows.map(change).collect(),
         RecordKind::EpochStart | RecordKind::Fence => Vec::new(),
     };
-    LogRecord { at: At { epoch: replayed.epoch.0, index: replayed.index.0 }, kind, changes }
+    LogRecord { at: record.at, kind: record.kind, changes }
 }

@@ -3,8 +3,9 @@
 //! Everything that happens is in one queue, ordered by (time, sequence). The world executes what the workers ask
 //! for and reports what became of it; like a driver, it never decides what comes next for them.
 
+mod crowd;
 mod describe;
-mod finish;
+pub mod finish;
 mod node;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,16 +15,16 @@ use seawall_node::seam::{Letter, WorkerId};
 use seawall_wal::{FileId, LogId};
 
 use crate::check::{Violation, violation};
-use crate::client::{Client, Places};
 use crate::clock::Clock;
 use crate::disk::{self, Disk};
 use crate::fault::{Fault, Fired};
-use crate::history::History;
 use crate::net::{self, LinkId, Net, News};
-use crate::plan::{self, Crash, Shape};
+use crate::plan::{self, Crash, Plan, Shape};
 use crate::random::Random;
 use crate::run::{Counts, Run};
+use crate::store::Shoppers;
 use crate::trace::{Bytes, Sink, Trace};
+pub use crowd::{Crowd, Left, When};
 use node::Process;
 
 pub const LINEAGE: [u8; 16] = *b"simulated world.";
@@ -31,6 +32,7 @@ pub const LINEAGE: [u8; 16] = *b"simulated world.";
 const PATIENCE_US: u64 = 30_000_000;
 /// A run of more events than this goes in circles.
 const EVENTS_MAX: u64 = 200_000;
+/// What every plan of a node counts.
 const COUNTS: [&str; 5] = ["lines of trace", "starts", "commits answered", "reads answered", "records"];
 
 /// Something in the queue.
@@ -58,6 +60,9 @@ enum What {
     /// A client that half-closed has read for long enough.
     Leave(usize, LinkId),
     Jump(i64),
+    /// So much time goes by while nothing else happens.
+    Pass(u64),
+    AcceptClocks,
     Crash(Crash),
     /// The process starts, unless another one is there.
     Start,
@@ -85,9 +90,7 @@ pub struct World {
     disk: Disk,
     net: Net,
     map: std::sync::Arc<Map>,
-    places: Places,
-    clients: Vec<Client>,
-    history: History,
+    crowd: Box<dyn Crowd>,
     life: u32,
     process: Option<Process>,
     /// The process that a connection belongs to.
@@ -100,8 +103,8 @@ pub struct World {
 }
 
 /// Runs the world of a seed to its end, and checks it.
-pub fn run(seed: u64, sink: Option<Sink>) -> Run {
-    let mut world = World::new(seed, sink);
+pub fn run(plan: Plan, seed: u64, sink: Option<Sink>) -> Run {
+    let mut world = World::new(plan, seed, sink);
     let failure = world.live().and_then(|()| world.finish()).err();
     world.fired.merge(&world.disk.fired);
     world.fired.merge(&world.net.fired);
@@ -111,18 +114,26 @@ pub fn run(seed: u64, sink: Option<Sink>) -> Run {
 }
 
 impl World {
-    fn new(seed: u64, sink: Option<Sink>) -> Self {
+    fn new(plan: Plan, seed: u64, sink: Option<Sink>) -> Self {
         let mut random = Random::new(seed);
-        let shape = plan::slice(&mut random.fork());
-        let map = Map::even(Generation(1), u32::from(shape.workers));
+        let shape = match plan {
+            Plan::Shard => plan::shard(&mut random.fork()),
+            Plan::Slice | Plan::Log => plan::slice(&mut random.fork()),
+        };
+        let map = Map::even(Generation(shape.generation), u32::from(shape.workers));
         let mut disk = Disk::new(shape.disk.clone(), random.fork());
         for range in map.ranges() {
             let id = LogId { lineage: LINEAGE, shard: range.shard.0 };
             disk.install(range.shard, FileId::Meta, seawall_wal::meta::format(&id));
         }
-        let places = Places::new(&shape.workload, &map);
-        let clients =
-            (0..shape.workload.clients).map(|n| Client::new(n, &shape.workload, random.fork())).collect();
+        let mut counts = Counts::new(&COUNTS);
+        let crowd: Box<dyn Crowd> = match plan {
+            Plan::Shard => {
+                counts.merge(&Shoppers::counts());
+                Box::new(Shoppers::new(&shape.workload, &map, &mut random))
+            }
+            Plan::Slice | Plan::Log => Box::new(crowd::Slice::new(shape.workload.clone(), &map, &mut random)),
+        };
         let mut world = Self {
             net: Net::new(shape.net.clone(), random.fork()),
             trace: Trace::new(sink),
@@ -133,16 +144,14 @@ impl World {
             clock: Clock::new(random.below(1 << 40)),
             disk,
             map: map.into(),
-            places,
-            clients,
-            history: History::default(),
+            crowd,
             life: 0,
             process: None,
             links: BTreeMap::new(),
             healed: false,
             hurt: BTreeSet::new(),
             fired: Fired::default(),
-            counts: Counts::new(&COUNTS),
+            counts,
             random,
             shape,
         };
@@ -159,6 +168,8 @@ impl World {
         shape.breaks.iter().for_each(|at| self.at(*at, What::Break));
         shape.half_closes.iter().for_each(|at| self.at(*at, What::HalfClose));
         shape.jumps.iter().for_each(|(at, by)| self.at(*at, What::Jump(*by)));
+        shape.passes.iter().for_each(|(at, by)| self.at(*at, What::Pass(*by)));
+        shape.accepts.iter().for_each(|at| self.at(*at, What::AcceptClocks));
         (0..shape.workload.clients).for_each(|client| self.at(client as u64, What::Think(client)));
     }
 
@@ -168,7 +179,7 @@ impl World {
     }
 
     fn live(&mut self) -> Result<(), Violation> {
-        while !self.clients.iter().all(Client::done) {
+        while !self.crowd.done() {
             let ((at, _), what) = self.queue.pop_first().expect("the clients think for ever");
             self.now = at;
             self.moment += 1;
@@ -200,6 +211,11 @@ impl World {
                 self.fired.add(Fault::WallJump);
                 self.clock.jump(by);
             }
+            What::Pass(by) => {
+                self.trace.note(self.now, format_args!("{by} us go by"));
+                self.clock.pass(by);
+            }
+            What::AcceptClocks => self.accept_clocks(),
             What::Crash(crash) => self.crash(crash),
             What::Start => self.start(),
             What::Operator { life } => self.operator(life),
@@ -213,28 +229,27 @@ impl World {
     fn think(&mut self, client: usize) {
         let (low, high) = self.shape.workload.think_us;
         let next = if self.healed { 200 } else { self.random.between(low, high) };
-        let next = (self.now + next.max(1)).max(self.clients[client].patient_until);
+        let next = (self.now + next.max(1)).max(self.crowd.patient_until(client));
         self.at(next, What::Think(client));
-        if self.now < self.clients[client].patient_until {
+        if self.now < self.crowd.patient_until(client) {
             return;
         }
         let up = self.process.as_ref().filter(|process| !process.stopping);
-        let Some(link) = self.clients[client].link else {
+        let Some(link) = self.crowd.link(client) else {
             if up.is_some() && self.random.chance(500) {
                 let worker =
                     WorkerId(u16::try_from(self.random.below(u64::from(self.shape.workers))).expect("small"));
                 let link = self.net.connect(self.now, worker);
                 self.trace.note(self.now, format_args!("client {client} connects to {worker:?} as {link:?}"));
                 self.links.insert(link, (self.life, client));
-                let hello = self.clients[client].connected(link, self.life);
+                let hello = self.crowd.connected(client, link, self.life);
                 self.net.client_sends(self.now, link, hello);
             }
             return;
         };
-        let World { shape, places, history, .. } = self;
-        let out = self.clients[client].think(self.moment, self.healed, &shape.workload, places, history);
-        if !out.is_empty() {
-            let number = self.history.operations.len() - 1;
+        let wall_us = self.clock.read(self.now).wall_us;
+        let when = When { now: self.now, wall_us, moment: self.moment, healed: self.healed };
+        if let Some((number, out)) = self.crowd.think(client, when) {
             self.trace
                 .note(self.now, format_args!("client {client} asks operation {number} {}", Bytes(&out)));
             self.net.client_sends(self.now, link, out);
@@ -258,16 +273,16 @@ impl World {
         let link = *self.random.pick(&whole);
         let (_, client) = self.links[&link];
         self.trace.note(self.now, format_args!("client {client} ends its direction of {link:?}"));
-        self.clients[client].half_closed = true;
+        self.crowd.half_closed(client);
         self.net.client_ends(self.now, link);
         self.at(self.now + 20_000, What::Leave(client, link));
     }
 
     fn leave(&mut self, client: usize, link: LinkId) {
-        if self.clients[client].link == Some(link) {
+        if self.crowd.link(client) == Some(link) {
             self.trace.note(self.now, format_args!("client {client} leaves {link:?}"));
             self.net.client_closes(self.now, link);
-            self.clients[client].disconnected(&mut self.history);
+            self.crowd.disconnected(client);
         }
     }
 
@@ -281,15 +296,15 @@ impl World {
                 News::Node(worker, event) => self.tell(worker, event),
                 News::Bytes(link, bytes) => {
                     let (_, client) = self.links[&link];
-                    if self.clients[client].link == Some(link) {
-                        self.clients[client].read(self.now, &bytes, &mut self.moment, &mut self.history)?;
+                    if self.crowd.link(client) == Some(link) {
+                        self.crowd.read(client, self.now, &bytes, &mut self.moment)?;
                     }
                 }
                 News::Ended(link) => {
                     let (_, client) = self.links[&link];
-                    if self.clients[client].link == Some(link) {
+                    if self.crowd.link(client) == Some(link) {
                         self.trace.note(self.now, format_args!("client {client} loses {link:?}"));
-                        self.clients[client].disconnected(&mut self.history);
+                        self.crowd.disconnected(client);
                     }
                 }
             }
@@ -310,9 +325,7 @@ impl World {
     }
 
     fn stuck(&mut self) -> Result<(), Violation> {
-        let waiting: Vec<_> =
-            self.clients.iter().filter(|client| !client.done()).map(Client::describe).collect();
-        let text = format!("{PATIENCE_US} us after the faults ended: {}", waiting.join("; "));
+        let text = format!("{PATIENCE_US} us after the faults ended: {}", self.crowd.waiting());
         violation("a healed world makes progress", text)
     }
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use seawall::map::ShardId;
 use seawall::position::Lineage;
 use seawall_node::seam::{Effect, Event, Letter, LogFound, WorkerId};
-use seawall_node::shard::Budget;
 use seawall_node::worker::{Capabilities, Worker, WorkerConfig};
 use seawall_wal::{Io, IoId};
 
@@ -14,7 +13,6 @@ use super::{LINEAGE, What, World, describe};
 use crate::check::{Violation, violation};
 use crate::disk;
 use crate::fault::Fault;
-use crate::history::marks;
 use crate::plan::Crash;
 
 /// An orderly stop takes no longer.
@@ -77,7 +75,7 @@ impl World {
             workers: self.shape.workers,
             lineage: Lineage(LINEAGE),
             limits: self.shape.limits,
-            budget: Budget::default(),
+            budget: self.shape.budget,
             capabilities: Capabilities::default(),
         });
         Seat { worker, inbox: VecDeque::new(), turn_is_due: false, stopped: false }
@@ -148,11 +146,11 @@ impl World {
         let Some((marks, len)) = process.writes.remove(&(*shard, done.id)) else { return };
         if done.result == Ok(len) {
             for mark in marks {
-                self.history.durable.entry(mark).or_insert((self.moment, self.life));
+                self.crowd.durable(mark, self.moment, self.life);
             }
             return;
         }
-        self.history.failed.entry((*shard, self.life)).or_insert(self.moment);
+        self.crowd.failed(*shard, self.moment, self.life);
         if self.hurt.insert((self.life, *shard)) {
             let notices = self.now + self.random.between(2_000, 60_000);
             self.at(notices, What::Operator { life: self.life });
@@ -175,6 +173,7 @@ impl World {
             Effect::Status { .. } => {}
             Effect::Recovered { shard, report } => match report.halt {
                 None => {
+                    self.crowd.recovered(shard, &report, self.moment);
                     self.process.as_mut().map(|process| process.recovered.insert(shard));
                     if self.healed {
                         self.accept_clocks();
@@ -190,7 +189,8 @@ impl World {
                 }
             }
             Effect::NoSpace { .. } => {}
-            Effect::FoldFailed { .. } => unreachable!("the logs of this plan are never folded"),
+            // Without a newer checkpoint a log is only longer.
+            Effect::FoldFailed { .. } => {}
             Effect::Stopped => return self.stopped(worker),
         }
         Ok(())
@@ -199,7 +199,8 @@ impl World {
     fn submit(&mut self, shard: ShardId, io: Io) {
         if let Io::Write { id, buf, at, len, .. } = &io {
             let process = self.process.as_mut().expect("it asked for this write");
-            process.writes.insert((shard, *id), (marks(&buf.bytes()[*at..at + len]), *len));
+            let marks = self.crowd.written(shard, &buf.bytes()[*at..at + len]);
+            process.writes.insert((shard, *id), (marks, *len));
         }
         let mut plan = Vec::new();
         self.disk.submit(self.now, shard, io, |at, ticket, step| plan.push((at, What::Disk(ticket, step))));
