@@ -25,7 +25,7 @@ use seawall_wal::{
     Recovery, Replay, Replayed,
 };
 
-use crate::params::{FENCE_IDLE_US, PREPARE_RETRY_US, RETRY_RECOVERY_MS, RETRY_SPACE_MS};
+use crate::params::{FENCE_IDLE_US, FOLD_RETRY_US, PREPARE_RETRY_US, RETRY_RECOVERY_MS, RETRY_SPACE_MS};
 use crate::seam::{ConnId, Effect, Effects, LogFound, Now, ShardStatus, WorkerId};
 use admit::Parked;
 pub(crate) use admit::decode;
@@ -87,6 +87,7 @@ struct Running {
     /// The first record of this epoch; nothing is served before it is committed (R10).
     epoch_start: Option<Index>,
     retry_prepare_us: u64,
+    retry_fold_us: u64,
     /// When the last commit was appended.
     appended_us: u64,
 }
@@ -169,12 +170,14 @@ impl Shard {
     /// A fold ended. Without a newer checkpoint the log stays as long as it is, and that is said.
     pub fn folded(&mut self, done: FoldDone, effects: &mut Effects) {
         let why = done.result.as_ref().err().map(ToString::to_string);
-        match &mut self.life {
-            Life::Running(running) => running.log.folded(done),
-            Life::Failed { log, .. } => log.folded(done),
+        let log = match &mut self.life {
+            Life::Running(running) => &mut running.log,
+            Life::Failed { log, .. } => log,
             Life::Recovering { .. } | Life::Halted(_) => unreachable!("only a running log folds"),
-        }
-        effects.extend(why.map(|why| Effect::FoldFailed { shard: self.id, why }));
+        };
+        let known = log.fold_error().is_some();
+        log.folded(done);
+        effects.extend(why.filter(|_| !known).map(|why| Effect::FoldFailed { shard: self.id, why }));
     }
 
     fn recover(&mut self, now: Now, done: Done, effects: &mut Effects) {
@@ -206,8 +209,14 @@ impl Shard {
                 self.release.advance(log.durable());
                 self.state.bury(to_net(log.durable()));
                 let time = LeaderTime::start(now, last_time_us);
-                let mut running =
-                    Running { log: *log, time, epoch_start: None, retry_prepare_us: 0, appended_us: 0 };
+                let mut running = Running {
+                    log: *log,
+                    time,
+                    epoch_start: None,
+                    retry_prepare_us: 0,
+                    retry_fold_us: 0,
+                    appended_us: 0,
+                };
                 running.start_epoch(now);
                 self.life = Life::Running(Box::new(running));
                 Box::new(report)
@@ -260,7 +269,11 @@ impl Shard {
         let Life::Running(running) = &mut self.life else { return };
         if now.mono_us >= running.retry_prepare_us {
             running.retry_prepare_us = now.mono_us + PREPARE_RETRY_US;
-            running.log.retry();
+            running.log.retry_prepare();
+        }
+        if now.mono_us >= running.retry_fold_us {
+            running.retry_fold_us = now.mono_us + FOLD_RETRY_US;
+            running.log.retry_fold();
         }
         if running.log.wants_fence() && now.mono_us >= running.appended_us + FENCE_IDLE_US {
             // Without room now, the next tick tries.
