@@ -74,6 +74,9 @@ pub const FENCE_IDLE_US: u64 = 100_000;
 /// Time between two attempts to prepare a segment after one failed.
 pub const PREPARE_RETRY_US: u64 = 1_000_000;
 
+/// Time between two attempts to make a checkpoint after one failed: each reads whole segments before it can fail.
+pub const FOLD_RETRY_US: u64 = 60_000_000;
+
 // The driver and the services.
 
 /// Time between two `Tick` events of a worker. Smaller: timeouts are noticed sooner, an idle node wakes more often.

@@ -140,7 +140,7 @@ fn a_dry_pool_refuses_before_the_log_is_in_danger() {
     assert!(no_space && log.failure().is_none());
     disk.settle(&mut log);
     assert_eq!(log.durable(), last, "all that was accepted was written");
-    log.retry();
+    log.retry_prepare();
     disk.settle(&mut log);
     append(&mut log, &[9; 3000]).unwrap();
 }

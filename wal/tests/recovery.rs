@@ -3,7 +3,7 @@
 mod support;
 
 use seawall_wal::format::Incarnation;
-use seawall_wal::format::SEGMENT_HEADER;
+use seawall_wal::format::{SEGMENT_HEADER, SegmentHeader};
 use seawall_wal::meta::{self, Cut, Meta};
 use seawall_wal::recover::Tail;
 use seawall_wal::{BLOCK, Epoch, FileId, Index, Io, Progress, Recovery, SlotId};
@@ -404,4 +404,49 @@ fn a_recorded_cut_never_meets_a_later_segment() {
     disk.commit(&mut log, b"acknowledged");
     let (seen, _, report) = disk.recover();
     assert_eq!(seen.len(), 6, "{report}");
+}
+
+/// No checksum covers the rest of a header block. Rot there must not turn a header into none, and its batches into
+/// nobody's.
+#[test]
+fn rot_behind_a_whole_segment_header_halts() {
+    for at in [SEGMENT_HEADER, 1000, BLOCK - 1] {
+        let mut disk = five();
+        disk.slot(0)[at] = 1;
+        let (_, log, report) = disk.recover();
+        let halt = report.halt.expect("rot");
+        assert!(log.is_none() && halt.rule == "R1" && halt.observed.contains("header block"), "{halt}");
+    }
+}
+
+/// A disk that gives back the header of an earlier use for the one that was acknowledged: the batches under the new
+/// one are newer than it, and no torn tail.
+#[test]
+fn a_newer_batch_behind_an_older_header_of_the_last_segment_halts() {
+    let mut disk = Disk::new();
+    let mut log = disk.open();
+    disk.commit(&mut log, b"one batch, which no later one proves");
+    let mut older = SegmentHeader::read(disk.slot(0), &support::LOG).unwrap();
+    older.incarnation -= 1;
+    let older = older.seal();
+    disk.slot(0)[..SEGMENT_HEADER].copy_from_slice(bytemuck::bytes_of(&older));
+    let (_, log, report) = disk.recover();
+    let halt = report.halt.expect("acknowledged batches are not cut");
+    assert!(log.is_none() && halt.rule == "R2" && halt.observed.contains("earlier segment"), "{halt}");
+}
+
+/// No number is given twice, also where the next start cannot see that it was given.
+#[test]
+fn a_start_whose_header_was_lost_is_followed_by_higher_incarnations() {
+    let mut disk = Disk::new();
+    let mut log = disk.open();
+    disk.commit(&mut log, b"one");
+    let first = SegmentHeader::read(disk.slot(0), &support::LOG).unwrap().incarnation;
+    disk.slot(0).fill(0); // the power took all of it
+    let mut log = disk.open();
+    disk.commit(&mut log, b"two");
+    let slots = disk.found().slots;
+    let headers =
+        slots.iter().filter_map(|(slot, _)| SegmentHeader::read(disk.slot(slot.0), &support::LOG).ok());
+    assert!(headers.map(|header| header.incarnation).min() > Some(first));
 }

@@ -261,7 +261,7 @@ fn a_fold_that_failed_for_want_of_room_is_tried_again_and_the_log_goes_on() {
     assert_eq!(log.fold_error(), Some(&failed));
     disk.commit(&mut log, b"goes on");
     assert_eq!(log.stats().folds, 0, "not tried again by itself");
-    log.retry();
+    log.retry_fold();
     disk.commit(&mut log, b"and on");
     assert!(log.stats().folds == 1 && log.fold_error().is_none());
 }
@@ -277,7 +277,7 @@ fn a_closed_segment_that_rots_is_found_by_the_fold_and_kept() {
     let Err(FoldError::Fault { file, .. }) = &done.result else { panic!("{done:?}") };
     assert_eq!(*file, FileId::Slot(slot));
     log.folded(done);
-    log.retry();
+    log.retry_fold();
     disk.settle(&mut log);
     assert!(!log.folding() && log.stats().folds == 0 && checkpoints(&disk).is_empty());
     disk.commit(&mut log, b"the log goes on");
@@ -343,7 +343,7 @@ fn a_fold_that_is_tried_again_while_the_next_segment_begins_waits_for_something_
     let error = IoError { step: IoStep::Fold, errno: 28 };
     log.folded(FoldDone { id: job.id, result: Err(FoldError::Io { file: "it".into(), error }) });
     let mut ios = until_roll(&mut disk, &mut log);
-    log.retry();
+    log.retry_fold();
     log.pump(0, &mut ios);
     assert!(!ios.iter().any(|io| matches!(io, Io::Fold(_))), "{ios:?}");
     ios.into_iter().for_each(|io| disk.serve(&mut log, io));

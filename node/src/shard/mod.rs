@@ -39,7 +39,8 @@ use seawall_wal::{
 };
 
 use crate::params::{
-    FENCE_IDLE_US, NAMESPACE_KEYS, PREPARE_RETRY_US, RETRY_RECOVERY_MS, RETRY_SPACE_MS, SHARD_MEMORY_BYTES,
+    FENCE_IDLE_US, FOLD_RETRY_US, NAMESPACE_KEYS, PREPARE_RETRY_US, RETRY_RECOVERY_MS, RETRY_SPACE_MS,
+    SHARD_MEMORY_BYTES,
 };
 use crate::seam::{ConnId, Effect, Effects, LogFound, Now, ShardStatus, WorkerId};
 pub(crate) use admit::decode;
@@ -129,6 +130,7 @@ struct Running {
     /// The first record of this epoch; nothing is served before it is committed (R10).
     epoch_start: Option<Index>,
     retry_prepare_us: u64,
+    retry_fold_us: u64,
     /// When the last commit was appended.
     appended_us: u64,
     /// Why nothing is decided by the clock, as of the last tick.
@@ -228,12 +230,14 @@ impl Shard {
     /// A fold ended. Without a newer checkpoint the log stays as long as it is, and that is said.
     pub fn folded(&mut self, done: FoldDone, effects: &mut Effects) {
         let why = done.result.as_ref().err().map(ToString::to_string);
-        match &mut self.life {
-            Life::Running(running) => running.log.folded(done),
-            Life::Failed { log, .. } => log.folded(done),
+        let log = match &mut self.life {
+            Life::Running(running) => &mut running.log,
+            Life::Failed { log, .. } => log,
             Life::Recovering { .. } | Life::Halted(_) => unreachable!("only a running log folds"),
-        }
-        effects.extend(why.map(|why| Effect::FoldFailed { shard: self.id, why }));
+        };
+        let known = log.fold_error().is_some();
+        log.folded(done);
+        effects.extend(why.filter(|_| !known).map(|why| Effect::FoldFailed { shard: self.id, why }));
     }
 
     /// The contiguous durable prefix may have grown: with one replica, durable is committed.
@@ -284,7 +288,11 @@ impl Shard {
         running.clock_doubt = running.time.distrust(now).map(|refusal| refusal.to_string());
         if now.mono_us >= running.retry_prepare_us {
             running.retry_prepare_us = now.mono_us + PREPARE_RETRY_US;
-            running.log.retry();
+            running.log.retry_prepare();
+        }
+        if now.mono_us >= running.retry_fold_us {
+            running.retry_fold_us = now.mono_us + FOLD_RETRY_US;
+            running.log.retry_fold();
         }
         if running.log.wants_fence() && now.mono_us >= running.appended_us + FENCE_IDLE_US {
             // Without room now, the next tick tries.

@@ -45,6 +45,7 @@ impl Shard {
                     time,
                     epoch_start: None,
                     retry_prepare_us: 0,
+                    retry_fold_us: 0,
                     appended_us: 0,
                     clock_doubt: None,
                 };

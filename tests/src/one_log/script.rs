@@ -54,7 +54,8 @@ impl World {
     /// Time passes: what failed for want of room is tried again.
     fn tick(&mut self) {
         if let Phase::Running(log) = &mut self.life.phase {
-            log.retry();
+            log.retry_prepare();
+            log.retry_fold();
         }
     }
 

@@ -208,11 +208,15 @@ impl Log {
         self.keep.fold_error.as_ref()
     }
 
-    /// After a preparation or a fold that failed for want of room, say: the next [`Log::pump`] tries again.
-    pub fn retry(&mut self) {
+    /// After a failed preparation (no space, say): the next [`Log::pump`] tries again.
+    pub fn retry_prepare(&mut self) {
         let keep = &mut self.keep;
         keep.retrying = keep.prepare_error.is_some() && keep.preparing.is_none();
-        keep.retry_fold = matches!(keep.fold_error, Some(FoldError::Io { .. }));
+    }
+
+    /// The same for a fold, unless it met bytes that are not whole any more.
+    pub fn retry_fold(&mut self) {
+        self.keep.retry_fold = matches!(self.keep.fold_error, Some(FoldError::Io { .. }));
     }
 
     /// The newest checkpoint.
