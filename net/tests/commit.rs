@@ -169,6 +169,22 @@ fn one_above_each_limit_of_a_commit() {
     assert_eq!(code(c().max(&a, "n", std::collections::BTreeSet::new())), Err(Code::BadFrame));
 }
 
+/// Wherever the two lie: what works with one shard works with a hundred.
+#[test]
+fn a_commit_has_one_partition() {
+    let commit = |one: &str, other: &str| Commit::new(one).within(other).delete(&row("t", 1)).within(one);
+    assert!(commit("a", "a").validate().is_ok());
+    assert_eq!(payload(&commit("a", "a")), payload(&Commit::new("a").delete(&row("t", 1))));
+    let refusal = commit("a", "b").validate().unwrap_err();
+    assert_eq!((refusal.code, refusal.reason.rule.as_ref()), (Code::CrossPartition, "commit.partition"));
+    let (expected, observed) = (refusal.reason.expected.as_ref(), refusal.reason.observed.as_ref());
+    assert_eq!((expected, observed), ("a", "b"));
+    let mut same = payload(&commit("a", "b"));
+    let at = same.iter().position(|byte| *byte == b'b').unwrap();
+    same[at] = b'a';
+    assert_eq!(decode_commit(&same).map_err(|refusal| refusal.code), Err(Code::BadFrame), "one encoding");
+}
+
 /// A row is used in one way, its lease beside it.
 #[test]
 fn a_row_is_not_used_in_two_ways() {

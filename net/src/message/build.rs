@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::commit::{CommitRequest, RETURN_ROWS};
+use super::commit::{CommitRequest, NAMES_ANOTHER, RETURN_ROWS};
 use super::condition::{Condition, Edge, Edges, with_literal};
 use super::op::Op;
 use super::request_key::{KeyName, RequestKey};
@@ -32,6 +32,8 @@ use crate::wire::{Reader, put_sized, put_varint};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
     partition: Key,
+    /// Of rows that are named by their whole address, if it is not `partition`.
+    other: Option<Key>,
     key: Option<OwnedKey>,
     min_durability: u8,
     return_rows: bool,
@@ -54,6 +56,7 @@ impl Commit {
     pub fn new(partition: impl Into<Key>) -> Commit {
         Commit {
             partition: partition.into(),
+            other: None,
             key: None,
             min_durability: 0,
             return_rows: false,
@@ -96,6 +99,14 @@ impl Commit {
     /// Asks to see the row that a check or an operation fails on.
     pub fn returning_rows(mut self) -> Commit {
         self.return_rows = true;
+        self
+    }
+
+    /// The partition that rows of this commit are said to be of, for callers who name rows by their whole address. A
+    /// commit has one: another one is refused as CROSS_PARTITION, wherever the two lie.
+    pub fn within(mut self, partition: impl Into<Key>) -> Commit {
+        let partition = partition.into();
+        self.other = self.other.or(Some(partition).filter(|other| *other != self.partition));
         self
     }
 
@@ -269,7 +280,11 @@ impl Commit {
         out.push(self.min_durability);
         RequestKey::encode(key, out);
         put_sized(out, self.partition.as_bytes());
-        out.push(u8::from(self.return_rows) * RETURN_ROWS);
+        let names_another = u8::from(self.other.is_some()) * NAMES_ANOTHER;
+        out.push(u8::from(self.return_rows) * RETURN_ROWS | names_another);
+        if let Some(other) = &self.other {
+            put_sized(out, other.as_bytes());
+        }
         put_varint(out, self.check_count as u64);
         put_varint(out, self.op_count as u64);
         out.extend_from_slice(&self.checks);

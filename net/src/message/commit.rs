@@ -4,7 +4,7 @@ use super::build::Commit;
 use super::check::Checks;
 use super::op::{self, Ops};
 use super::request_key::{Fingerprint, RequestKey};
-use crate::key::Key;
+use crate::key::{self, Key};
 use crate::limits::{COMMIT_CHECKS_MAX, COMMIT_MAX, COMMIT_OPS_MAX, COMMITS_MAX, KEY_MAX};
 use crate::list::{BadPiece, List, Piece};
 use crate::refusal::Refusal;
@@ -12,6 +12,7 @@ use crate::wire::{Malformed, Reader, put_sized, put_varint};
 
 /// Bits of a commit's options.
 pub(super) const RETURN_ROWS: u8 = 1;
+pub(super) const NAMES_ANOTHER: u8 = 2;
 
 /// A COMMIT as a node sees it. It was checked whole, and nothing was allocated for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,10 @@ impl<'a> CommitRequest<'a> {
         let (min_durability, request_key) = read_envelope(&mut reader).map_err(malformed)?;
         let content = reader.rest();
         let head = ContentHead::read(&mut reader).map_err(malformed)?;
+        if let Some(other) = head.other {
+            let [one, other] = [head.partition, other].map(|bytes| key::display(bytes).to_string());
+            return Err(Refusal::cross_partition(one, other));
+        }
         let checks: Checks<'a> =
             List::read(&mut reader, head.checks).map_err(|bad| refuse("commit.check", "check", bad))?;
         let ops: Ops<'a> =
@@ -69,6 +74,8 @@ fn read_envelope<'a>(reader: &mut Reader<'a>) -> Result<(u8, Option<RequestKey<'
 /// The front of the content: everything but checks and operations.
 struct ContentHead<'a> {
     partition: &'a [u8],
+    /// Another partition that rows are said to be of.
+    other: Option<&'a [u8]>,
     return_rows: bool,
     checks: usize,
     ops: usize,
@@ -79,13 +86,23 @@ impl<'a> ContentHead<'a> {
         let partition = reader.sized("partition", KEY_MAX)?;
         Key::check(partition)?;
         let options = reader.u8()?;
-        if options & !RETURN_ROWS != 0 {
+        if options & !(RETURN_ROWS | NAMES_ANOTHER) != 0 {
             return Err(Malformed::Unknown { what: "options", got: u64::from(options) });
+        }
+        let other = match options & NAMES_ANOTHER {
+            0 => None,
+            _ => Some(reader.sized("partition", KEY_MAX)?),
+        };
+        if let Some(other) = other {
+            Key::check(other)?;
+            if other == partition {
+                return Err(Malformed::Unknown { what: "options", got: u64::from(options) });
+            }
         }
         let checks = reader.count("checks", COMMIT_CHECKS_MAX)?;
         match reader.count("operations", COMMIT_OPS_MAX)? {
             0 => Err(Malformed::Empty),
-            ops => Ok(ContentHead { partition, return_rows: options & RETURN_ROWS != 0, checks, ops }),
+            ops => Ok(ContentHead { partition, other, return_rows: options & RETURN_ROWS != 0, checks, ops }),
         }
     }
 }
