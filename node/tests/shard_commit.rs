@@ -3,9 +3,11 @@
 
 mod support;
 
+use seawall::frame::{self, FrameMeta, Kind};
 use seawall::limits::{ROW_FIELDS_MAX, SET_MEMBERS_MAX};
-use seawall::message::assigned;
+use seawall::map::{Generation, ShardId};
 use seawall::message::term::Ttl;
+use seawall::message::{Opcode, assigned};
 use seawall::position::Position;
 use seawall::refusal::{Code, Detail, Outcome, Refusal};
 use seawall::{Commit, Row, RowRef, Value, now, row};
@@ -301,4 +303,29 @@ fn above_its_memory_a_shard_refuses_what_grows_and_lets_it_shrink() {
     let delete = commit().key("k").first_sent(bench.wall_us).delete(&row("big", 0));
     assert!(matches!(bench.commit_now(&delete), Got::Committed(..)));
     assert!(matches!(bench.commit_now(&put(held)), Got::Committed(..)), "and there is room again");
+}
+
+/// One shard holds both, and yet: a guarantee that held by luck of placement would end with the first move.
+#[test]
+fn two_partitions_in_one_commit_are_refused_even_in_one_shard() {
+    let mut bench = Bench::serving();
+    let both = commit().key("k").first_sent(bench.wall_us).put(&cabin(), [("a", 1)]);
+    let across = both.clone().within("another sailing");
+    assert!(across.validate().is_err(), "a client of ours does not even send it");
+    let head = FrameMeta {
+        kind: Kind::Request,
+        opcode: Opcode::Commit as u16,
+        correlation: 1_000,
+        generation: Generation::ANY,
+        shard: ShardId::ANY,
+        deadline_ms: 0,
+        tags: &[],
+    };
+    let mut sent = Vec::new();
+    frame::write(&mut sent, &head, |out| across.encode(out));
+    bench.receive(&sent);
+    let why = refusal(bench.reply());
+    assert_eq!((why.code, why.outcome), (Code::CrossPartition, Outcome::None));
+    assert_eq!(read(&mut bench, &cabin()), None);
+    assert!(matches!(bench.commit_now(&both), Got::Committed(..)), "nothing was stored under its key");
 }

@@ -6,7 +6,7 @@ use seawall::message::Opcode;
 use seawall::message::request_key::{KeyName, RequestKey};
 use seawall::message::settle::SettleRequest;
 use seawall::position::Position;
-use seawall::refusal::{Code, Outcome, Refusal};
+use seawall::refusal::{Code, Detail, Outcome, Refusal};
 use seawall::{Commit, Key, RowRef, Token, Value, row};
 use seawall_node::params::{KEY_AHEAD_US, KEY_RETENTION_US, SESSION_OUTCOMES};
 use seawall_node::shard::Budget;
@@ -375,4 +375,40 @@ fn many_commits_are_decided_and_answered_each_by_itself() {
     assert_eq!(replies[0], Got::Committed(1, 2));
     assert_eq!(refusal(replies[1].clone()).code, Code::ConditionFailed);
     assert_eq!(replies[2..], [Got::Committed(1, 4), Got::Replayed(1, 2)]);
+}
+
+/// Hundreds of retries in one pipeline, before anything is durable: one effect, one outcome, and no answer before it
+/// is committed. If the log fails under them, all of them say what to RESOLVE.
+#[test]
+fn a_deep_pipeline_under_one_key_happens_once() {
+    let mut bench = Bench::serving();
+    let born = bench.wall_us;
+    let same = hold("BK-1").first_sent(born);
+    for nth in 0..500 {
+        bench.commit(&same);
+        if nth % 100 == 99 {
+            bench.commit(&same.clone().event("another", "content"));
+        }
+    }
+    assert_eq!(bench.replies(), [], "nothing is durable");
+    bench.settle();
+    let replies = bench.replies();
+    assert_eq!(replies.len(), 505);
+    let Got::Committed(epoch, index) = replies[0] else { panic!("{:?}", replies[0]) };
+    let again = replies.iter().filter(|got| **got == Got::Replayed(epoch, index)).count();
+    let reused =
+        replies.iter().filter(|got| matches!(got, Got::Refused(why) if why.code == Code::KeyReused)).count();
+    assert_eq!((again, reused), (499, 5));
+    assert_eq!(count(&mut bench), 1);
+    for _ in 0..100 {
+        bench.commit(&hold("BK-2").first_sent(born));
+    }
+    bench.execute(0, Some(seawall_wal::IoStep::Flush));
+    let replies = bench.replies();
+    assert_eq!(replies.len(), 100);
+    for got in replies {
+        let why = refusal(got);
+        assert_eq!((why.code, why.outcome), (Code::LogFailed, Outcome::Unknown));
+        assert!(matches!(why.reason.detail, Detail::Request { .. }), "{why:?}");
+    }
 }

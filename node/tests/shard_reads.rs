@@ -8,6 +8,7 @@ use std::ops::Bound;
 use seawall::key::Part;
 use seawall::map::{Generation, ShardId};
 use seawall::message::report::Subject;
+use seawall::message::request_key::{KeyName, RequestKey};
 use seawall::message::route::MapRequest;
 use seawall::message::scan::{Order, Span};
 use seawall::message::{Consistency, Opcode};
@@ -349,4 +350,45 @@ fn reports_say_what_is_known_and_what_is_not() {
     assert_eq!(bench.hear().what, Thing::Map(vec![(0, 1)]));
     bench.ask(Opcode::GetMap, |out| MapRequest { known: Generation(1) }.encode(out));
     assert_eq!(bench.hear().what, Thing::Map(vec![]), "it is the one that is known");
+}
+
+/// "My card was charged but I got a timeout": partition and key say what happened, when and where, and what was told.
+#[test]
+fn a_trace_says_what_became_of_a_request() {
+    let mut bench = Bench::serving();
+    let born = bench.wall_us;
+    let charge = put(1, 5).delete(&row("t", 2)).event("charged", "BK-88421").key("pay-1").first_sent(born);
+    let trace = |bench: &mut Bench, name: &[u8]| {
+        let request_key = RequestKey { name: KeyName::Caller(name), first_sent_us: born };
+        bench.ask(Opcode::Trace, |out| {
+            Subject::Request { partition: partition().as_bytes(), request_key }.encode(out);
+        });
+    };
+    bench.commit(&charge);
+    trace(&mut bench, b"pay-1");
+    assert_eq!(bench.heard(), [], "it may not have happened (R20)");
+    bench.settle();
+    bench.heard();
+    trace(&mut bench, b"pay-1");
+    let traced = facts(&bench.hear());
+    let known = |name: &str| traced[name].clone().unwrap();
+    assert_eq!((known("request.outcome"), known("request.position")), ("committed".into(), "1:2".into()));
+    assert_eq!(known("request.rows"), "put t/int:1, deleted t/int:2");
+    assert_eq!(known("request.events"), "charged \"BK-88421\"");
+    assert!(known("request.time").starts_with("2025-12-31T23:59:58"), "{}", known("request.time"));
+    let rejected = put(1, 6).check(row("t", 9).exists()).key("pay-2").first_sent(born);
+    bench.done(&rejected);
+    trace(&mut bench, b"pay-2");
+    let traced = facts(&bench.hear());
+    let outcome = traced["request.outcome"].clone().unwrap();
+    assert!(outcome.starts_with("rejected") && outcome.contains("t/int:9"), "{outcome}");
+    assert_eq!(traced["request.events"], Ok("none".to_owned()));
+    trace(&mut bench, b"pay-3");
+    let traced = facts(&bench.hear());
+    assert!(traced["request.outcome"].as_ref().is_err_and(|why| why.contains("never seen")));
+    let mut bench = bench.restart();
+    trace(&mut bench, b"pay-1");
+    let traced = facts(&bench.hear());
+    assert_eq!(traced["request.outcome"], Ok("committed".to_owned()), "it is remembered");
+    assert!(traced["request.events"].as_ref().is_err_and(|why| why.contains("seawall log dump")));
 }

@@ -9,7 +9,8 @@ use seawall::message::declare::{Declaration, Field, Index, Kind, SumZero, Transi
 use seawall::message::scan::{Order, Span};
 use seawall::refusal::{Code, Detail, Refusal};
 use seawall::{Commit, Key, Row, Value, row};
-use seawall_node::params::EXPIRY_SPREAD_US;
+use seawall_node::params::{DECLARE_ROWS, EXPIRY_SPREAD_US};
+use seawall_node::shard::Budget;
 use support::Bench;
 use support::heard::{Heard, Scan, Thing};
 
@@ -75,6 +76,13 @@ fn a_unique_key_is_taken_as_soon_as_it_is_appended() {
     assert_eq!(heard[0].what, Thing::Committed);
     assert_eq!(rule(&heard[1]), (Code::Constraint, "table.unique".to_owned()));
     assert_eq!(heard[1].at, Some((1, 3)));
+    // It names the row that has the seat, and shows it to whoever asks.
+    assert_eq!(refusal(&heard[1]).reason.observed, "t/int:1 has it");
+    let heard = bench.done(&on(2, seat("12A")).returning_rows());
+    let Detail::Operation { row: Some(shown), .. } = &refusal(&heard).reason.detail else {
+        panic!("{heard:?}")
+    };
+    assert_eq!(Row::decode(&shown.row), Ok(seat("12A")));
     // In one commit: twice is refused, handing over is not.
     let twice = on(3, seat("1B")).put(&row("t", 4), seat("1B"));
     assert_eq!(rule(&bench.done(&twice)).0, Code::Constraint);
@@ -253,4 +261,49 @@ fn rows_of_a_table_with_a_ttl_end_with_their_entries() {
     bench.settle();
     assert_eq!(by_index(&mut bench, "seat", Span::All, Order::Ascending, 9), []);
     assert_eq!(bench.done(&on(2, Row::new().with("seat", "1A"))).what, Thing::Committed);
+}
+
+/// What would hold up the shard for long is refused, and says so; what just fits is not.
+#[test]
+fn a_declaration_that_would_look_at_too_many_rows_is_refused() {
+    let mut bench = Bench::serving();
+    let (each, unique) = (128, indexed(&[("n", by(&["n"], true))]));
+    let mut put = 0;
+    while put + each < DECLARE_ROWS as u64 {
+        let rows = put..put + each;
+        let commit =
+            rows.fold(Commit::new(PARTITION), |commit, n| commit.put(&row("t", n), [("n", n as i64)]));
+        assert_eq!(bench.done(&commit).what, Thing::Committed);
+        put += each;
+    }
+    // One is for the look from partition to partition.
+    let last = (put..DECLARE_ROWS as u64 - 1)
+        .fold(Commit::new(PARTITION), |commit, n| commit.put(&row("t", n), [("n", n as i64)]));
+    bench.done(&last);
+    assert_eq!(declared(&mut bench, 1, &unique).what, Thing::Done);
+    for n in 0..2 {
+        bench.done(&on(1_000_000 + n, Row::new().with("n", -1 - n as i64)));
+    }
+    let heard = declared(&mut bench, 2, &unique);
+    assert_eq!(rule(&heard), (Code::TooLarge, "declare.rows_to_scan".to_owned()));
+    let status = shard_status(&mut bench);
+    assert!(status.memory.indexes > DECLARE_ROWS * 32, "an index takes memory, too: {:?}", status.memory);
+}
+
+/// An index counts against the memory of its shard.
+#[test]
+fn indexes_count_against_the_memory() {
+    let budget = Budget { memory_bytes: 40_000, ..Budget::default() };
+    let rows = |declaration: &Declaration| {
+        let mut bench = Bench::with_budget(budget);
+        declared(&mut bench, 1, declaration);
+        (0..).find(|n| bench.done(&on(*n, Row::new().with("n", *n as i64))).what != Thing::Committed).unwrap()
+    };
+    let (plain, twice) = (rows(&indexed(&[])), rows(&indexed(&[("n", by(&["n"], false))])));
+    assert!(twice * 3 < plain * 2 && twice > 20, "{plain} rows, or {twice} with an index");
+}
+
+fn shard_status(bench: &mut Bench) -> seawall_node::seam::ShardStatus {
+    bench.step(seawall_node::seam::Event::StatusAsked { ticket: 1 });
+    bench.status.pop().unwrap().shards.remove(0)
 }

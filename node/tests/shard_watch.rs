@@ -8,8 +8,9 @@ use seawall::message::watch::{Begin, CancelRequest, CreditRequest, Scope};
 use seawall::position::Position;
 use seawall::refusal::Code;
 use seawall::{Commit, Key, Token, row};
-use seawall_node::params::{EXPIRY_SPREAD_US, PROGRESS_US};
+use seawall_node::params::{EXPIRY_SPREAD_US, PROGRESS_US, STREAM_FRAME_BYTES, SUBSCRIPTIONS_PER_CONNECTION};
 use seawall_node::seam::{Event, Letter, WorkerId};
+use seawall_wal::LogLimits;
 use support::heard::{Heard, Thing};
 use support::{Bench, CONN, LINEAGE};
 
@@ -192,6 +193,47 @@ fn a_failed_log_ends_its_streams() {
     let heard = bench.heard();
     assert_eq!(heard.len(), 2, "the commit is unknown, the stream ends: {heard:?}");
     assert!(heard.iter().all(|heard| refused(heard) == Code::LogFailed));
+}
+
+/// More than a frame holds was missed: it comes in several, none too large, nothing twice.
+#[test]
+fn a_backlog_is_told_in_frames_of_bounded_size() {
+    let mut bench = Bench::with_limits(LogLimits { tail_bytes: 1 << 20, ..LogLimits::test_min() });
+    let slow = bench.subscribe(all(), Begin::Now, 0);
+    let size = STREAM_FRAME_BYTES / 10;
+    let big = |n: i64| Commit::new(PARTITION).put(&row("cabin", n), [("state", "x".repeat(size))]);
+    bench.heard();
+    for n in 0..25 {
+        bench.commit(&big(n));
+        bench.settle();
+    }
+    assert_eq!(changes(&bench.heard(), slow), []);
+    bench.ask(Opcode::Credit, |out| CreditRequest { subscription: slow, bytes: u64::MAX }.encode(out));
+    let heard = bench.heard();
+    let frames: Vec<_> = heard.iter().map(|one| changes(std::slice::from_ref(one), slow)).collect();
+    let frames: Vec<_> = frames.into_iter().filter(|frame| !frame.is_empty()).collect();
+    assert!(frames.len() >= 3 && frames.iter().all(|frame| frame.len() <= 11), "{frames:?}");
+    let told = frames.concat();
+    assert!(told.iter().map(|(index, ..)| *index).eq(2..27), "{told:?}");
+}
+
+/// One client cannot take all places, and does not get one more by asking again.
+#[test]
+fn subscriptions_of_a_connection_are_bounded() {
+    let mut bench = Bench::serving();
+    let first = bench.subscribe(all(), Begin::Now, 0);
+    for _ in 1..SUBSCRIPTIONS_PER_CONNECTION {
+        bench.subscribe(all(), Begin::Now, 0);
+    }
+    assert!(bench.heard().iter().all(|heard| heard.what == Thing::Subscribed));
+    for _ in 0..2 {
+        bench.subscribe(all(), Begin::Now, 0);
+        assert_eq!(refused(&bench.hear()), Code::Throttled);
+    }
+    bench.ask(Opcode::Cancel, |out| CancelRequest { subscription: first }.encode(out));
+    assert_eq!(bench.hear().what, Thing::Done);
+    bench.subscribe(all(), Begin::Now, 0);
+    assert_eq!(bench.hear().what, Thing::Subscribed);
 }
 
 /// The connection is another worker's: frames travel as letters, one at a time until it says that it has room.

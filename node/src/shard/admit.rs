@@ -188,8 +188,21 @@ impl Shard {
         Ok(index)
     }
 
-    /// Whether the draft takes more than there is. What makes the rest smaller may always be done.
+    /// Whether the draft takes more than there is. What makes the rest smaller may always be done. Far from its limits
+    /// the shard does not look what exactly would change.
     fn over_budget(&self, namespace: &str) -> Option<Refusal> {
+        let used = self.state.memory().total() as u64;
+        let stored = self.state.keys_of(namespace) as u64;
+        let most: usize = self.draft.entries().map(|entry| self.state.most_growth(&entry)).sum();
+        let keys = self.draft.entries().filter(|entry| entry.space == super::spaces::OUTCOMES).count();
+        if used + most as u64 <= self.budget.memory_bytes && stored + keys as u64 <= self.budget.request_keys
+        {
+            return None;
+        }
+        self.exactly_over_budget(used, stored)
+    }
+
+    fn exactly_over_budget(&self, used: u64, stored: u64) -> Option<Refusal> {
         let (mut growth, mut data, mut keys) = (0, 0, 0);
         for entry in self.draft.entries() {
             let grows = self.state.growth(entry.space, entry.key, entry.value);
@@ -199,11 +212,9 @@ impl Shard {
                 _ => data += grows,
             }
         }
-        let used = self.state.memory().total() as u64;
         if used.saturating_add_signed(growth) > self.budget.memory_bytes && data >= 0 && growth > 0 {
             return Some(Refusal::quota("bytes of memory", self.budget.memory_bytes, used, RETRY_QUOTA_MS));
         }
-        let stored = self.state.keys_of(namespace) as u64;
         let full = keys > 0 && stored.saturating_add_signed(keys) > self.budget.request_keys;
         full.then(|| {
             Refusal::quota("outcomes under request keys", self.budget.request_keys, stored, RETRY_QUOTA_MS)

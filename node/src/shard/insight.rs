@@ -11,7 +11,7 @@ use seawall_wal::Index;
 
 use super::keys::{Known, Scoped};
 use super::release::{Answer, Fact};
-use super::{Asked, Life, Shard, to_wal};
+use super::{Asked, Life, Shard, to_wal, watch};
 
 impl Shard {
     /// Answers at once, also while the shard does not serve: nothing of it rests on an uncommitted record, but for
@@ -66,6 +66,13 @@ impl Shard {
             ("checkpoint.index", of_log(status.checkpoint)),
             ("checkpoint.bytes", of_log(status.checkpoint_bytes)),
             ("state.rows", rows),
+            ("memory.limit_bytes", known(status.memory_limit)),
+            ("memory.rows_bytes", known(status.memory.rows as u64)),
+            ("memory.ttls_bytes", known(status.memory.ttls as u64)),
+            ("memory.leases_bytes", known(status.memory.leases as u64)),
+            ("memory.streams_bytes", known(status.memory.streams as u64)),
+            ("memory.outcomes_bytes", known(status.memory.outcomes as u64)),
+            ("memory.indexes_bytes", known(status.memory.indexes as u64)),
             ("watch.subscriptions", Ok(self.watchers.len().to_string())),
             ("reads.waiting", Ok(self.waiting.len().to_string())),
         ]
@@ -122,10 +129,37 @@ impl Shard {
         };
         let facts = match outcome {
             Ok((outcome, at)) => {
-                vec![("request.outcome", Ok(outcome)), ("request.position", Ok(at.to_string()))]
+                let mut facts =
+                    vec![("request.outcome", Ok(outcome)), ("request.position", Ok(at.to_string()))];
+                facts.extend(self.done_at(asked.namespace, partition, at));
+                facts
             }
-            Err(why) => vec![("request.outcome", Err(why.clone())), ("request.position", Err(why))],
+            Err(why) => TRACED.iter().map(|name| (*name, Err(why.clone()))).collect(),
         };
         (facts, seen)
     }
+
+    /// When the record at `at` was made, and what it did to the rows of a partition and told of them.
+    fn done_at(&self, namespace: &str, partition: &[u8], at: Position) -> [Fact; 3] {
+        let told = match &self.life {
+            Life::Running(running) => watch::told(&running.log, namespace, partition, to_wal(at.index)),
+            Life::Recovering { .. } | Life::Halted(_) | Life::Failed { .. } => None,
+        };
+        let told = told.ok_or_else(|| {
+            format!(
+                "record {} is not in memory: `seawall log dump` shows it if its segment is kept",
+                at.index.0
+            )
+        });
+        let list = |list: &[String]| if list.is_empty() { "none".to_owned() } else { list.join(", ") };
+        [
+            ("request.time", told.as_ref().map(|told| told.time.clone()).map_err(Clone::clone)),
+            ("request.rows", told.as_ref().map(|told| list(&told.rows)).map_err(Clone::clone)),
+            ("request.events", told.as_ref().map(|told| list(&told.events)).map_err(Clone::clone)),
+        ]
+    }
 }
+
+/// What a trace tells of a request.
+const TRACED: [&str; 5] =
+    ["request.outcome", "request.position", "request.time", "request.rows", "request.events"];

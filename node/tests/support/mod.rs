@@ -93,20 +93,46 @@ impl Bench {
         Self::boot(0, 1, fresh(0), budget, WALL_US)
     }
 
+    /// Serving, with another log.
+    pub fn with_limits(limits: LogLimits) -> Self {
+        Self::boot_with(0, 1, fresh(0), Budget::default(), WALL_US, limits)
+    }
+
     /// Serving from files that were made before.
     pub fn on(files: Disk) -> Self {
         Self::boot(0, 1, files, Budget::default(), WALL_US)
     }
 
     fn boot(id: u16, workers: u16, files: Disk, budget: Budget, wall_us: i64) -> Self {
-        let mut bench = Self::begin(id, workers, files, budget, wall_us);
+        Self::boot_with(id, workers, files, budget, wall_us, LogLimits::test_min())
+    }
+
+    fn boot_with(
+        id: u16,
+        workers: u16,
+        files: Disk,
+        budget: Budget,
+        wall_us: i64,
+        limits: LogLimits,
+    ) -> Self {
+        let mut bench = Self::begin_with(id, workers, files, budget, wall_us, limits);
         bench.settle();
         assert_eq!(bench.replies().len(), 0, "HELLO was answered and is not listed");
         bench
     }
 
     fn begin(id: u16, workers: u16, files: Disk, budget: Budget, wall_us: i64) -> Self {
-        let limits = LogLimits::test_min();
+        Self::begin_with(id, workers, files, budget, wall_us, LogLimits::test_min())
+    }
+
+    fn begin_with(
+        id: u16,
+        workers: u16,
+        files: Disk,
+        budget: Budget,
+        wall_us: i64,
+        limits: LogLimits,
+    ) -> Self {
         let config = WorkerConfig {
             id: WorkerId(id),
             workers,

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use seawall::key::{self, Part};
 use seawall::position::{Index, Position};
-use seawall_wal::Space;
+use seawall_wal::{Entry, Space};
 
 use super::spaces;
 use super::table::{Declared, Tables};
@@ -49,6 +49,7 @@ pub struct Memory {
     pub leases: usize,
     pub streams: usize,
     pub outcomes: usize,
+    pub indexes: usize,
 }
 
 impl State {
@@ -170,10 +171,22 @@ impl State {
             leases: self.leases.memory(),
             streams: self.streams.memory(),
             outcomes: self.outcomes.memory(),
+            indexes: self.tables.memory(),
         }
     }
 
-    /// By how much the memory would grow.
+    /// By how much the memory may grow at most for an entry, without a look at what is there. An entry of an index
+    /// holds parts of its row.
+    pub fn most_growth(&self, entry: &Entry<'_>) -> usize {
+        let once = Table::most_growth(entry.key, entry.value);
+        match entry.space {
+            spaces::EVENTS => 0,
+            spaces::ROWS => once * (1 + self.tables.most_indexes()),
+            _ => once,
+        }
+    }
+
+    /// By how much the memory would grow, without indexes.
     pub fn growth(&self, space: Space, key: &[u8], value: Option<&[u8]>) -> i64 {
         match space {
             spaces::EVENTS => 0,
@@ -195,7 +208,7 @@ impl State {
 
 impl Memory {
     pub fn total(&self) -> usize {
-        self.rows + self.ttls + self.leases + self.streams + self.outcomes
+        self.rows + self.ttls + self.leases + self.streams + self.outcomes + self.indexes
     }
 }
 

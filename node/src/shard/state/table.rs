@@ -134,6 +134,11 @@ impl Table {
         self.memory
     }
 
+    /// By how much the memory may grow at most, whatever is there.
+    pub fn most_growth(key: &[u8], value: Option<&[u8]>) -> usize {
+        cost(key, value)
+    }
+
     /// By how much the memory would grow.
     pub fn growth(&self, key: &[u8], value: Option<&[u8]>) -> i64 {
         let old = self.entries.get(key).map_or(0, |slot| cost(key, slot.bytes.as_deref()));

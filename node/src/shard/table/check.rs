@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use seawall::Value;
 use seawall::address::partition_prefix;
 use seawall::limits::KEY_MAX;
 use seawall::message::declare::{Declaration, Kind, SumZero, Transitions};
@@ -13,6 +12,7 @@ use seawall::position::Position;
 use seawall::refusal::Refusal;
 use seawall::row::Fields;
 use seawall::value::ValueRef;
+use seawall::{Key, Value, key};
 
 use super::index::{self, InIndex, above};
 use super::{Table, Tables};
@@ -33,6 +33,8 @@ pub struct Rejection {
     pub refusal: Refusal,
     /// The last record that changed what was looked at: the answer waits for it (R20).
     pub rests_on: Position,
+    /// Table and key of the row that it is about, to be shown to whoever asked for rows.
+    pub about: Option<(String, Vec<u8>)>,
 }
 
 /// A promise that a row breaks.
@@ -68,7 +70,8 @@ impl Tables {
             table.allows(change).map_err(|broken| {
                 let before = change.before.map_or(Position::default(), |before| before.version);
                 let rests_on = before.max(table.declared.position);
-                Rejection { refusal: broken.refusal(change.ordinal), rests_on }
+                let about = Some((change.at.table.to_owned(), change.at.key.to_owned()));
+                Rejection { refusal: broken.refusal(change.ordinal), rests_on, about }
             })?;
         }
         let mut touched: Vec<&str> = changes.iter().map(|change| change.at.table).collect();
@@ -118,40 +121,42 @@ impl Table {
                 let Some(InIndex::Key(key)) = change.after.map(|row| index::key_of(definition, row)) else {
                     continue;
                 };
-                let broken = |rests_on: Position| {
-                    let (expected, observed) =
-                        (format!("one row with each key in {name}"), format!("{key} twice"));
-                    let refusal = Broken::of("table.unique", expected, observed).refusal(change.ordinal);
-                    Err(Rejection { refusal, rests_on: rests_on.max(self.declared.position) })
+                let held = self.holder(name, namespace, partition, &key, changes);
+                let (row, rests_on) = match (held, taken.insert(key.clone(), change.at.key)) {
+                    (Some((row, version)), _) => (row, version),
+                    (None, Some(other)) => (other, Position::default()),
+                    (None, None) => continue,
                 };
-                if let Some(version) = self.holder(name, namespace, partition, &key, changes) {
-                    return broken(version);
-                }
-                if taken.insert(key.clone(), ()).is_some() {
-                    return broken(Position::default());
-                }
+                let table = change.at.table;
+                let expected = format!("no other {table} with {key} in the unique index {name}");
+                let observed = format!("{table}/{} has it", key::display(row));
+                return Err(Rejection {
+                    refusal: Broken::of("table.unique", expected, observed).refusal(change.ordinal),
+                    rests_on: rests_on.max(self.declared.position),
+                    about: Some((table.to_owned(), row.to_owned())),
+                });
             }
         }
         Ok(())
     }
 
-    /// The version of another row that has this key in the index, and keeps it through the commit.
-    fn holder(
-        &self,
+    /// Another row that has this key in the index, and keeps it through the commit; and its version there.
+    fn holder<'s>(
+        &'s self,
         index: &str,
         namespace: &str,
         partition: &[u8],
-        key: &seawall::Key,
+        key: &Key,
         changes: &[&Change<'_>],
-    ) -> Option<Position> {
+    ) -> Option<(&'s [u8], Position)> {
         let mut low = Vec::new();
         partition_prefix(namespace, partition, &mut low);
         low.extend_from_slice(key.as_bytes());
         let high = above(&low);
         let entries = self.entries(index)?.range(&low, &high);
-        let mut live = entries.filter(|at| at.bytes.is_some());
-        let moves = |row: &[u8]| changes.iter().any(|change| change.at.key == row);
-        live.find(|at| !moves(at.key.get(low.len()..).unwrap_or_default())).map(|at| at.version)
+        let live = entries.filter(|at| at.bytes.is_some());
+        let mut rows = live.map(|at| (at.key.get(low.len()..).unwrap_or_default(), at.version));
+        rows.find(|(row, _)| !changes.iter().any(|change| change.at.key == *row))
     }
 
     /// What must cancel out over the rows that the commit puts does so.
@@ -159,7 +164,7 @@ impl Table {
         for sum in &self.declared.promises.sums {
             if let Err((broken, ordinal)) = sums_to_zero(sum, changes) {
                 let refusal = broken.refusal(ordinal);
-                return Err(Rejection { refusal, rests_on: self.declared.position });
+                return Err(Rejection { refusal, rests_on: self.declared.position, about: None });
             }
         }
         Ok(())

@@ -70,6 +70,20 @@ impl Tables {
         self.namespaces.is_empty()
     }
 
+    /// Bytes that the indexes take, about.
+    pub fn memory(&self) -> usize {
+        self.all().flat_map(|table| table.indexes.values()).map(Ordered::memory).sum()
+    }
+
+    /// The most indexes that any table has.
+    pub fn most_indexes(&self) -> usize {
+        self.all().map(|table| table.declared.promises.indexes.len()).max().unwrap_or(0)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Table> {
+        self.namespaces.values().flat_map(BTreeMap::values)
+    }
+
     pub fn get(&self, namespace: &str, table: &str) -> Option<&Table> {
         self.namespaces.get(namespace)?.get(table)
     }
@@ -103,8 +117,7 @@ impl Tables {
 
     /// Makes all indexes, of rows that are all there.
     pub(super) fn index_all(&mut self, rows: &Ordered) {
-        let declared = self.namespaces.values().flat_map(BTreeMap::values);
-        if declared.map(|table| table.declared.promises.indexes.len()).sum::<usize>() == 0 {
+        if self.most_indexes() == 0 {
             return;
         }
         for at in rows.range(&[], &[0xff; 9]) {

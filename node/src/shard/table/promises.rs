@@ -32,7 +32,10 @@ impl Evaluation<'_> {
         let verdict = tables.check(self.namespace, self.commit.partition, &changes);
         verdict.map_err(|rejection| {
             self.seen = self.seen.max(Some(rejection.rests_on));
-            rejection.refusal
+            match &rejection.about {
+                Some((table, key)) => self.showing(rejection.refusal, RowAt { table, key }),
+                None => rejection.refusal,
+            }
         })
     }
 

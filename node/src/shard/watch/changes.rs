@@ -3,9 +3,10 @@
 use seawall::address::Address;
 use seawall::message::term::RowAt;
 use seawall::message::watch::{Change, What};
+use seawall::{Value, key};
 use seawall_wal::format::{BATCH_HEADER, BatchHeader};
 use seawall_wal::record::{self, Record};
-use seawall_wal::{Entry, Epoch, Index};
+use seawall_wal::{Entry, Epoch, Index, Log};
 
 use super::Filter;
 use crate::params::{STREAM_FRAME_BYTES, STREAM_RECORDS};
@@ -47,6 +48,49 @@ pub(super) fn read<'a>(
         }
     }
     read
+}
+
+/// What one record did in a partition, in words.
+pub(in crate::shard) struct Words {
+    pub time: String,
+    pub rows: Vec<String>,
+    pub events: Vec<String>,
+}
+
+/// The same for a record that is durable and still in the memory tail.
+pub(in crate::shard) fn told(log: &Log, namespace: &str, partition: &[u8], index: Index) -> Option<Words> {
+    let (record, epoch) = find(log.recent(index)?, index)?;
+    let mut words =
+        Words { time: Value::Time(record.time_us).to_string(), rows: Vec::new(), events: Vec::new() };
+    let here = |(of, change): &(&str, Change<'_>)| *of == namespace && change.partition == partition;
+    for (_, change) in changes(record, epoch, index).filter(here) {
+        let row = |done: &str, at: RowAt<'_>| format!("{done} {}/{}", at.table, key::display(at.key));
+        match change.what {
+            What::Put { at, .. } => words.rows.push(row("put", at)),
+            What::Deleted { at } => words.rows.push(row("deleted", at)),
+            What::Expired { at } => words.rows.push(row("expired", at)),
+            What::Event { topic, payload } => {
+                words.events.push(format!("{topic} {:?}", String::from_utf8_lossy(payload)));
+            }
+        }
+    }
+    Some(words)
+}
+
+fn find<'a>(
+    batches: impl Iterator<Item = (&'a BatchHeader, &'a [u8])>,
+    index: Index,
+) -> Option<(Record<'a>, Epoch)> {
+    let (header, batch) = { batches }.find(|(header, _)| header.last_index() >= index)?;
+    let mut rest = batch.get(BATCH_HEADER..BATCH_HEADER + header.length as usize)?;
+    for at in header.first_index..=header.last_index().0 {
+        let (record, behind) = record::split(rest).expect("a batch that this log wrote");
+        if at == index.0 {
+            return Some((record, Epoch(header.epoch)));
+        }
+        rest = behind;
+    }
+    None
 }
 
 /// All changes of a record with their namespaces, each with its ordinal among them.

@@ -20,6 +20,8 @@ use crate::params::{PROGRESS_US, RETRY_QUEUE_MS, SUBSCRIPTIONS_PER_SHARD};
 use crate::seam::{ConnId, Now, WorkerId};
 use changes::Read;
 
+pub(super) use changes::told;
+
 #[derive(Debug, Default)]
 pub(super) struct Watchers {
     list: Vec<Watcher>,
