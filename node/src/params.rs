@@ -15,6 +15,19 @@ pub const CONNECTION_INPUT: usize = 32 << 10;
 pub const HANDSHAKE_US: u64 = 10_000_000;
 pub const STOP_US: u64 = 5_000_000;
 
+/// Connections of a worker that may be without HELLO at once; one more, and the oldest of them gives way, so sockets
+/// that only lie there keep nobody out. More bears larger storms of clients that come back at once.
+pub const STRANGERS: usize = 1024;
+
+/// Time for a frame to arrive whole once its front is there, and for a client to take anything at all of what it is
+/// owed. Shorter: places are free sooner; longer: worse networks are borne.
+pub const FRAME_US: u64 = 60_000_000;
+pub const STALL_US: u64 = 60_000_000;
+
+/// Bytes of receive buffers that a worker may have beyond [`CONNECTION_INPUT`] for each connection: large frames that
+/// are still arriving. Beyond it a large frame is read on when others have arrived.
+pub const LARGE_INPUT: usize = 256 << 20;
+
 /// Commits that may wait for room in the log, in number and in bytes; beyond it they are THROTTLED. They wait only
 /// while every buffer of the log is being written.
 pub const PARKED_COMMITS: usize = 1024;
@@ -129,6 +142,8 @@ pub const ADMIN_ASK_MS: u64 = 1_000;
 const _: () = assert!(PARKED_BYTES >= 2 * seawall::limits::COMMIT_MAX);
 // A key that was born by the wall clock of HELLO is not of the future.
 const _: () = assert!(KEY_AHEAD_US > CLOCK_GAP_US);
+// A frame that waits for room is read on before it is given up.
+const _: () = assert!(LARGE_INPUT >= 2 * seawall::limits::REQUEST_BODY_MAX);
 const _: () = assert!(SESSION_SWEEP > 1, "a session forgets faster than it grows");
 const _: () = assert!(CONNECTION_OUTPUT >= 2 * seawall::limits::ROW_MAX);
 const _: () = assert!(ZERO_FILL_BYTES.is_multiple_of(seawall_wal::BLOCK));

@@ -4,8 +4,10 @@ mod support;
 
 use seawall::refusal::{Code, Outcome};
 use seawall::{Commit, Row, RowRef, row};
-use seawall_node::params::{CONNECTION_REQUESTS, FENCE_IDLE_US, PREPARE_RETRY_US};
-use seawall_node::seam::{Event, SocketError, WorkerId};
+use seawall_node::params::{
+    CONNECTION_INPUT, CONNECTION_REQUESTS, FENCE_IDLE_US, FRAME_US, PREPARE_RETRY_US, STALL_US, STRANGERS,
+};
+use seawall_node::seam::{ConnId, Event, SocketError, WorkerId};
 use seawall_wal::{Io, IoStep};
 use support::{Bench, CONN, Got};
 
@@ -269,6 +271,55 @@ fn a_stranger_without_hello_is_refused_and_a_silent_one_closed() {
     bench.receive(&garbage);
     assert!(matches!(&bench.replies()[..], [Got::Refused(r)] if r.code == Code::UnsupportedVersion));
     assert!(bench.closed, "bytes that cannot be followed end the connection, after the answer");
+}
+
+/// Ten thousand sockets that only lie there would keep everybody else out.
+#[test]
+fn a_crowd_of_strangers_gives_way_to_who_comes_after() {
+    let mut bench = Bench::serving();
+    let mut accept = |nth: usize| {
+        bench.step(Event::Accepted { conn: ConnId { slot: nth as u32, serial: 7 } });
+        bench.step(Event::StatusAsked { ticket: 1 });
+        (bench.closed, bench.status.pop().unwrap().connections)
+    };
+    for nth in 1..=STRANGERS {
+        assert_eq!(accept(nth), (false, nth + 1));
+    }
+    for nth in 1..=100 {
+        assert_eq!(accept(STRANGERS + nth), (true, STRANGERS + 1), "the oldest is gone");
+    }
+}
+
+/// A frame that comes byte by byte would keep its place for ever, and its buffer, which is no larger than what came.
+#[test]
+fn a_frame_that_does_not_arrive_ends_its_connection() {
+    let mut bench = Bench::serving();
+    let mut frame = Vec::new();
+    let mut session = seawall::session::ClientSession::new();
+    let large = Commit::new(PARTITION).put(&cabin(), [("state", "x".repeat(60_000))]);
+    session.commit(&mut frame, &large, 0).unwrap();
+    bench.receive(&frame[..100]);
+    assert!(bench.input_bytes() <= CONNECTION_INPUT, "a header's promise is not believed");
+    bench.receive(&frame[100..40_000]);
+    assert!(bench.input_bytes() < 2 * frame.len());
+    for byte in &frame[40_000..40_000 + (FRAME_US / 1_000_000) as usize] {
+        assert!(!bench.closed);
+        bench.tick_after(1_000_000);
+        bench.receive(std::slice::from_ref(byte));
+    }
+    bench.tick_after(1_000_000);
+    assert!(bench.closed);
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_given_up() {
+    let mut bench = Bench::serving();
+    bench.reads_nothing = true;
+    bench.get(PARTITION, &cabin());
+    bench.tick_after(STALL_US - 1_000_000);
+    assert!(!bench.closed);
+    bench.tick_after(2_000_000);
+    assert!(bench.closed);
 }
 
 /// Placement never changes an answer: a request that arrives at the wrong worker is carried to the right one.

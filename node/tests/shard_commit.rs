@@ -329,3 +329,21 @@ fn two_partitions_in_one_commit_are_refused_even_in_one_shard() {
     assert_eq!(read(&mut bench, &cabin()), None);
     assert!(matches!(bench.commit_now(&both), Got::Committed(..)), "nothing was stored under its key");
 }
+
+/// R20 of absence: a row that is gone only in memory may be back after a crash.
+#[test]
+fn a_rejection_that_saw_an_absence_waits_for_the_deletion() {
+    let mut bench = Bench::serving();
+    bench.commit_now(&commit().put(&cabin(), [("a", 1)]));
+    bench.commit(&commit().delete(&cabin()));
+    bench.commit(&commit().check(cabin().exists()).put(&row("cabin", "C15"), [("a", 1)]));
+    bench.commit(&commit().check(cabin().field("a").eq(1)).put(&row("cabin", "C15"), [("a", 1)]));
+    assert_eq!(bench.replies(), [], "that it is absent is not durable");
+    bench.settle();
+    let replies = bench.replies();
+    assert!(matches!(replies[0], Got::Committed(1, 3)));
+    for got in replies.into_iter().skip(1) {
+        let why = refusal(got);
+        assert_eq!((why.code, why.position), (Code::ConditionFailed, Some(Position::new(1, 3))));
+    }
+}

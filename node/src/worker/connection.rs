@@ -1,19 +1,27 @@
 //! Connections: bytes in, bytes out, and the bounds on both.
 //!
 //! At most one receive and one send of a connection are under way. A connection is read from only while it has few
-//! enough requests and replies waiting, so a client that asks without reading stops itself and nobody else.
+//! enough requests and replies waiting, so a client that asks without reading stops itself and nobody else. Answers
+//! for which there is no room in its output keep what they share with the state, and get their bytes when there is.
+
+use std::collections::VecDeque;
 
 use seawall::frame::HEADER_LEN;
 use seawall::limits::{HANDSHAKE_BODY_MAX, REQUEST_BODY_MAX};
 use seawall::map::ShardId;
+use seawall::position::Lineage;
 use seawall::refusal::Refusal;
+use seawall::reply::ReplyMeta;
 use seawall::session::ServerSession;
 
+use super::answer;
+use super::patience::{Patience, Standing};
 use crate::params::{
-    CONNECTION_INPUT, CONNECTION_OUTPUT, CONNECTION_REQUESTS, HANDSHAKE_US, RETRY_QUEUE_MS,
+    CONNECTION_INPUT, CONNECTION_OUTPUT, CONNECTION_REQUESTS, LARGE_INPUT, RETRY_QUEUE_MS, STRANGERS,
     SUBSCRIPTIONS_PER_CONNECTION,
 };
 use crate::seam::{ConnId, Effect, Effects, Now, SocketError};
+use crate::shard::release::Answer;
 
 const FIRST_INPUT: usize = HEADER_LEN + HANDSHAKE_BODY_MAX;
 const _: () = assert!(CONNECTION_INPUT >= FIRST_INPUT);
@@ -25,6 +33,10 @@ pub(super) struct Connections {
     /// Connections with something to do at the end of the turn.
     dirty: Vec<ConnId>,
     open: usize,
+    /// Connections without HELLO, the oldest first; some of them may have said it meanwhile, or be gone.
+    strangers: VecDeque<ConnId>,
+    /// Bytes of receive buffers beyond [`CONNECTION_INPUT`].
+    large: usize,
 }
 
 #[derive(Debug)]
@@ -39,9 +51,11 @@ struct Connection {
     sending: Option<usize>,
     /// Requests whose replies are still to come.
     waiting: usize,
+    /// Answers to some of them, for which there is no room in the output.
+    held: VecDeque<(ReplyMeta, Answer)>,
     ending: Ending,
     dirty: bool,
-    opened_us: u64,
+    patience: Patience,
     /// Subscriptions by the correlation ids of their SUBSCRIBEs, and whose logs they are about.
     subscriptions: Vec<(u64, ShardId)>,
 }
@@ -50,10 +64,14 @@ struct Connection {
 #[derive(Debug, Default)]
 struct Input {
     bytes: Vec<u8>,
+    /// What of [`Connections::large`] is this one's.
+    large: usize,
     filled: usize,
     receiving: bool,
     /// There may be a request in it that was not taken, because too much was under way.
     paused: bool,
+    /// How long it would have to be for what comes, where there is no room for that now.
+    wants: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,12 +119,38 @@ impl Connections {
             spare: Vec::new(),
             sending: None,
             waiting: 0,
+            held: VecDeque::new(),
             ending: Ending::No,
             dirty: false,
-            opened_us: now.mono_us,
+            patience: Patience::new(now),
             subscriptions: Vec::new(),
         });
         effects.push(Effect::Receive { conn, buf: vec![0; FIRST_INPUT], from: 0 });
+        self.strangers.push_back(conn);
+        if self.strangers.len() > STRANGERS {
+            self.dismiss_a_stranger();
+        }
+    }
+
+    /// The oldest connection without HELLO gives way, if there are too many.
+    fn dismiss_a_stranger(&mut self) {
+        let Self { slots, strangers, .. } = self;
+        strangers.retain(|conn| {
+            let connection = slots.get(conn.slot as usize).and_then(Option::as_ref);
+            connection.is_some_and(|c| c.id == *conn && !c.session.is_open() && c.ending < Ending::Now)
+        });
+        if self.strangers.len() > STRANGERS
+            && let Some(oldest) = self.strangers.pop_front()
+        {
+            self.end_now(oldest);
+        }
+    }
+
+    fn end_now(&mut self, conn: ConnId) {
+        if let Some(connection) = self.get(conn) {
+            connection.end(Ending::Now);
+        }
+        self.mark(conn);
     }
 
     pub(super) fn received(&mut self, conn: ConnId, buf: Vec<u8>, result: Result<usize, SocketError>) {
@@ -127,6 +171,7 @@ impl Connections {
 
     pub(super) fn sent(
         &mut self,
+        now: Now,
         conn: ConnId,
         mut buf: Vec<u8>,
         result: Result<usize, SocketError>,
@@ -134,6 +179,7 @@ impl Connections {
     ) {
         let Some(connection) = self.get(conn) else { return };
         let from = connection.sending.take().expect("a send was under way");
+        connection.patience.took(now);
         match result {
             Ok(moved) if from + moved < buf.len() && connection.ending < Ending::Now => {
                 connection.sending = Some(from + moved);
@@ -152,6 +198,8 @@ impl Connections {
     pub(super) fn closed(&mut self, conn: ConnId) -> Vec<(u64, ShardId)> {
         let Some(connection) = self.get(conn) else { return Vec::new() };
         let subscriptions = std::mem::take(&mut connection.subscriptions);
+        let large = connection.input.large;
+        self.large -= large;
         self.slots[conn.slot as usize] = None;
         self.open -= 1;
         subscriptions
@@ -196,7 +244,7 @@ impl Connections {
 
     /// Whether more may be pushed to a connection; one that is gone takes everything.
     pub(super) fn has_room(&self, conn: ConnId) -> bool {
-        self.peek(conn).is_none_or(|c| c.ending != Ending::No || c.output.len() < CONNECTION_OUTPUT)
+        self.peek(conn).is_none_or(|c| c.ending != Ending::No || c.has_room())
     }
 
     fn peek(&self, conn: ConnId) -> Option<&Connection> {
@@ -213,20 +261,38 @@ impl Connections {
         Some((connection.session.clone(), Lent { bytes, filled: connection.input.filled, used: 0 }))
     }
 
-    /// `need` is how many bytes the next request takes, if that is known.
-    pub(super) fn give_back(&mut self, conn: ConnId, session: ServerSession, lent: Lent, need: usize) {
+    /// `need` is how many bytes the next request takes, if that is known. The buffer grows with what has arrived: a
+    /// header that promises much is not believed.
+    pub(super) fn give_back(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        session: ServerSession,
+        lent: Lent,
+        need: usize,
+    ) {
+        let room = LARGE_INPUT - self.large;
         let Some(connection) = self.get(conn) else { return };
         let Lent { mut bytes, filled, used } = lent;
         bytes.copy_within(used..filled, 0);
         let filled = filled - used;
-        let size = if session.is_open() { CONNECTION_INPUT } else { FIRST_INPUT };
-        bytes.resize(size.max(need).max(filled), 0);
-        if bytes.len() == size && bytes.capacity() > 2 * size {
-            bytes.shrink_to_fit();
-        }
         connection.session = session;
+        let size = if connection.session.is_open() { CONNECTION_INPUT } else { FIRST_INPUT };
+        let wanted = size.max(need.min(2 * filled)).max(filled);
+        let had = connection.input.large;
+        let large = wanted.saturating_sub(CONNECTION_INPUT);
+        let starved = large > had && large - had > room;
         let paused = !connection.may_ask();
-        connection.input = Input { bytes, filled, receiving: false, paused };
+        if !starved {
+            bytes.resize(wanted, 0);
+            if wanted == size && bytes.capacity() > 2 * size {
+                bytes.shrink_to_fit();
+            }
+        }
+        connection.patience.input(now, filled > 0 && !paused, used > 0);
+        let (large, wants) = if starved { (had, Some(need)) } else { (large, None) };
+        connection.input = Input { bytes, large, filled, receiving: false, paused, wants };
+        self.large = self.large + large - had;
         self.mark(conn);
     }
 
@@ -239,6 +305,14 @@ impl Connections {
         if let Some(connection) = self.get(conn) {
             connection.waiting += 1;
         }
+    }
+
+    /// The answer to a request that was under way.
+    pub(super) fn answer(&mut self, conn: ConnId, meta: ReplyMeta, answer: Answer, lineage: &Lineage) {
+        self.mark(conn);
+        let Some(connection) = self.get(conn) else { return };
+        connection.held.push_back((meta, answer));
+        connection.encode_held(lineage);
     }
 
     /// Where the reply to a request that was under way goes; `None` if the connection is gone.
@@ -281,15 +355,17 @@ impl Connections {
         }
     }
 
-    /// Ends connections that did not say HELLO in time.
+    /// Ends connections that do not go on, and reads large frames on that waited for room.
     pub(super) fn tick(&mut self, now: Now) {
-        let silent = |c: &&Connection| !c.session.is_open() && now.mono_us > c.opened_us + HANDSHAKE_US;
-        let ids: Vec<ConnId> = self.slots.iter().flatten().filter(silent).map(|c| c.id).collect();
-        for conn in ids {
-            if let Some(connection) = self.get(conn) {
-                connection.end(Ending::Now);
-            }
-            self.mark(conn);
+        let over = |c: &&Connection| c.patience.is_over(now, c.standing());
+        let ids: Vec<ConnId> = self.slots.iter().flatten().filter(over).map(|c| c.id).collect();
+        ids.into_iter().for_each(|conn| self.end_now(conn));
+        let starved: Vec<ConnId> =
+            self.slots.iter().flatten().filter(|c| c.input.wants.is_some()).map(|c| c.id).collect();
+        for conn in starved {
+            let Some((session, lent)) = self.lend(conn) else { continue };
+            let need = self.get(conn).and_then(|connection| connection.input.wants).unwrap_or(0);
+            self.give_back(now, conn, session, lent, need);
         }
     }
 
@@ -304,11 +380,12 @@ impl Connections {
     }
 
     /// Hands out what is to be sent, received and closed.
-    pub(super) fn flush(&mut self, effects: &mut Effects) {
+    pub(super) fn flush(&mut self, now: Now, lineage: &Lineage, effects: &mut Effects) {
         for conn in std::mem::take(&mut self.dirty) {
             if let Some(connection) = self.get(conn) {
                 connection.dirty = false;
-                connection.flush(effects);
+                connection.encode_held(lineage);
+                connection.flush(now, effects);
             }
         }
     }
@@ -336,8 +413,26 @@ impl Connections {
 
 impl Connection {
     fn may_ask(&self) -> bool {
-        let room = self.waiting < CONNECTION_REQUESTS && self.output.len() < CONNECTION_OUTPUT;
-        room && self.ending == Ending::No
+        self.waiting < CONNECTION_REQUESTS && self.has_room() && self.ending == Ending::No
+    }
+
+    fn has_room(&self) -> bool {
+        self.held.is_empty() && self.output.len() < CONNECTION_OUTPUT
+    }
+
+    fn encode_held(&mut self, lineage: &Lineage) {
+        while self.output.len() < CONNECTION_OUTPUT
+            && let Some((meta, answer)) = self.held.pop_front()
+        {
+            self.waiting -= 1;
+            if self.ending < Ending::Now {
+                answer::encode(&mut self.output, meta, &answer, lineage);
+            }
+        }
+    }
+
+    fn standing(&self) -> Standing {
+        Standing { open: self.session.is_open(), sending: self.sending.is_some() }
     }
 
     /// An end never becomes a milder one.
@@ -345,7 +440,7 @@ impl Connection {
         self.ending = self.ending.max(ending);
     }
 
-    fn flush(&mut self, effects: &mut Effects) {
+    fn flush(&mut self, now: Now, effects: &mut Effects) {
         let conn = self.id;
         let owes = !self.output.is_empty() || self.sending.is_some() || self.waiting > 0;
         if self.ending == Ending::Now || (self.ending == Ending::AfterOutput && !owes) {
@@ -359,9 +454,11 @@ impl Connection {
             let next = std::mem::take(&mut self.spare);
             let buf = std::mem::replace(&mut self.output, next);
             self.sending = Some(0);
+            self.patience.took(now);
             effects.push(Effect::Send { conn, buf, from: 0 });
         }
-        if self.ending == Ending::No && !self.input.receiving && !self.input.paused {
+        let reads = !self.input.receiving && !self.input.paused && self.input.wants.is_none();
+        if self.ending == Ending::No && reads {
             self.input.receiving = true;
             let buf = std::mem::take(&mut self.input.bytes);
             effects.push(Effect::Receive { conn, buf, from: self.input.filled });

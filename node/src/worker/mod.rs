@@ -11,6 +11,7 @@
 mod answer;
 mod connection;
 mod here;
+mod patience;
 mod route;
 mod stream;
 
@@ -103,7 +104,7 @@ impl Worker {
                 self.connections.received(conn, buf, result);
                 self.take_requests(now, conn);
             }
-            Event::Sent { conn, buf, result } => self.connections.sent(conn, buf, result, effects),
+            Event::Sent { conn, buf, result } => self.connections.sent(now, conn, buf, result, effects),
             Event::Closed { conn } => self.hung_up(conn),
             Event::Disk { shard, done } => self.shard(shard).disk(now, done, effects),
             Event::Folded { shard, done } => self.shard(shard).folded(done, effects),
@@ -137,6 +138,7 @@ impl Worker {
                 Ok(Next::Request { meta, request, used }) => {
                     let frame = lent.rest().get(..used).unwrap_or_default();
                     self.route(now, conn, meta, request, frame);
+                    self.deliver(); // what is answered at once counts against the output before the next one
                     used
                 }
                 Ok(Next::Refused { meta, refusal, used }) => {
@@ -151,7 +153,7 @@ impl Worker {
             };
             lent.used(used);
         }
-        self.connections.give_back(conn, session, lent, need);
+        self.connections.give_back(now, conn, session, lent, need);
     }
 
     fn hello(&mut self, now: Now, conn: ConnId, meta: &RequestMeta, accepted: Result<u8, Refusal>) {
@@ -190,7 +192,7 @@ impl Worker {
     }
 
     fn end_of_turn(&mut self, now: Now, effects: &mut Effects) {
-        self.deliver(effects);
+        self.deliver();
         for conn in self.connections.resumable() {
             self.take_requests(now, conn);
         }
@@ -198,19 +200,19 @@ impl Worker {
             shard.end_of_turn(now, effects);
         }
         self.cancel_gone(now);
-        self.deliver(effects);
+        self.deliver();
         self.tell(now);
         self.say_taken();
         self.peers.post(effects);
         if self.stop.is_some() {
             self.connections.close_all_after_output();
         }
-        self.connections.flush(effects);
+        self.connections.flush(now, &self.config.lineage, effects);
         self.say_stopped(effects);
     }
 
     /// Brings the answers that may leave to their connections, here or at another worker.
-    fn deliver(&mut self, effects: &mut Effects) {
+    fn deliver(&mut self) {
         let generation = self.generation();
         let Self { config, shards, connections, peers, .. } = self;
         for shard in shards {
@@ -227,9 +229,7 @@ impl Worker {
                 let ended = answer.ends(&to.request);
                 if to.worker == config.id {
                     ended.into_iter().for_each(|ended| connections.unsubscribed(to.conn, ended));
-                    if let Some(out) = connections.reply(to.conn) {
-                        answer::encode(out, meta, &answer, &config.lineage);
-                    }
+                    connections.answer(to.conn, meta, answer, &config.lineage);
                 } else {
                     let mut frame = Vec::new();
                     answer::encode(&mut frame, meta, &answer, &config.lineage);
@@ -237,7 +237,6 @@ impl Worker {
                 }
             }
         }
-        peers.post(effects);
     }
 
     fn tick(&mut self, now: Now) {

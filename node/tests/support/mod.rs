@@ -45,6 +45,8 @@ pub struct Bench {
     pub no_space: Option<String>,
     /// No slot can be prepared.
     pub disk_full: bool,
+    /// The client takes nothing of what it is sent.
+    pub reads_nothing: bool,
     session: ClientSession,
     receiving: Option<(Vec<u8>, usize)>,
     shard: ShardId,
@@ -155,6 +157,7 @@ impl Bench {
             log_failed: None,
             no_space: None,
             disk_full: false,
+            reads_nothing: false,
             session: ClientSession::new(),
             receiving: None,
             shard,
@@ -239,6 +242,7 @@ impl Bench {
         for effect in effects {
             match effect {
                 Effect::Receive { buf, from, .. } => self.receiving = Some((buf, from)),
+                Effect::Send { .. } if self.reads_nothing => {}
                 Effect::Send { conn, buf, from } => {
                     self.received.extend_from_slice(&buf[from..]);
                     let result = Ok(buf.len() - from);
@@ -268,6 +272,11 @@ impl Bench {
             bytes = &bytes[n..];
             self.step(Event::Received { conn: CONN, buf, result: Ok(n) });
         }
+    }
+
+    /// Bytes that the worker has set aside for what comes.
+    pub fn input_bytes(&self) -> usize {
+        self.receiving.as_ref().map_or(0, |(buf, _)| buf.len())
     }
 
     pub fn is_receiving(&self) -> bool {

@@ -6,8 +6,10 @@
     reason = "this room runs real processes, and threads that load them"
 )]
 
+mod hostile;
 mod load;
 mod node;
+mod once;
 
 use std::process::{Command, Stdio};
 use std::time::Duration;

@@ -80,6 +80,13 @@ impl Node {
         line
     }
 
+    /// Memory of the node that is resident.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line of its memory");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+    }
+
     /// SIGKILL.
     pub fn kill(mut self) {
         self.child.kill().expect("killing the node");
