@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use seawall::Value;
 use seawall::address::partition_prefix;
 use seawall::limits::KEY_MAX;
 use seawall::message::declare::{Declaration, Kind, SumZero, Transitions};
@@ -13,6 +12,7 @@ use seawall::position::Position;
 use seawall::refusal::Refusal;
 use seawall::row::Fields;
 use seawall::value::ValueRef;
+use seawall::{Value, key};
 
 use super::index::{self, InIndex, above};
 use super::{Table, Tables};
@@ -77,8 +77,12 @@ impl Tables {
         for name in touched {
             if let Some(table) = self.get(namespace, name) {
                 let of_table: Vec<_> = changes.iter().filter(|change| change.at.table == name).collect();
-                table.keeps_unique(namespace, partition, &of_table)?;
-                table.keeps_sums(&of_table)?;
+                let mut looked = table.declared.position;
+                let kept = table.keeps_unique(namespace, partition, &of_table, &mut looked);
+                let broken = kept.and_then(|()| table.keeps_sums(&of_table)).err();
+                if let Some((broken, ordinal)) = broken {
+                    return Err(Rejection { refusal: broken.refusal(ordinal), rests_on: looked });
+                }
             }
         }
         Ok(())
@@ -102,40 +106,39 @@ impl Table {
         Ok(())
     }
 
-    /// No two rows of the partition have the same key in a unique index.
+    /// No two rows of the partition have the same key in a unique index. `looked` becomes the newest change of all
+    /// that was looked at: that a key is free may be as new as that another one is taken.
     fn keeps_unique(
         &self,
         namespace: &str,
         partition: &[u8],
         changes: &[&Change<'_>],
-    ) -> Result<(), Rejection> {
+        looked: &mut Position,
+    ) -> Result<(), (Broken, usize)> {
         for (name, definition) in &self.declared.promises.indexes {
             if !definition.unique {
                 continue;
             }
-            let mut taken = BTreeMap::new();
+            let mut taken: BTreeMap<seawall::Key, RowAt<'_>> = BTreeMap::new();
             for change in changes {
                 let Some(InIndex::Key(key)) = change.after.map(|row| index::key_of(definition, row)) else {
                     continue;
                 };
-                let broken = |rests_on: Position| {
-                    let (expected, observed) =
-                        (format!("one row with each key in {name}"), format!("{key} twice"));
-                    let refusal = Broken::of("table.unique", expected, observed).refusal(change.ordinal);
-                    Err(Rejection { refusal, rests_on: rests_on.max(self.declared.position) })
-                };
-                if let Some(version) = self.holder(name, namespace, partition, &key, changes) {
-                    return broken(version);
+                let holder = self.holder(name, namespace, partition, &key, changes, looked);
+                let holder = holder.or_else(|| taken.get(&key).map(|other| other.key.to_vec()));
+                if let Some(holder) = holder {
+                    let expected = format!("one row with each key in {name}");
+                    let observed =
+                        format!("{key} twice: {}/{} has it", change.at.table, key::display(&holder));
+                    return Err((Broken::of("table.unique", expected, observed), change.ordinal));
                 }
-                if taken.insert(key.clone(), ()).is_some() {
-                    return broken(Position::default());
-                }
+                taken.insert(key, change.at);
             }
         }
         Ok(())
     }
 
-    /// The version of another row that has this key in the index, and keeps it through the commit.
+    /// Another row that has this key in the index, and keeps it through the commit.
     fn holder(
         &self,
         index: &str,
@@ -143,26 +146,25 @@ impl Table {
         partition: &[u8],
         key: &seawall::Key,
         changes: &[&Change<'_>],
-    ) -> Option<Position> {
+        looked: &mut Position,
+    ) -> Option<Vec<u8>> {
         let mut low = Vec::new();
         partition_prefix(namespace, partition, &mut low);
         low.extend_from_slice(key.as_bytes());
-        let high = above(&low);
-        let entries = self.entries(index)?.range(&low, &high);
-        let mut live = entries.filter(|at| at.bytes.is_some());
-        let moves = |row: &[u8]| changes.iter().any(|change| change.at.key == row);
-        live.find(|at| !moves(at.key.get(low.len()..).unwrap_or_default())).map(|at| at.version)
+        let entries = self.entries(index)?;
+        let row = |entry: &[u8]| entry.get(low.len()..).unwrap_or_default().to_vec();
+        let mut holder = None;
+        for at in entries.range(&low, &above(&low)) {
+            *looked = at.version.max(*looked);
+            let stays = |row: &Vec<u8>| !changes.iter().any(|change| change.at.key == row.as_slice());
+            holder = holder.or_else(|| at.bytes.map(|_| row(at.key)).filter(stays));
+        }
+        holder
     }
 
     /// What must cancel out over the rows that the commit puts does so.
-    fn keeps_sums(&self, changes: &[&Change<'_>]) -> Result<(), Rejection> {
-        for sum in &self.declared.promises.sums {
-            if let Err((broken, ordinal)) = sums_to_zero(sum, changes) {
-                let refusal = broken.refusal(ordinal);
-                return Err(Rejection { refusal, rests_on: self.declared.position });
-            }
-        }
-        Ok(())
+    fn keeps_sums(&self, changes: &[&Change<'_>]) -> Result<(), (Broken, usize)> {
+        self.declared.promises.sums.iter().try_for_each(|sum| sums_to_zero(sum, changes))
     }
 }
 
