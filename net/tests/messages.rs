@@ -232,6 +232,16 @@ fn replies() -> Vec<Vec<u8>> {
     ]
 }
 
+/// A client tells a stream's frames from replies by their opcode, and the last one came with none.
+#[test]
+fn the_end_of_a_stream_is_a_frame_of_the_stream() {
+    let meta = ReplyMeta { correlation: 7, position: Some(AT), ..ReplyMeta::default() };
+    let bytes = written(|out| reply::encode_stream_end(out, &meta, &Refusal::compacted("1:1", AT)));
+    let mut session = ClientSession::new();
+    let Ok(Answer::Reply(reply, _)) = session.next(&bytes) else { panic!("{bytes:02x?}") };
+    assert_eq!((reply.meta.opcode, reply.meta.correlation), (Opcode::Subscribe as u16, 7));
+}
+
 #[test]
 fn every_reply_is_read_whole_or_refused() {
     for bytes in replies() {

@@ -77,7 +77,7 @@ fn a_unique_key_is_taken_as_soon_as_it_is_appended() {
     assert_eq!(rule(&heard[1]), (Code::Constraint, "table.unique".to_owned()));
     assert_eq!(heard[1].at, Some((1, 3)));
     // It names the row that has the seat, and shows it to whoever asks.
-    assert_eq!(refusal(&heard[1]).reason.observed, "t/int:1 has it");
+    assert_eq!(refusal(&heard[1]).reason.observed, "12A twice: t/int:1 has it");
     let heard = bench.done(&on(2, seat("12A")).returning_rows());
     let Detail::Operation { row: Some(shown), .. } = &refusal(&heard).reason.detail else {
         panic!("{heard:?}")
@@ -306,4 +306,73 @@ fn indexes_count_against_the_memory() {
 fn shard_status(bench: &mut Bench) -> seawall_node::seam::ShardStatus {
     bench.step(seawall_node::seam::Event::StatusAsked { ticket: 1 });
     bench.status.pop().unwrap().shards.remove(0)
+}
+
+/// An index was there only once a row was in it: a scan of an empty table was refused as a mistake of the client.
+#[test]
+fn an_index_of_no_rows_has_an_empty_page() {
+    let mut bench = Bench::serving();
+    declared(&mut bench, 1, &indexed(&[("seat", by(&["seat"], true))]));
+    assert_eq!(by_index(&mut bench, "seat", Span::All, Order::Ascending, 9), []);
+    let mut bench = bench.restart();
+    assert_eq!(by_index(&mut bench, "seat", Span::All, Order::Ascending, 9), [], "after a restart, too");
+}
+
+/// Who is refused wants to know by whom.
+#[test]
+fn a_key_that_is_taken_is_refused_with_the_row_that_has_it() {
+    let mut bench = Bench::serving();
+    declared(&mut bench, 1, &indexed(&[("seat", by(&["seat"], true))]));
+    let seat = |seat: &str| Row::new().with("seat", seat);
+    bench.done(&on(1, seat("12A")));
+    let observed = |heard: Heard| refusal(&heard).reason.observed.to_string();
+    assert_eq!(observed(bench.done(&on(2, seat("12A")))), "12A twice: t/int:1 has it");
+    let twice = on(3, seat("1B")).put(&row("t", 4), seat("1B"));
+    assert_eq!(observed(bench.done(&twice)), "1B twice: t/int:3 has it", "in one commit, too");
+}
+
+/// R20. A row is gone, but not durably: that it may not begin as it does rests on its deletion.
+#[test]
+fn a_refusal_for_a_state_waits_for_the_deletion_that_it_saw() {
+    let mut bench = Bench::serving();
+    let states = Transitions { initial: vec!["free".into()], allowed: vec![("free".into(), "held".into())] };
+    let transitions = [("state".to_owned(), states)].into();
+    declared(&mut bench, 1, &Declaration { transitions, ..Declaration::default() });
+    bench.done(&on(1, Row::new().with("state", "free")));
+    bench.commit(&Commit::new(PARTITION).delete(&row("t", 1)));
+    bench.commit(&on(1, Row::new().with("state", "held")));
+    assert_eq!(bench.heard(), [], "a crash takes the deletion back, and with it the refusal");
+    bench.settle();
+    let heard = bench.heard();
+    assert_eq!((rule(&heard[1]).0, heard[1].at), (Code::InvalidTransition, heard[0].at));
+}
+
+/// R20. The first of two keys of a commit is free since a moment ago, the second one is taken since long.
+#[test]
+fn a_refusal_for_a_key_waits_for_the_keys_before_it() {
+    let mut bench = Bench::serving();
+    declared(&mut bench, 1, &indexed(&[("seat", by(&["seat"], true))]));
+    let seat = |seat: &str| Row::new().with("seat", seat);
+    bench.done(&on(1, seat("1A")));
+    bench.done(&on(2, seat("2B")));
+    bench.commit(&Commit::new(PARTITION).delete(&row("t", 1)));
+    bench.commit(&on(3, seat("1A")).put(&row("t", 4), seat("2B")));
+    assert_eq!(bench.heard(), [], "without the deletion it is the first key that is taken");
+    bench.settle();
+    let heard = bench.heard();
+    assert_eq!((rule(&heard[1]).0, heard[1].at), (Code::Constraint, heard[0].at));
+}
+
+/// R20. A declaration is refused for two rows with one key, and the first of them is not durable.
+#[test]
+fn a_refused_declaration_waits_for_all_rows_that_it_saw() {
+    let mut bench = Bench::serving();
+    let seat = |seat: &str| Row::new().with("seat", seat);
+    bench.done(&on(2, seat("1A")));
+    bench.commit(&on(1, seat("1A")));
+    bench.declare("t", 1, &indexed(&[("seat", by(&["seat"], true))]));
+    assert_eq!(bench.heard(), [], "a crash takes the other row back");
+    bench.settle();
+    let heard = bench.heard();
+    assert_eq!((rule(&heard[1]).0, heard[1].at), (Code::Constraint, heard[0].at));
 }

@@ -279,3 +279,19 @@ fn a_watcher_at_another_worker_is_told_one_frame_at_a_time() {
         .step(Event::Mail { from: WorkerId(1), letter: Letter::StreamTaken { conn: CONN, subscription: 1 } });
     assert_eq!(streams(&mut bench), [(WorkerId(1), CONN, 1)], "one frame with all that was missed");
 }
+
+/// The oldest record that is kept is the first of its epoch: the place before it belongs to the epoch before, and a
+/// token of any other place would name a record that never was.
+#[test]
+fn a_stream_of_all_that_is_kept_begins_behind_a_record_that_there_is() {
+    let mut bench = Bench::serving();
+    bench.done(&put("C14"));
+    let mut bench = bench.restart();
+    bench.done(&put("C15"));
+    bench.subscribe(all(), Begin::Oldest, PLENTY);
+    let heard = bench.heard();
+    assert_eq!((&heard[0].what, heard[0].at), (&Thing::Subscribed, Some((1, 2))));
+    bench.tick_after(1);
+    let heard: Vec<_> = heard.into_iter().chain(bench.heard()).collect();
+    assert_eq!((&heard[1].what, heard[1].at), (&Thing::EpochChanged(1, 2), Some((1, 2))));
+}

@@ -9,6 +9,8 @@ pub struct Plant {
     pub name: &'static str,
     /// Each of these plans must find it.
     pub plans: &'static [Plan],
+    /// What is said of it: what is found has these words in it.
+    pub verdict: &'static str,
     pub file: &'static str,
     pub find: &'static str,
     pub replace: &'static str,
@@ -23,6 +25,7 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "skip-the-flush",
         plans: BOTH,
+        verdict: "",
         file: "tests/src/disk/mod.rs",
         find: r#"file.flush(flushing.expect("a good write is flushed"), own);"#,
         replace: r#"if !PLANTED { file.flush(flushing.expect("a good write is flushed"), own); }"#,
@@ -30,6 +33,7 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "acknowledge-the-newest-completion",
         plans: BOTH,
+        verdict: "",
         file: "wal/src/log/mod.rs",
         find: "pub fn durable(&self) -> Index {",
         replace: "pub fn durable(&self) -> Index {
@@ -38,6 +42,7 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "take-a-short-write-for-a-whole-one",
         plans: BOTH,
+        verdict: "",
         file: "wal/src/log/mod.rs",
         find: "Ok(moved) if moved == asked => Ok(()),",
         replace: "Ok(moved) if moved == asked || PLANTED => Ok(()),",
@@ -45,6 +50,7 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "take-an-error-for-a-success",
         plans: BOTH,
+        verdict: "",
         file: "wal/src/log/mod.rs",
         find: "Err(error) => Err(Cause::Error(error)),\n    }",
         replace: "Err(_) if PLANTED => Ok(()),\n        Err(error) => Err(Cause::Error(error)),\n    }",
@@ -52,6 +58,7 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "release-an-uncommitted-row",
         plans: SLICE,
+        verdict: "",
         file: "node/src/shard/read.rs",
         find: "self.release.answer(asked.to, until, Answer::Row { position: rests_on, row: look.row });",
         replace: "let until = if PLANTED && look.row.is_some() { Index(0) } else { until };
@@ -60,6 +67,7 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "release-an-uncommitted-deletion",
         plans: SLICE,
+        verdict: "",
         file: "node/src/shard/read.rs",
         find: "let committed = self.release.committed();",
         replace: "let committed = self.release.committed();
@@ -69,6 +77,7 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "forget-deletions-before-they-are-committed",
         plans: SLICE,
+        verdict: "",
         file: "node/src/shard/state/table.rs",
         find: "self.tombstones.push_back((version.index, Arc::from(key)));",
         replace: "if PLANTED { self.entries.remove(key); } else {
@@ -78,6 +87,7 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "believe-what-can-be-read",
         plans: BOTH,
+        verdict: "",
         file: "wal/src/recover/settle.rs",
         find: "if at < end {\n            let slot = walk.segment.slot;",
         replace: "if at < end && !PLANTED {\n            let slot = walk.segment.slot;",
@@ -85,6 +95,7 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "continue-the-epoch",
         plans: BOTH,
+        verdict: "",
         file: "wal/src/recover/settle.rs",
         find: "let epoch = Epoch(self.meta.epoch.max(self.report.found_epoch).0 + 1);",
         replace: "let epoch = self.meta.epoch.max(self.report.found_epoch);
@@ -93,6 +104,7 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "roll-while-writes-are-under-way",
         plans: BOTH,
+        verdict: "",
         file: "wal/src/log/mod.rs",
         find: "_ if self.in_flight.is_empty() => self.roll(now_us, out),",
         replace: "_ if self.in_flight.is_empty() || PLANTED => self.roll(now_us, out),",
@@ -100,6 +112,7 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "acknowledge-at-the-append",
         plans: SLICE,
+        verdict: "",
         file: "node/src/shard/admit.rs",
         find: "Ok(index) => self.release.answer(asked.to, index, answer),",
         replace: "Ok(index) => {
@@ -110,6 +123,7 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "stop-before-the-others-left",
         plans: SLICE,
+        verdict: "",
         file: "node/src/worker/route.rs",
         find: "self.left.iter().all(|left| *left)",
         replace: "self.left.iter().all(|left| *left) || (self.leaving && PLANTED)",
@@ -117,6 +131,7 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "flush-again-after-an-error",
         plans: LOG,
+        verdict: "",
         file: "tests/src/disk/mod.rs",
         find: "Err(IoError { step: IoStep::Flush, errno: EIO })",
         replace: r#"if PLANTED {
@@ -128,6 +143,7 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "truncate-in-the-middle-of-the-log",
         plans: LOG,
+        verdict: "",
         file: "wal/src/recover/segments.rs",
         find: "Step::Broken(broken) if !walk.is_last() =>",
         replace: "Step::Broken(broken) if !walk.is_last() && !PLANTED =>",
@@ -135,6 +151,7 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "cut-below-what-a-later-batch-proves",
         plans: LOG,
+        verdict: "",
         file: "wal/src/recover/verdict.rs",
         find: "&& through >= at.next.0",
         replace: "&& through >= at.next.0 && !PLANTED",
@@ -142,6 +159,7 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "believe-that-nothing-follows-a-fence",
         plans: LOG,
+        verdict: "",
         file: "wal/src/recover/walk.rs",
         find: "self.accept(&batch, report, sink);",
         replace: "self.accept(&batch, report, sink);
@@ -153,6 +171,7 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "forget-a-recorded-cut",
         plans: LOG,
+        verdict: "",
         file: "wal/src/recover/segments.rs",
         find: "(None, Some(cut)) if cut.incarnation == incarnation => cut.offset,",
         replace: "(None, Some(cut)) if cut.incarnation == incarnation && !PLANTED => cut.offset,",
@@ -160,6 +179,7 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "reuse-an-incarnation",
         plans: LOG,
+        verdict: "",
         file: "wal/src/recover/settle.rs",
         find: "let next = (newest + 1).max(self.report.epoch.0 * PER_EPOCH + 1);",
         replace: "let next = if PLANTED { newest.max(1) } else { (newest + 1).max(self.report.epoch.0 * PER_EPOCH + 1) };",
@@ -167,6 +187,7 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "take-a-read-error-for-the-end",
         plans: LOG,
+        verdict: "",
         file: "wal/src/recover/mod.rs",
         find: "Some(why) => Err(self.failed(why)),",
         replace: "Some(_) if PLANTED && matches!(self.phase, Phase::Walk(..)) => {
@@ -177,6 +198,7 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "fold-what-is-not-committed",
         plans: LOG,
+        verdict: "",
         file: "wal/src/log/keep.rs",
         find: "fn fold(&mut self, id: IoId, committed: Index) -> Option<Io> {",
         replace: "fn fold(&mut self, id: IoId, committed: Index) -> Option<Io> {
@@ -185,6 +207,7 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "trust-a-corrupt-checkpoint",
         plans: LOG,
+        verdict: "",
         file: "wal/src/recover/load.rs",
         find: "Err(fault) => {\n                sink(Replay::Base(",
         replace: "Err(_) if PLANTED => {
@@ -199,6 +222,7 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "keep-one-checkpoint-twice",
         plans: LOG,
+        verdict: "",
         file: "wal/src/log/keep.rs",
         find: "if self.newest().is_some_and(|last| last.id() == newest.id()) {",
         replace: "if !PLANTED && self.newest().is_some_and(|last| last.id() == newest.id()) {",
@@ -206,6 +230,7 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "let-a-covered-slot-go-too-early",
         plans: LOG,
+        verdict: "",
         file: "wal/src/segments.rs",
         find: "if oldest.incarnation > covered || oldest.last >= floor {",
         replace: "if oldest.incarnation.0 > covered.0 + 4 * u64::from(PLANTED) || oldest.last >= floor {",
@@ -213,6 +238,7 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "forget-the-stored-rejection",
         plans: SHARD,
+        verdict: "",
         file: "node/src/shard/admit.rs",
         find: "if let (Err(why), None) = (&verdict, &scoped) {",
         replace: "if let (Err(why), None) = (&verdict, &scoped.filter(|_| !PLANTED)) {",
@@ -220,6 +246,7 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "look-at-the-request-key-after-the-checks",
         plans: SHARD,
+        verdict: "",
         file: "node/src/shard/admit.rs",
         find: "            && self.replay(asked.to, scoped, commit.fingerprint())",
         replace: "            && (!PLANTED || {
@@ -245,6 +272,7 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "expire-by-a-local-clock",
         plans: SHARD,
+        verdict: "",
         file: "node/src/shard/expire.rs",
         find: "if !self.draft_expiry(stamp) ||",
         replace: "let clock = if PLANTED { now.wall_us } else { stamp.time_us };
@@ -253,6 +281,7 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "answer-key-reused-from-what-is-not-committed",
         plans: SHARD,
+        verdict: "",
         file: "node/src/shard/admit.rs",
         find: "self.refuse(to, Refusal::key_reused(fingerprint, sent), Some(at));",
         replace: "let refusal = Refusal::key_reused(fingerprint, sent);
@@ -264,20 +293,100 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "forget-the-horizon-at-a-restart",
         plans: SHARD,
-        file: "node/src/shard/mod.rs",
+        verdict: "",
+        file: "node/src/shard/recover.rs",
         find: "    for entry in replayed.record.entries() {",
-        replace: "    for entry in replayed.record.entries().filter(|e| e.space != spaces::HORIZON || !PLANTED) {",
+        replace: "    for entry in replayed.record.entries().filter(|e| e.space != super::spaces::HORIZON || !PLANTED) {",
     },
     Plant {
         name: "replay-in-another-order",
         plans: SHARD,
-        file: "node/src/shard/mod.rs",
+        verdict: "",
+        file: "node/src/shard/recover.rs",
         find: "        state.apply(entry.space, entry.key, entry.value, version);
     }
 }",
-        replace: "        let late = entry.space == spaces::ROWS && state.look(entry.space, entry.key).row.is_some();
+        replace: "        let late = entry.space == super::spaces::ROWS && state.look(entry.space, entry.key).row.is_some();
         if !(late && PLANTED) { state.apply(entry.space, entry.key, entry.value, version); }
     }
 }",
+    },
+    Plant {
+        name: "let-a-scan-see-half-a-commit",
+        plans: SHARD,
+        verdict: "I2, a page is the rows of its position",
+        file: "node/src/shard/scan.rs",
+        find: "let Some(row) = at.bytes else { return true };",
+        replace: "let Some(row) = at.bytes else { return true };
+        if PLANTED && page.rows.last().is_some_and(|last| last.version == at.version) { return true; }",
+    },
+    Plant {
+        name: "skip-one-index-update",
+        plans: SHARD,
+        verdict: "I2, a page is the rows of its position",
+        file: "node/src/shard/table/mod.rs",
+        find: "if let Some(new) = new {",
+        replace: "if let Some(new) = new.filter(|_| !PLANTED || !version.index.0.is_multiple_of(7)) {",
+    },
+    Plant {
+        name: "replay-an-outcome-before-it-is-durable",
+        plans: SHARD,
+        verdict: "R20, nothing speculative leaks",
+        file: "node/src/shard/admit.rs",
+        find: "self.release.answer(to, Index(at.index.0), Answer::Replayed { at, stored, doubt });",
+        replace: "let until = if PLANTED { Index(0) } else { Index(at.index.0) };
+                        self.release.answer(to, until, Answer::Replayed { at, stored, doubt });",
+    },
+    Plant {
+        name: "judge-a-lease-by-its-removal-only",
+        plans: SHARD,
+        verdict: "a commit is decided as the protocol says",
+        file: "node/src/shard/lease.rs",
+        find: "        time_us < self.expires_us\n",
+        replace: "        time_us < self.expires_us || PLANTED\n",
+    },
+    Plant {
+        name: "skip-a-row-when-out-of-credit",
+        plans: SHARD,
+        verdict: "a stream tells exactly what the log holds",
+        file: "node/src/shard/watch/mod.rs",
+        find: "            if watcher.under_way || !self.has_news(now, watcher)",
+        replace: "            if PLANTED && watcher.credit == 0 && watcher.next < self.release.committed() {
+                watcher.next = Index(watcher.next.0 + 1);
+            }
+            if watcher.under_way || !self.has_news(now, watcher)",
+    },
+    Plant {
+        name: "look-for-a-unique-key-before-the-commit-only",
+        plans: SHARD,
+        verdict: "a commit is decided as the protocol says",
+        file: "node/src/shard/table/check.rs",
+        find: "taken.get(&key)",
+        replace: "taken.get(&key).filter(|_| !PLANTED)",
+    },
+    Plant {
+        name: "begin-a-stream-ahead-of-the-log",
+        plans: SHARD,
+        verdict: "a stream tells exactly what the log holds",
+        file: "node/src/shard/watch/mod.rs",
+        find: "Begin::Token(token) => match self.known(&token)? {",
+        replace: "Begin::Token(token) if PLANTED => token.position,
+            Begin::Token(token) => match self.known(&token)? {",
+    },
+    Plant {
+        name: "take-a-lost-token-for-one-of-the-future",
+        plans: SHARD,
+        verdict: "R21, what is said of a token is so",
+        file: "node/src/shard/freshness.rs",
+        find: "Some((_, first)) if *first <= at.index.0 => {",
+        replace: "Some((_, first)) if *first <= at.index.0 && !PLANTED => {",
+    },
+    Plant {
+        name: "refuse-a-declaration-for-what-is-not-durable",
+        plans: SHARD,
+        verdict: "a declaration is refused for what is there",
+        file: "node/src/shard/table/declare.rs",
+        find: "names_row(broken, &address), newest)",
+        replace: "names_row(broken, &address), newest.filter(|_| !PLANTED))",
     },
 ];

@@ -281,7 +281,8 @@ impl Commit {
         RequestKey::encode(key, out);
         put_sized(out, self.partition.as_bytes());
         let names_another = u8::from(self.other.is_some()) * NAMES_ANOTHER;
-        out.push(u8::from(self.return_rows) * RETURN_ROWS | names_another);
+        let options = u8::from(self.return_rows) * RETURN_ROWS;
+        out.push(options | names_another);
         if let Some(other) = &self.other {
             put_sized(out, other.as_bytes());
         }

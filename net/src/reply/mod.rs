@@ -151,7 +151,7 @@ pub fn encode_refusal(out: &mut Vec<u8>, meta: &ReplyMeta, refusal: &Refusal) {
 
 /// Appends the end of a subscription.
 pub fn encode_stream_end(out: &mut Vec<u8>, meta: &ReplyMeta, refusal: &Refusal) {
-    write_refusal(out, Kind::Stream, meta, refusal);
+    write_refusal(out, Kind::Stream, &in_stream(meta), refusal);
 }
 
 /// Appends the reply to a COMMIT that is durable; `meta.position` is its record.
@@ -279,11 +279,16 @@ fn found(out: &mut Vec<u8>, meta: &ReplyMeta, lineage_tag: u32, content: impl Fn
 }
 
 fn tell(out: &mut Vec<u8>, meta: &ReplyMeta, lineage_tag: u32, content: impl FnOnce(&mut Vec<u8>)) {
-    let meta = ReplyMeta { opcode: Opcode::Subscribe as u16, ..*meta };
+    let meta = in_stream(meta);
     write_frame(out, Kind::Stream, &meta, head(&meta, Outcome::None), |out| {
         out.extend_from_slice(&lineage_tag.to_le_bytes());
         content(out);
     });
+}
+
+/// Each frame of a stream has the opcode of its SUBSCRIBE, the last one too.
+fn in_stream(meta: &ReplyMeta) -> ReplyMeta {
+    ReplyMeta { opcode: Opcode::Subscribe as u16, ..*meta }
 }
 
 fn head(meta: &ReplyMeta, outcome: Outcome) -> ReplyHead {

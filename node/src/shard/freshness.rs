@@ -49,7 +49,7 @@ pub fn judge(epochs: &BTreeMap<u64, u64>, committed: Position, at: Position) -> 
 }
 
 /// The position of a record by its index.
-fn epoch_of(epochs: &BTreeMap<u64, u64>, index: Index) -> Position {
+pub(super) fn epoch_of(epochs: &BTreeMap<u64, u64>, index: Index) -> Position {
     let began = epochs.iter().rev().find(|(_, first)| **first <= index.0);
     Position { epoch: Epoch(began.map_or(0, |(epoch, _)| *epoch)), index: At(index.0) }
 }

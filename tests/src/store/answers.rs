@@ -1,20 +1,26 @@
 //! One answer, held against the model at the position that it names.
 
+use std::slice;
+
 use seawall::Code;
 use seawall::refusal::{Detail, Refusal};
 
 use super::history::{Answer, Ask, Asked, Attempt, Status, at};
-use super::judge::{Decided, Judge, encoded, place_of, to_wire};
+use super::judge::{Decided, Judge, encoded, explain, to_wire};
 use super::model::came;
+use super::{looks, streams};
 use crate::check::{Violation, violation};
 use crate::history::At;
 use crate::world::finish::Whole;
 
-type Held = Result<(), Violation>;
+pub type Held = Result<(), Violation>;
 
 /// `record` is the one that the answer rests on, and the last that was replayed.
 pub fn check(judge: &mut Judge<'_>, number: usize, record: &Whole) -> Held {
     let attempt = &judge.book.attempts[number];
+    if let Some(fresh) = attempt.ask.fresh() {
+        looks::is_fresh(judge, number, fresh, record.at)?;
+    }
     match (&attempt.ask, &attempt.answer) {
         (Ask::Commit(asked), Answer::Committed { at, results, .. }) => {
             let expected = came(&results.list());
@@ -25,22 +31,29 @@ pub fn check(judge: &mut Judge<'_>, number: usize, record: &Whole) -> Held {
         }
         (Ask::Commit(asked), Answer::Rejected { why, .. }) => rejected(judge, number, *asked, why, record),
         (Ask::Commit(asked), Answer::Refused(why)) => refused(judge, number, *asked, why),
-        (Ask::Status(asked) | Ask::Resolve(asked), Answer::Status { status, .. }) => {
-            settled(judge, number, *asked, status)
+        (Ask::Status(asked, _) | Ask::Resolve(asked), Answer::Status { status, as_of }) => {
+            settled(judge, number, *asked, status, *as_of)
         }
-        (Ask::Get(place), Answer::Row { row, .. }) => {
-            let held = judge.model.rows.get(place).map(|held| (held.at, encoded(&held.row)));
-            if *row == held {
-                return Ok(());
-            }
-            strange(number, attempt, "I2, a read returns the row of its position", held)
+        (Ask::Get(_, place), Answer::Row { row, .. }) => {
+            looks::rows(judge, number, slice::from_ref(place), slice::from_ref(row))
         }
+        (Ask::MultiGet(_, places), Answer::Rows { rows, .. }) => looks::rows(judge, number, places, rows),
+        (Ask::Scan(scan), Answer::Page { .. }) => looks::page(judge, number, scan),
+        (Ask::Scan(scan), Answer::Refused(why)) => looks::no_page(judge, number, scan, why),
+        (Ask::Declare(declare), Answer::Declared { at }) => looks::declared(judge, number, declare, *at),
+        (Ask::Declare(declare), Answer::Refused(why) | Answer::Rejected { why, .. }) => {
+            looks::not_declared(judge, number, declare, why)
+        }
+        (Ask::Describe(table), Answer::Described { found, .. }) => {
+            looks::described(judge, number, table, found.as_ref())
+        }
+        (Ask::Watch(_), Answer::Refused(_)) => streams::refused(judge, number, judge.book, record.at),
         (_, Answer::Refused(_)) => Ok(()),
         (_, answer) => strange(number, attempt, "a reply fits its request", answer),
     }
 }
 
-fn strange<T>(
+pub fn strange<T>(
     number: usize,
     attempt: &Attempt,
     rule: &'static str,
@@ -78,10 +91,9 @@ fn rejected(judge: &mut Judge<'_>, number: usize, asked: usize, why: &Refusal, r
     times.extend([record.time_us, i64::MAX / 2]);
     times.extend(commit.read(super::draw::times));
     times.retain(|time| *time >= record.time_us);
-    let place = place_of(why);
     let says = |time: i64| {
         let verdict = commit.read(|commit| judge.model.decide(commit, time, to_wire(record.at)));
-        verdict.err() == place
+        verdict.is_err_and(|whys| explain(&whys, why))
     };
     if times.iter().any(|time| says(*time) || says(time + 1)) {
         commit.read(|commit| judge.met.failed(commit, why));
@@ -112,7 +124,7 @@ fn refused(judge: &Judge<'_>, number: usize, asked: usize, why: &Refusal) -> Hel
             Some(Decided::Yes { asked, .. } | Decided::No { asked, .. }) => {
                 judge.book.asked[*asked].fingerprint != commit.fingerprint
             }
-            Some(Decided::Aborted) | None => false,
+            Some(Decided::Aborted | Decided::Declared(_)) | None => false,
         },
         Code::KeyExpired => judge.model.forgotten(key),
         _ => true,
@@ -130,12 +142,12 @@ fn decision<'j>(judge: &'j Judge<'_>, commit: &Asked) -> Option<&'j Decided> {
     judge.decided.get(&known.at.index)
 }
 
-fn settled(judge: &Judge<'_>, number: usize, asked: usize, status: &Status) -> Held {
+fn settled(judge: &Judge<'_>, number: usize, asked: usize, status: &Status, as_of: At) -> Held {
     let (attempt, commit) = (&judge.book.attempts[number], &judge.book.asked[asked]);
     let key = commit.key.as_ref().expect("only keys are asked about");
     let known = judge.model.outcomes.get(&key.stored).map(|known| known.at);
     let is_at = |said: &At| known == Some(*said);
-    let open = matches!(attempt.ask, Ask::Status(_)) && known.is_none() && !judge.model.forgotten(key);
+    let open = matches!(attempt.ask, Ask::Status(..)) && known.is_none() && !judge.model.forgotten(key);
     let holds = match (status, decision(judge, commit)) {
         (Status::Committed(at, results), Some(Decided::Yes { came: done, .. })) => {
             is_at(at) && came(&results.list()) == *done
@@ -146,8 +158,10 @@ fn settled(judge: &Judge<'_>, number: usize, asked: usize, status: &Status) -> H
         (Status::Aborted(at), Some(Decided::Aborted)) => is_at(at),
         (Status::Unseen | Status::InFlight, None) => open,
         (Status::Expired, _) => judge.model.forgotten(key),
-        // No token of these worlds names a history that was lost.
-        (Status::Lost, _) => false,
+        (Status::Lost, None) => match attempt.ask {
+            Ask::Status(_, Some(token)) => open && looks::is_lost(&judge.model, token, as_of),
+            _ => false,
+        },
         _ => false,
     };
     if holds {

@@ -1,19 +1,23 @@
 //! Commits as chance makes them: small enough a world that they meet each other in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use seawall::map::ShardId;
 use seawall::message::CommitRequest;
 use seawall::message::check::Check;
 use seawall::message::condition::{Condition, Edge, Edges, Side};
 use seawall::message::term::{Term, Ttl};
-use seawall::position::Position;
+use seawall::position::{Lineage, Position};
+use seawall::token::Token;
 use seawall::value::ValueRef;
 use seawall::{Commit, Key, Row, RowRef, Value, now, row};
 
 use super::places::Places;
+use super::tables;
 use crate::client::Workload;
 use crate::history::mark;
 use crate::random::Random;
+use crate::world::LINEAGE;
 
 /// What clients learnt from answers, and use again.
 #[derive(Debug, Default)]
@@ -21,6 +25,32 @@ pub struct Learnt {
     pub versions: Vec<Position>,
     /// Leases: partition, row, token.
     pub leases: Vec<(usize, RowRef, Position)>,
+    /// The newest declaration of each table of each shard.
+    declared: BTreeMap<(ShardId, String), u64>,
+    /// Where streams have told up to.
+    told: Vec<(ShardId, Position)>,
+}
+
+impl Learnt {
+    pub fn declared(&mut self, shard: ShardId, table: &str, version: u64) {
+        let known = self.declared.entry((shard, table.to_owned())).or_default();
+        *known = version.max(*known);
+    }
+
+    pub fn version(&self, shard: ShardId, table: &str) -> u64 {
+        self.declared.get(&(shard, table.to_owned())).copied().unwrap_or(0)
+    }
+
+    pub fn saw(&mut self, shard: ShardId, position: Option<Position>) {
+        self.told.extend(position.filter(|at| at.index.0 > 0).map(|at| (shard, at)));
+    }
+
+    /// A token to go on with: of the oldest one, or of the newest.
+    pub fn told(&self, shard: ShardId, oldest: bool) -> Option<Token> {
+        let mut of = self.told.iter().filter(|(of, _)| *of == shard);
+        let (_, position) = if oldest { of.next() } else { of.next_back() }?;
+        Some(Token { lineage_tag: Lineage(LINEAGE).tag(), shard, position: *position })
+    }
 }
 
 /// What a commit is drawn for.
@@ -201,6 +231,9 @@ impl Drawing<'_> {
     }
 
     fn operation(&mut self, commit: Commit) -> Commit {
+        if self.random.chance(350) {
+            return tables::operation(self.random, commit);
+        }
         let (at, field) = (self.row(), self.field());
         match self.random.below(24) {
             0..3 => commit.put(&at, self.whole()),
@@ -227,7 +260,10 @@ impl Drawing<'_> {
                 let ahead = i64::try_from(self.random.between(1, 6)).expect("small");
                 commit.put(&row("s", in_stream(ahead)), self.fields())
             }
-            _ => commit.event("topic", "payload"),
+            _ => {
+                let payload = vec![b'!'; self.random.index(4)];
+                commit.event(*self.random.pick(&["topic", "other"]), payload)
+            }
         }
     }
 

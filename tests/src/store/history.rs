@@ -2,13 +2,18 @@
 //!
 //! A commit that is sent again under its request key is one [`Asked`] and many [`Attempt`]s.
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use seawall::Key;
 use seawall::address::DEFAULT_NAMESPACE;
 use seawall::frame::{self, Decoder, FrameMeta, Kind, Step};
 use seawall::limits::FRAME_BODY_MAX;
 use seawall::map::{Generation, ShardId};
 use seawall::message::assigned::Results;
 use seawall::message::request_key::{Fingerprint, KeyName};
-use seawall::message::{Commit, CommitRequest, Opcode, Request};
+use seawall::message::scan::Order;
+use seawall::message::{Commit, CommitRequest, Consistency, Opcode, Request};
 use seawall::position::Position;
 use seawall::refusal::Refusal;
 
@@ -114,10 +119,74 @@ pub fn under_key_of(commit: Commit, like: &Commit) -> Commit {
 pub enum Ask {
     /// One of the commits that were asked for.
     Commit(usize),
-    Status(usize),
+    /// With what the token names.
+    Status(usize, Option<At>),
     Resolve(usize),
     /// The row of this stored key.
-    Get(Vec<u8>),
+    Get(Consistency, Vec<u8>),
+    MultiGet(Consistency, Vec<Vec<u8>>),
+    Scan(Scan),
+    Declare(Declare),
+    Describe(String),
+    Watch(Watch),
+    /// More credit for a stream, or its end.
+    Stream,
+    /// What happened to one of the commits that were asked for.
+    Trace(usize),
+    Explain,
+}
+
+impl Ask {
+    /// How fresh a read must be.
+    pub fn fresh(&self) -> Option<Consistency> {
+        match self {
+            Ask::Get(fresh, _) | Ask::MultiGet(fresh, _) | Ask::Scan(Scan { fresh, .. }) => Some(*fresh),
+            Ask::Commit(_) | Ask::Status(..) | Ask::Resolve(_) | Ask::Declare(_) | Ask::Describe(_) => None,
+            Ask::Watch(_) | Ask::Stream | Ask::Trace(_) | Ask::Explain => None,
+        }
+    }
+}
+
+/// A page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scan {
+    pub fresh: Consistency,
+    pub partition: Key,
+    pub table: String,
+    pub index: Option<String>,
+    pub keys: Keys,
+    pub order: Order,
+    pub limit: usize,
+    /// The attempt whose page it goes on behind.
+    pub behind: Option<usize>,
+}
+
+/// Which keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Keys {
+    All,
+    Prefix(Key),
+    Range(Bound<Key>, Bound<Key>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Declare {
+    pub table: String,
+    pub version: u64,
+    pub bytes: Vec<u8>,
+}
+
+/// A subscription: what of the log is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// `None`: of the whole shard.
+    pub partition: Option<Key>,
+    pub rows: bool,
+    pub events: bool,
+    pub table: Option<String>,
+    pub topic: Option<String>,
+    /// The place behind which it is to begin.
+    pub token: Option<At>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,9 +211,34 @@ pub enum Answer {
     },
     Row {
         as_of: At,
-        row: Option<(At, Vec<u8>)>,
+        row: Seen,
     },
+    Rows {
+        as_of: At,
+        rows: Vec<Seen>,
+    },
+    Page {
+        as_of: At,
+        rows: Vec<(Vec<u8>, At, Vec<u8>)>,
+        cursor: Vec<u8>,
+    },
+    Declared {
+        at: At,
+    },
+    Described {
+        as_of: At,
+        found: Option<(u64, Vec<u8>)>,
+    },
+    Facts(Vec<(String, Result<String, String>)>),
+    /// A stream follows, behind this.
+    Watching {
+        behind: At,
+    },
+    Done,
 }
+
+/// A version and a row, or none.
+pub type Seen = Option<(At, Vec<u8>)>;
 
 /// What was said of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,8 +270,14 @@ impl Attempt {
         match &self.answer {
             Answer::Committed { at, .. } => Some(*at),
             Answer::Rejected { why, .. } | Answer::Refused(why) => why.position.map(at),
-            Answer::Status { as_of, .. } | Answer::Row { as_of, .. } => Some(*as_of),
-            Answer::Unknown => None,
+            Answer::Status { as_of, .. }
+            | Answer::Row { as_of, .. }
+            | Answer::Rows { as_of, .. }
+            | Answer::Page { as_of, .. }
+            | Answer::Described { as_of, .. }
+            | Answer::Declared { at: as_of } => Some(*as_of),
+            // Where a stream begins is judged with the stream.
+            Answer::Unknown | Answer::Facts(_) | Answer::Watching { .. } | Answer::Done => None,
         }
     }
 
@@ -185,7 +285,10 @@ impl Attempt {
     pub fn replayed(&self) -> bool {
         matches!(
             self.answer,
-            Answer::Committed { replayed: true, .. } | Answer::Rejected { replayed: true, .. }
+            Answer::Committed { replayed: true, .. }
+                | Answer::Rejected { replayed: true, .. }
+                // The same declaration may have been accepted long ago.
+                | Answer::Declared { .. }
         )
     }
 }
@@ -199,4 +302,42 @@ pub fn at(position: Position) -> At {
 pub struct Book {
     pub asked: Vec<Asked>,
     pub attempts: Vec<Attempt>,
+    /// By the attempt that subscribed.
+    pub streams: BTreeMap<usize, Vec<Told>>,
+}
+
+/// A frame of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    pub moment: u64,
+    /// Everything up to here has been told.
+    pub upto: At,
+    pub what: What,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    Changes(Vec<Happened>),
+    Progress,
+    /// The old epoch, and its last record.
+    EpochChanged(At),
+    End(Refusal),
+}
+
+/// A change as a stream tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Happened {
+    pub at: At,
+    pub ordinal: usize,
+    pub time_us: i64,
+    pub partition: Vec<u8>,
+    pub change: Change,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    Put(String, Vec<u8>, Vec<u8>),
+    Deleted(String, Vec<u8>),
+    Expired(String, Vec<u8>),
+    Event(String, Vec<u8>),
 }

@@ -3,17 +3,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use seawall::message::declare::Declaration;
 use seawall::message::outcome::{Decision, StoredOutcome};
 use seawall::position::Position;
 use seawall::refusal::{Detail, Refusal};
-use seawall_node::shard::spaces::{EVENTS, HORIZON, LEASES, OUTCOMES, ROWS, STREAMS, TTLS};
+use seawall_node::shard::spaces::{EVENTS, HORIZON, LEASES, OUTCOMES, ROWS, TABLES, TTLS};
 use seawall_wal::Space;
 
 use super::answers;
-use super::history::{Ask, Book};
+use super::history::{Answer, Ask, Book, Declare};
+use super::image;
 use super::kept::Final;
 use super::met::Met;
-use super::model::{Came, Model, No, Remembered, Yes, came};
+use super::model::{Came, Model, No, Remembered, Table, Why, came};
 use crate::check::{RecordKind, Violation, violation};
 use crate::history::{At, marks};
 use crate::world::finish::{ReadBack, Whole};
@@ -27,6 +29,7 @@ pub enum Decided {
     Yes { asked: usize, came: Vec<(usize, Came)> },
     No { asked: usize, why: Refusal },
     Aborted,
+    Declared(Declare),
 }
 
 /// A log on its way through the model.
@@ -40,6 +43,8 @@ pub struct Judge<'a> {
     /// Commits that took effect.
     done: BTreeSet<usize>,
     resolved: BTreeSet<&'a [u8]>,
+    /// Where pages with a cursor ended, by their attempts.
+    pub ends: BTreeMap<usize, Vec<u8>>,
     pub met: &'a mut Met,
 }
 
@@ -56,8 +61,8 @@ impl<'a> Judge<'a> {
             _ => None,
         };
         let resolved = book.attempts.iter().filter_map(|attempt| resolve(&attempt.ask)).collect();
-        let (decided, done) = Default::default();
-        Self { book, model: Model::default(), decided, by_key, done, resolved, met }
+        let (decided, done, ends) = Default::default();
+        Self { book, model: Model::default(), decided, by_key, done, resolved, ends, met }
     }
 
     /// Replays a whole log. `resting` are the attempts whose answers name its positions.
@@ -82,8 +87,14 @@ impl<'a> Judge<'a> {
     }
 
     fn record(&mut self, record: &Whole) -> Result<(), Violation> {
+        if record.kind == RecordKind::EpochStart {
+            self.model.epochs.insert(record.at.epoch, record.at.index);
+        }
         if record.kind != RecordKind::Data {
             return Ok(());
+        }
+        if record.entries.iter().any(|(space, ..)| *space == TABLES) {
+            return self.declared(record);
         }
         let puts = |space: Space| {
             record.entries.iter().filter(move |(of, _, value)| *of == space && value.is_some())
@@ -192,12 +203,12 @@ impl<'a> Judge<'a> {
         let verdict = asked.read(|commit| model.decide(commit, record.time_us, to_wire(at)));
         let yes = match verdict {
             Ok(yes) => yes,
-            Err(no) => {
-                let text = format!("commit {number} was done at {at}; the model says {no:?}");
+            Err(whys) => {
+                let text = format!("commit {number} was done at {at}; the model says {whys:?}");
                 return violation("a commit is decided as the protocol says", text);
             }
         };
-        same_rows(&yes, record)?;
+        image::record_holds(&self.model, &yes, asked.commit.partition().as_bytes(), record)?;
         asked.read(|commit| self.met.done(commit));
         let results = yes.came.clone();
         self.model.apply(yes);
@@ -208,7 +219,7 @@ impl<'a> Judge<'a> {
         let model = &self.model;
         let asked = &self.book.asked[number];
         let verdict = asked.read(|commit| model.decide(commit, record.time_us, to_wire(record.at)));
-        if verdict.as_ref().err() != place_of(why).as_ref() {
+        if !verdict.as_ref().is_err_and(|whys| explain(whys, why)) {
             let expected = verdict.map(|yes| yes.came);
             let text = format!("commit {number} at {}: {why}; the model says {expected:?}", record.at);
             return violation("a commit is decided as the protocol says", text);
@@ -224,6 +235,38 @@ impl<'a> Judge<'a> {
                 violation("what was not done changes nothing", format!("{}: {entry:?}", record.at))
             }
         }
+    }
+
+    /// A DECLARE: the next version of what it promises, which all rows keep.
+    fn declared(&mut self, record: &Whole) -> Result<(), Violation> {
+        let rule = "a declaration is one that was asked for, and may stand";
+        let [(TABLES, key, Some(value))] = record.entries.as_slice() else {
+            return violation(rule, format!("{}: {:?}", record.at, record.entries));
+        };
+        let stands = |attempt: &&super::history::Attempt| match (&attempt.ask, &attempt.answer) {
+            (Ask::Declare(_), Answer::Refused(_) | Answer::Rejected { .. }) => false,
+            (Ask::Declare(ask), _) => {
+                let bytes = [&ask.version.to_le_bytes()[..], &ask.bytes].concat();
+                *key == image::table_key(&ask.table) && *value == bytes
+            }
+            _ => false,
+        };
+        let Some(Ask::Declare(declare)) =
+            self.book.attempts.iter().find(stands).map(|attempt| attempt.ask.clone())
+        else {
+            return violation(rule, format!("nobody asked for, or was told of, that of {}", record.at));
+        };
+        let promises = Declaration::decode(&declare.bytes).expect("one of ours");
+        let known = self.model.tables.get(&declare.table).map_or(0, |table| table.version);
+        let offenders = self.model.offenders(&declare.table, &promises);
+        if declare.version != known + 1 || !offenders.is_empty() {
+            let text = format!("{}: {declare:?} behind version {known}, over {offenders:?}", record.at);
+            return violation(rule, text);
+        }
+        let Declare { table, version, bytes } = declare.clone();
+        self.model.tables.insert(table, Table { version, bytes, promises });
+        self.decided.insert(record.at.index, Decided::Declared(declare));
+        Ok(())
     }
 
     /// A record that nobody asked for: time passed.
@@ -278,19 +321,7 @@ impl<'a> Judge<'a> {
 
     /// What the folds made of the log up to here.
     fn checkpoint(&mut self, cut: At, held: &[crate::world::finish::Held]) -> Result<(), Violation> {
-        let mut rows = BTreeMap::new();
-        let mut keys = BTreeSet::new();
-        for held in held {
-            match held.space {
-                ROWS => drop(rows.insert(&held.key, (held.at, &held.value))),
-                OUTCOMES => drop(keys.insert(&held.key)),
-                STREAMS | LEASES | TTLS | HORIZON => {}
-                _ => {}
-            }
-        }
-        let bytes: Vec<_> = self.model.rows.values().map(|held| (held.at, encoded(&held.row))).collect();
-        let expected = self.model.rows.keys().zip(bytes.iter().map(|(at, bytes)| (*at, bytes)));
-        if !rows.into_iter().eq(expected) || !keys.into_iter().eq(self.model.outcomes.keys()) {
+        if !image::checkpoint_holds(&self.model, held) {
             return violation("a checkpoint holds the state of its cut", format!("that of {cut} does not"));
         }
         self.met.count("checkpoint compared");
@@ -317,19 +348,12 @@ pub fn place_of(why: &Refusal) -> Option<No> {
     }
 }
 
-fn same_rows(yes: &Yes, record: &Whole) -> Result<(), Violation> {
-    let rows = record.entries.iter().filter(|(space, ..)| *space == ROWS);
-    let found: BTreeMap<_, _> = rows.map(|(_, key, value)| (key.clone(), value.clone())).collect();
-    let expected: BTreeMap<_, _> = yes
-        .rows
-        .iter()
-        .map(|(key, held)| (key.clone(), held.as_ref().map(|held| encoded(&held.row))))
-        .collect();
-    if found == expected {
-        return Ok(());
-    }
-    violation(
-        "a commit writes the rows that the protocol says",
-        format!("{}: {found:?} for {expected:?}", record.at),
-    )
+/// Whether a refusal says one of these, and names who stands in its way where somebody does.
+pub fn explain(whys: &[Why], refusal: &Refusal) -> bool {
+    let place = place_of(refusal);
+    let unique = refusal.reason.rule == "table.unique";
+    whys.iter().filter(|why| Some(why.no) == place).any(|why| {
+        let named = |holder: &String| refusal.reason.observed.contains(holder.as_str());
+        unique != why.holders.is_empty() && (!unique || why.holders.iter().any(named))
+    })
 }

@@ -1,10 +1,12 @@
-//! What the runs of plan shard came past: each operation, each check, held and failed, each code and each status. A
-//! plan that never meets one of them tests nothing there, and says so.
+//! What the runs of plan shard came past: each operation, each check, held and failed, each read, each code and each
+//! status. A plan that never meets one of them tests nothing there, and says so.
 
 use seawall::Code;
 use seawall::message::CommitRequest;
+use seawall::message::scan::Order;
 use seawall::refusal::{Detail, Refusal};
 
+use super::history::{Keys, Scan};
 use crate::run::Counts;
 
 #[derive(Debug)]
@@ -37,7 +39,7 @@ const COMMITS: &[&str] = &[
     "check.lease_held",
 ];
 
-/// Rules of operations that failed.
+/// Rules of operations that failed, and of tables that would have been broken.
 const OPERATIONS: &[&str] = &[
     "lease.free",
     "lease.held",
@@ -49,33 +51,120 @@ const OPERATIONS: &[&str] = &[
     "min.kind",
     "set.kind",
     "stream.next",
+    "table.strict",
+    "table.kind",
+    "table.required",
+    "table.index_kind",
+    "table.append_only",
+    "table.transitions",
+    "table.unique",
+    "table.sum_zero",
 ];
 
-/// Every code that a node can give so far. Those that need more clients than these worlds have are missing:
-/// THROTTLED, whose queues are longer.
-pub const CODES: &[Code] = &[
-    Code::StaleGeneration,
-    Code::GenerationAhead,
-    Code::ConditionFailed,
-    Code::Constraint,
-    Code::LeaseLost,
-    Code::KeyAborted,
-    Code::KeyReused,
-    Code::KeyExpired,
-    Code::ClockUntrusted,
-    Code::DurabilityUnavailable,
-    Code::DiskFull,
-    Code::LogFailed,
-    Code::DeadlineBeforeAppend,
-    Code::Quota,
-    Code::Unauthenticated,
-    Code::NotReady,
-    Code::BadFrame,
-    Code::UnsupportedVersion,
-    Code::TooLarge,
+/// Who meets a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The runs of this plan.
+    Runs,
+    /// `node/tests/every_refusal.rs`: these worlds ask for nothing that is answered so.
+    Node,
+    /// The client library: no frame can ask for it.
+    Client,
+    /// Nobody yet: it takes more than one replica.
+    Replication,
+    /// Nobody yet: it takes roles or projections, which are not built.
+    NotBuilt,
+}
+
+/// Every code has its place here: a new one does not build before it has.
+pub const fn by(code: Code) -> By {
+    match code {
+        Code::StaleGeneration
+        | Code::GenerationAhead
+        | Code::ConditionFailed
+        | Code::InvalidTransition
+        | Code::Constraint
+        | Code::LeaseLost
+        | Code::KeyAborted
+        | Code::KeyReused
+        | Code::KeyExpired
+        | Code::NotCaughtUp
+        | Code::TokenLostHistory
+        | Code::Compacted
+        | Code::ClockUntrusted
+        | Code::DurabilityUnavailable
+        | Code::DiskFull
+        | Code::LogFailed
+        | Code::Throttled
+        | Code::DeadlineBeforeAppend
+        | Code::Quota
+        | Code::Unauthenticated
+        | Code::NotReady
+        | Code::CasFailed
+        | Code::BadFrame
+        | Code::TooLarge => By::Runs,
+        Code::UnsupportedVersion => By::Node,
+        Code::CrossPartition => By::Client,
+        // Another leader, another epoch, a follower's state, a lost leadership: one replica has none of these.
+        Code::NotLeader
+        | Code::FencedEpoch
+        | Code::UnknownEpoch
+        | Code::ShardMoving
+        | Code::LeaseUnproven
+        | Code::ReplicaUnsafe
+        | Code::DurabilityTimeout
+        | Code::LeadershipLost
+        | Code::PromoteRefused
+        // One replica that serves is proven to be the newest.
+        | Code::StaleBound
+        // Damage is said to other replicas; a node alone halts and is NOT_READY.
+        | Code::Checksum
+        | Code::Continuity
+        | Code::SnapshotLogMismatch
+        | Code::CorruptMetadata
+        | Code::LineageMismatch => By::Replication,
+        Code::Denied | Code::ProjectionReadonly => By::NotBuilt,
+    }
+}
+
+const STATUSES: &[&str] = &["COMMITTED", "REJECTED", "ABORTED", "IN_FLIGHT", "UNSEEN", "EXPIRED", "LOST"];
+
+const READS: &[&str] = &[
+    "LINEARIZABLE",
+    "SESSION",
+    "MAX_STALENESS",
+    "row read",
+    "absence read",
+    "MULTI_GET",
+    "SCAN",
+    "SCAN_INDEX",
+    "all keys",
+    "prefix",
+    "range",
+    "descending",
+    "empty page",
+    "page behind another",
+    "DECLARE",
+    "declaration refused for a row",
+    "declaration shown",
+    "no declaration",
+    "report, complete",
+    "report, incomplete",
+    "outcome traced",
 ];
 
-const STATUSES: &[&str] = &["COMMITTED", "REJECTED", "ABORTED", "UNSEEN", "EXPIRED"];
+const STREAMS: &[&str] = &[
+    "SUBSCRIBE",
+    "CREDIT",
+    "CANCEL",
+    "put told",
+    "deletion told",
+    "expiry told",
+    "event told",
+    "progress told",
+    "epoch told",
+    "stream ended",
+];
 
 const ROOMS: &[&str] = &[
     "outcome replayed",
@@ -84,15 +173,14 @@ const ROOMS: &[&str] = &[
     "expired",
     "outcome forgotten",
     "checkpoint compared",
-    "row read",
-    "absence read",
 ];
 
 impl Met {
     /// Nothing so far, of everything that there is.
     pub fn names() -> Counts {
-        let codes: Vec<_> = CODES.iter().map(|code| code.name()).collect();
-        Counts::new(&[COMMITS, OPERATIONS, &codes, STATUSES, ROOMS].concat())
+        let codes = Code::ALL.iter().filter(|code| by(**code) == By::Runs).map(|code| code.name());
+        let codes: Vec<_> = codes.collect();
+        Counts::new(&[COMMITS, OPERATIONS, &codes, STATUSES, READS, STREAMS, ROOMS].concat())
     }
 
     pub fn count(&mut self, name: &'static str) {
@@ -100,7 +188,7 @@ impl Met {
     }
 
     pub fn code(&mut self, code: Code) {
-        if CODES.contains(&code) {
+        if by(code) == By::Runs {
             self.count(code.name());
         }
     }
@@ -121,5 +209,20 @@ impl Met {
         {
             self.count("row shown");
         }
+    }
+
+    pub fn page(&mut self, scan: &Scan, rows: usize) {
+        self.count(if scan.index.is_some() { "SCAN_INDEX" } else { "SCAN" });
+        self.count(match scan.keys {
+            Keys::All => "all keys",
+            Keys::Prefix(_) => "prefix",
+            Keys::Range(..) => "range",
+        });
+        let also = [
+            (scan.order == Order::Descending, "descending"),
+            (rows == 0, "empty page"),
+            (scan.behind.is_some(), "page behind another"),
+        ];
+        also.into_iter().filter(|(so, _)| *so).for_each(|(_, name)| self.count(name));
     }
 }

@@ -9,13 +9,17 @@ mod answers;
 mod client;
 mod draw;
 mod history;
+mod image;
 mod judge;
 mod kept;
+mod looks;
 mod met;
 mod model;
 mod order;
 mod places;
 mod reply;
+mod streams;
+mod tables;
 mod value;
 
 use std::collections::BTreeMap;
@@ -38,7 +42,7 @@ use kept::Kept;
 use met::Met;
 use places::Places;
 
-pub use met::CODES;
+pub use met::{By, by};
 
 /// The clients of plan shard.
 #[derive(Debug)]
@@ -143,7 +147,7 @@ impl Crowd for Shoppers {
         for attempt in &self.shared.book.attempts {
             match (&attempt.ask, &attempt.answer) {
                 (Ask::Commit(_), Answer::Committed { .. }) => counts.add("commits answered", 1),
-                (Ask::Get(_), Answer::Row { .. }) => counts.add("reads answered", 1),
+                (Ask::Get(..), Answer::Row { .. }) => counts.add("reads answered", 1),
                 _ => {}
             }
         }
@@ -163,6 +167,8 @@ impl Crowd for Shoppers {
             let Shared { book, met, .. } = &mut self.shared;
             let mut judge = Judge::new(book, met);
             judge.replay(&log, &read, resting)?;
+            looks::facts(&mut judge, &log, shard)?;
+            streams::tell_the_log(&mut judge, shard, &log)?;
             let decided = judge.decided;
             order::commits_stand_where_they_were_answered(book, shard, &decided)?;
             order::keys_are_linearizable(book, shard, &logs[&shard], &decided)?;

@@ -126,7 +126,7 @@ pub fn keys_are_linearizable(
                 let (begin, first_end, _) = times.entry(*asked).or_insert((attempt.invoked, end, number));
                 (*begin, *first_end) = ((*begin).min(attempt.invoked), (*first_end).min(end));
             }
-            (Ask::Get(key), Answer::Row { as_of, row }) => {
+            (Ask::Get(_, key), Answer::Row { as_of, row }) => {
                 let answer = history::Answer::Read { as_of: *as_of, row: row.clone() };
                 history.operations.push(operation(attempt, history::Ask::Get { key: key.clone() }, answer));
             }

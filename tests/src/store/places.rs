@@ -7,6 +7,7 @@ use seawall::map::{Map, ShardId};
 use seawall::row;
 
 use super::draw::in_stream;
+use super::tables;
 use crate::client::Workload;
 
 #[derive(Clone, Debug)]
@@ -23,7 +24,7 @@ pub struct Places {
 }
 
 impl Places {
-    /// Of each partition the rows, and the first ones of its stream.
+    /// Of each partition the rows and the first ones of its stream; then of each the rows of declared tables.
     pub fn new(of: &Workload, map: &Map) -> Self {
         let partition = |n: usize| {
             let key = Key::from(format!("p{n}").as_str());
@@ -41,7 +42,9 @@ impl Places {
             Place { partition, row: row.clone(), stored }
         };
         let all = (0..of.partitions).flat_map(|n| rows.iter().map(move |row| (n, row)));
-        let all = all.map(|(n, row)| place(n, row)).collect();
+        let declared: Vec<RowRef> = tables::TABLES.iter().flat_map(|table| tables::rows(table)).collect();
+        let declared = (0..of.partitions).flat_map(|n| declared.iter().map(move |row| (n, row)));
+        let all = all.chain(declared).map(|(n, row)| place(n, row)).collect();
         Self { partitions, all }
     }
 

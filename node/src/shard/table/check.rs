@@ -37,6 +37,9 @@ pub struct Rejection {
     pub about: Option<(String, Vec<u8>)>,
 }
 
+/// What is broken, by which operation, and the key of the other row that it is about.
+type Offence = Box<(Broken, usize, Option<Vec<u8>>)>;
+
 /// A promise that a row breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Broken {
@@ -80,8 +83,13 @@ impl Tables {
         for name in touched {
             if let Some(table) = self.get(namespace, name) {
                 let of_table: Vec<_> = changes.iter().filter(|change| change.at.table == name).collect();
-                table.keeps_unique(namespace, partition, &of_table)?;
-                table.keeps_sums(&of_table)?;
+                let mut looked = table.declared.position;
+                let kept = table.keeps_unique(namespace, partition, &of_table, &mut looked);
+                let broken = kept.and_then(|()| table.keeps_sums(&of_table)).err();
+                if let Some((broken, ordinal, holder)) = broken.map(|offence| *offence) {
+                    let about = holder.map(|holder| (name.to_owned(), holder));
+                    return Err(Rejection { refusal: broken.refusal(ordinal), rests_on: looked, about });
+                }
             }
         }
         Ok(())
@@ -105,69 +113,67 @@ impl Table {
         Ok(())
     }
 
-    /// No two rows of the partition have the same key in a unique index.
+    /// No two rows of the partition have the same key in a unique index. `looked` becomes the newest change of all
+    /// that was looked at: that a key is free may be as new as that another one is taken.
     fn keeps_unique(
         &self,
         namespace: &str,
         partition: &[u8],
         changes: &[&Change<'_>],
-    ) -> Result<(), Rejection> {
+        looked: &mut Position,
+    ) -> Result<(), Offence> {
         for (name, definition) in &self.declared.promises.indexes {
             if !definition.unique {
                 continue;
             }
-            let mut taken = BTreeMap::new();
+            let mut taken: BTreeMap<Key, RowAt<'_>> = BTreeMap::new();
             for change in changes {
                 let Some(InIndex::Key(key)) = change.after.map(|row| index::key_of(definition, row)) else {
                     continue;
                 };
-                let held = self.holder(name, namespace, partition, &key, changes);
-                let (row, rests_on) = match (held, taken.insert(key.clone(), change.at.key)) {
-                    (Some((row, version)), _) => (row, version),
-                    (None, Some(other)) => (other, Position::default()),
-                    (None, None) => continue,
-                };
-                let table = change.at.table;
-                let expected = format!("no other {table} with {key} in the unique index {name}");
-                let observed = format!("{table}/{} has it", key::display(row));
-                return Err(Rejection {
-                    refusal: Broken::of("table.unique", expected, observed).refusal(change.ordinal),
-                    rests_on: rests_on.max(self.declared.position),
-                    about: Some((table.to_owned(), row.to_owned())),
-                });
+                let holder = self.holder(name, namespace, partition, &key, changes, looked);
+                let holder = holder.or_else(|| taken.get(&key).map(|other| other.key.to_vec()));
+                if let Some(holder) = holder {
+                    let expected = format!("one row with each key in {name}");
+                    let observed =
+                        format!("{key} twice: {}/{} has it", change.at.table, key::display(&holder));
+                    let broken = Broken::of("table.unique", expected, observed);
+                    return Err(Box::new((broken, change.ordinal, Some(holder))));
+                }
+                taken.insert(key, change.at);
             }
         }
         Ok(())
     }
 
-    /// Another row that has this key in the index, and keeps it through the commit; and its version there.
-    fn holder<'s>(
-        &'s self,
+    /// Another row that has this key in the index, and keeps it through the commit.
+    fn holder(
+        &self,
         index: &str,
         namespace: &str,
         partition: &[u8],
         key: &Key,
         changes: &[&Change<'_>],
-    ) -> Option<(&'s [u8], Position)> {
+        looked: &mut Position,
+    ) -> Option<Vec<u8>> {
         let mut low = Vec::new();
         partition_prefix(namespace, partition, &mut low);
         low.extend_from_slice(key.as_bytes());
-        let high = above(&low);
-        let entries = self.entries(index)?.range(&low, &high);
-        let live = entries.filter(|at| at.bytes.is_some());
-        let mut rows = live.map(|at| (at.key.get(low.len()..).unwrap_or_default(), at.version));
-        rows.find(|(row, _)| !changes.iter().any(|change| change.at.key == *row))
+        let entries = self.entries(index)?;
+        let row = |entry: &[u8]| entry.get(low.len()..).unwrap_or_default().to_vec();
+        let mut holder = None;
+        for at in entries.range(&low, &above(&low)) {
+            *looked = at.version.max(*looked);
+            let stays = |row: &Vec<u8>| !changes.iter().any(|change| change.at.key == row.as_slice());
+            holder = holder.or_else(|| at.bytes.map(|_| row(at.key)).filter(stays));
+        }
+        holder
     }
 
     /// What must cancel out over the rows that the commit puts does so.
-    fn keeps_sums(&self, changes: &[&Change<'_>]) -> Result<(), Rejection> {
-        for sum in &self.declared.promises.sums {
-            if let Err((broken, ordinal)) = sums_to_zero(sum, changes) {
-                let refusal = broken.refusal(ordinal);
-                return Err(Rejection { refusal, rests_on: self.declared.position, about: None });
-            }
-        }
-        Ok(())
+    fn keeps_sums(&self, changes: &[&Change<'_>]) -> Result<(), Offence> {
+        let offence = |(broken, ordinal)| Box::new((broken, ordinal, None));
+        self.declared.promises.sums.iter().try_for_each(|sum| sums_to_zero(sum, changes).map_err(offence))
     }
 }
 

@@ -76,7 +76,8 @@ impl Shard {
     }
 }
 
-/// Whether every row that is there keeps the promises; the first that does not is named.
+/// Whether every row that is there keeps the promises; the first that does not is named. What is said of it rests on
+/// all rows before it, too, those that were removed as well.
 fn judge(
     state: &State,
     namespace: &str,
@@ -89,9 +90,11 @@ fn judge(
         .filter(|(_, index)| index.unique)
         .map(|(name, index)| (name, index, None))
         .collect();
+    let mut newest = None;
     let looked = index::visit(state.ordered(), namespace, table, DECLARE_ROWS, |address, at| {
+        newest = newest.max(Some(at.version));
         let Some(row) = at.bytes else { return Ok(()) };
-        let offends = |broken| Err((names_row(broken, &address), Some(at.version)));
+        let offends = |broken| Err((names_row(broken, &address), newest));
         if let Err(broken) = fits(promises, row).and_then(|()| in_known_state(promises, row)) {
             return offends(broken);
         }

@@ -96,7 +96,9 @@ impl Tables {
     /// Takes a declaration over; `key` is its [`table_key`].
     pub(super) fn declare(&mut self, key: &[u8], declared: Declared) {
         let Some((namespace, table)) = names(key) else { return };
-        let indexes = BTreeMap::new();
+        // An index of no rows is one, too.
+        let names = declared.promises.indexes.keys().cloned();
+        let indexes = names.map(|name| (name, Ordered::default())).collect();
         let tables = self.namespaces.entry(namespace.to_owned()).or_default();
         tables.insert(table.to_owned(), Table { declared, indexes });
     }
@@ -107,7 +109,7 @@ impl Tables {
         let Some(table) = self.namespaces.get_mut(namespace).and_then(|tables| tables.get_mut(name)) else {
             return;
         };
-        table.indexes.clear();
+        table.indexes.values_mut().for_each(|entries| *entries = Ordered::default());
         // Whoever declares waits for few rows; so this ends soon.
         let _ = index::visit(rows, namespace, name, usize::MAX, |address, at| {
             table.row_changed(&address, None, at.bytes.map(|bytes| &bytes[..]), at.version);
@@ -165,10 +167,7 @@ impl Table {
         for (name, definition) in &self.declared.promises.indexes {
             let entry = |row: Option<&[u8]>| row.and_then(|row| index::entry(definition, address, row));
             let (old, new) = (entry(old), entry(new));
-            let entries = self.indexes.entry(name.clone()).or_default();
-            if old == new {
-                continue;
-            }
+            let Some(entries) = self.indexes.get_mut(name).filter(|_| old != new) else { continue };
             if let Some(old) = old {
                 entries.set(&old, None, version);
             }

@@ -20,6 +20,8 @@ impl Evaluation<'_> {
         }
         let drafted: Vec<_> = self.draft.entries().filter(|entry| entry.space == spaces::ROWS).collect();
         let looks: Vec<_> = drafted.iter().map(|entry| self.state.look(spaces::ROWS, entry.key)).collect();
+        // What is said of a row that is not there rests on its deletion (R20).
+        self.seen = looks.iter().fold(self.seen, |seen, look| seen.max(look.changed));
         let mut changes: Vec<Change<'_>> = Vec::with_capacity(drafted.len());
         for (entry, look) in drafted.iter().zip(&looks) {
             let Some(address) = Address::of_stored_key(entry.key) else { continue };

@@ -13,9 +13,9 @@ use seawall::refusal::Refusal;
 use seawall::reply::{self, ReplyMeta};
 use seawall_wal::Index;
 
-use super::freshness::Verdict;
+use super::freshness::{Verdict, epoch_of};
 use super::release::Answer;
-use super::{Asked, Life, ReplyTo, Shard, position, to_net};
+use super::{Asked, Life, ReplyTo, Shard, position};
 use crate::params::{PROGRESS_US, RETRY_QUEUE_MS, SUBSCRIPTIONS_PER_SHARD};
 use crate::seam::{ConnId, Now, WorkerId};
 use changes::Read;
@@ -34,6 +34,8 @@ struct Watcher {
     to: ReplyTo,
     filter: Filter,
     credit: u64,
+    /// Everything up to here was told; a record that there is, whatever epoch goes on behind it.
+    told: Position,
     /// Whose records it is among, and the next one that it has to look at.
     epoch: Epoch,
     next: Index,
@@ -101,6 +103,7 @@ impl Shard {
                     to: asked.to,
                     filter,
                     credit: subscribe.credit,
+                    told: behind,
                     epoch: behind.epoch,
                     next: Index(behind.index.0 + 1),
                     under_way: false,
@@ -123,8 +126,12 @@ impl Shard {
         let behind = match subscribe.from {
             Begin::Now => committed,
             Begin::Oldest => {
-                let oldest = running.log.oldest_recent().map_or(committed.index.0, |oldest| oldest.0 - 1);
-                Position { epoch: committed.epoch, index: At(oldest) }
+                let before = running.log.oldest_recent().map_or(committed.index.0, |oldest| oldest.0 - 1);
+                match before {
+                    0 => Position { epoch: committed.epoch, index: At(0) },
+                    // The record before it may be of an earlier epoch: a token must name one that there is.
+                    before => epoch_of(self.state.epochs(), Index(before)),
+                }
             }
             Begin::Token(token) => match self.known(&token)? {
                 Verdict::Applied => token.position,
@@ -223,10 +230,7 @@ impl Shard {
             }
             Life::Recovering { .. } | Life::Halted(_) => unreachable!("nobody subscribes before it runs"),
         };
-        let told = |watcher: &Watcher| {
-            let position = Position { epoch: watcher.epoch, index: At(watcher.next.0 - 1) };
-            ReplyMeta { position: Some(position), ..meta }
-        };
+        let told = |watcher: &Watcher| ReplyMeta { position: Some(watcher.told), ..meta };
         if let Some((epoch, _)) = self.begins(watcher).filter(|(_, first)| *first == watcher.next) {
             let prefix_end = At(watcher.next.0 - 1);
             reply::encode_epoch_changed(&mut frame, &told(watcher), tag, watcher.epoch, prefix_end);
@@ -241,7 +245,10 @@ impl Shard {
             let limit =
                 self.begins(watcher).map_or(committed, |(_, first)| committed.min(Index(first.0 - 1)));
             let Read { changes, next } = changes::read(batches, &watcher.filter, watcher.next, limit);
-            watcher.next = next;
+            if next > watcher.next {
+                watcher.next = next;
+                watcher.told = Position { epoch: watcher.epoch, index: At(next.0 - 1) };
+            }
             if !changes.is_empty() {
                 reply::encode_changes(&mut frame, &told(watcher), tag, changes);
                 return Some(frame);
@@ -264,8 +271,7 @@ impl Shard {
 fn end(meta: ReplyMeta, watcher: &mut Watcher, refusal: &Refusal) -> Vec<u8> {
     watcher.ended = true;
     let mut frame = Vec::new();
-    let position = Position { epoch: watcher.epoch, index: to_net(Index(watcher.next.0 - 1)) };
-    reply::encode_stream_end(&mut frame, &ReplyMeta { position: Some(position), ..meta }, refusal);
+    reply::encode_stream_end(&mut frame, &ReplyMeta { position: Some(watcher.told), ..meta }, refusal);
     frame
 }
 

@@ -2,6 +2,8 @@
 //!
 //! It decides on a commit at a time and a position, both taken from the record; nothing else may matter.
 
+mod tables;
+
 use std::collections::BTreeMap;
 
 use seawall::address::{Address, DEFAULT_NAMESPACE};
@@ -18,6 +20,7 @@ use seawall::{Code, Row, Value};
 use super::history::{KeyOf, at};
 use super::value;
 use crate::history::At;
+pub use tables::{Line, Table};
 
 /// Of a session so many outcomes are remembered.
 const SESSION: u64 = 1024;
@@ -29,10 +32,14 @@ pub type Place = Vec<u8>;
 pub struct Model {
     pub rows: BTreeMap<Place, Held>,
     pub leases: BTreeMap<Place, Lease>,
-    streams: BTreeMap<Place, u64>,
+    pub streams: BTreeMap<Place, u64>,
     /// What is remembered under request keys.
     pub outcomes: BTreeMap<Vec<u8>, Remembered>,
     pub horizon: Option<i64>,
+    /// By name.
+    pub tables: BTreeMap<String, Table>,
+    /// First index of each epoch.
+    pub epochs: BTreeMap<u64, u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,12 +78,27 @@ pub enum No {
     Op(usize, Code),
 }
 
+/// The same, and the rows that stand in the way, where the refusal has to name one of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Why {
+    pub no: No,
+    pub holders: Vec<String>,
+}
+
+impl Why {
+    fn of(no: No) -> Self {
+        Self { no, holders: Vec::new() }
+    }
+}
+
 /// What a commit does.
 #[derive(Clone, Debug, Default)]
 pub struct Yes {
     pub rows: BTreeMap<Place, Option<Held>>,
-    leases: BTreeMap<Place, Option<Lease>>,
-    streams: BTreeMap<Place, u64>,
+    pub leases: BTreeMap<Place, Option<Lease>>,
+    pub streams: BTreeMap<Place, u64>,
+    /// By operation: topic and payload.
+    pub events: BTreeMap<usize, (String, Vec<u8>)>,
     pub came: Vec<(usize, Came)>,
 }
 
@@ -87,20 +109,25 @@ struct Turn<'a> {
     time_us: i64,
     at: Position,
     yes: Yes,
+    /// The last operation on each row.
+    last: BTreeMap<Place, usize>,
 }
 
 type Ruled = Result<(), Code>;
 
 impl Model {
-    pub fn decide(&self, commit: &CommitRequest<'_>, time_us: i64, at: Position) -> Result<Yes, No> {
-        let mut turn = Turn { model: self, commit, time_us, at, yes: Yes::default() };
+    /// What a commit does, or all that may be said of why it is not done.
+    pub fn decide(&self, commit: &CommitRequest<'_>, time_us: i64, at: Position) -> Result<Yes, Vec<Why>> {
+        let mut turn = Turn { model: self, commit, time_us, at, yes: Yes::default(), last: BTreeMap::new() };
+        let first = |no: No| vec![Why::of(no)];
         for (nth, check) in commit.checks.iter().enumerate() {
-            turn.check(&check).map_err(|code| No::Check(nth, code))?;
+            turn.check(&check).map_err(|code| first(No::Check(nth, code)))?;
         }
         for (nth, op) in commit.ops.iter().enumerate() {
-            turn.operate(nth, &op).map_err(|code| No::Op(nth, code))?;
+            turn.operate(nth, &op).map_err(|code| first(No::Op(nth, code)))?;
         }
-        Ok(turn.yes)
+        let broken = turn.broken();
+        if broken.is_empty() { Ok(turn.yes) } else { Err(broken) }
     }
 
     pub fn apply(&mut self, yes: Yes) {
@@ -207,15 +234,17 @@ impl Turn<'_> {
     fn operate(&mut self, nth: usize, op: &Op<'_>) -> Ruled {
         match *op {
             Op::Put { at: place, row, ttl } => {
-                let (place, row) = (self.place(place), Row::decode(row).expect("checked when it was drawn"));
-                let held = Held { row, at: at(self.at), ends: ttl.map(|ttl| self.end(ttl)) };
-                self.yes.rows.insert(place, Some(held));
+                let default = || self.model.tables.get(place.table)?.promises.default_ttl;
+                let ends = ttl.or_else(default).map(|ttl| self.end(ttl));
+                let row = Row::decode(row).expect("checked when it was drawn");
+                self.write(nth, self.place(place), Some(Held { row, at: at(self.at), ends }));
             }
             Op::Delete { at } => {
-                let place = self.place(at);
-                self.yes.rows.insert(place, None);
+                self.write(nth, self.place(at), None);
             }
-            Op::Merge { at, fields } => self.set(at, Row::decode(fields).expect("checked when it was drawn")),
+            Op::Merge { at, fields } => {
+                self.set(nth, at, Row::decode(fields).expect("checked when it was drawn"))
+            }
             Op::Add { at, field, delta, floor, ceiling } => {
                 let sum = value::add(self.field(at, field).as_ref(), &delta.to_value())?;
                 self.bounded(&sum, floor, Compare::Ge)?;
@@ -224,8 +253,8 @@ impl Turn<'_> {
             }
             Op::Max { at, field, value } => self.extreme(nth, at, field, &value, Compare::Lt)?,
             Op::Min { at, field, value } => self.extreme(nth, at, field, &value, Compare::Gt)?,
-            Op::SetAdd { at, field, members } => self.members(at, field, members, true)?,
-            Op::SetRemove { at, field, members } => self.members(at, field, members, false)?,
+            Op::SetAdd { at, field, members } => self.members(nth, at, field, members, true)?,
+            Op::SetRemove { at, field, members } => self.members(nth, at, field, members, false)?,
             Op::Append { stream, row } => self.append(nth, stream, row)?,
             Op::LeaseAcquire { at, ttl } => {
                 let place = self.place(at);
@@ -243,9 +272,16 @@ impl Turn<'_> {
                 let place = self.place(at);
                 self.yes.leases.insert(place, None);
             }
-            Op::Event { .. } => {}
+            Op::Event { topic, payload } => {
+                self.yes.events.insert(nth, (topic.to_owned(), payload.to_vec()));
+            }
         }
         Ok(())
+    }
+
+    fn write(&mut self, nth: usize, place: Place, held: Option<Held>) {
+        self.last.insert(place.clone(), nth);
+        self.yes.rows.insert(place, held);
     }
 
     fn field(&self, at: RowAt<'_>, field: &str) -> Option<Value> {
@@ -264,7 +300,7 @@ impl Turn<'_> {
     }
 
     /// Sets fields of a row that is made if it is not there. Its ttl stays.
-    fn set(&mut self, to: RowAt<'_>, fields: Row) {
+    fn set(&mut self, nth: usize, to: RowAt<'_>, fields: Row) {
         let place = self.place(to);
         let mut held =
             self.now(&place).cloned().unwrap_or(Held { row: Row::new(), at: at(self.at), ends: None });
@@ -272,11 +308,11 @@ impl Turn<'_> {
         for (name, value) in fields.iter() {
             held.row.insert(name, value.clone());
         }
-        self.yes.rows.insert(place, Some(held));
+        self.write(nth, place, Some(held));
     }
 
     fn set_one(&mut self, nth: usize, at: RowAt<'_>, field: &str, value: Value) {
-        self.set(at, Row::new().with(field, value.clone()));
+        self.set(nth, at, Row::new().with(field, value.clone()));
         self.yes.came.push((nth, Came::Value(value)));
     }
 
@@ -303,6 +339,7 @@ impl Turn<'_> {
 
     fn members<'m>(
         &mut self,
+        nth: usize,
         at: RowAt<'_>,
         field: &str,
         members: impl Iterator<Item = &'m [u8]>,
@@ -312,7 +349,7 @@ impl Turn<'_> {
             Some(Value::Set(set)) => set,
             Some(_) => return Err(Code::Constraint),
             None if !add => {
-                self.set(at, Row::new());
+                self.set(nth, at, Row::new());
                 return Ok(());
             }
             None => Default::default(),
@@ -323,7 +360,7 @@ impl Turn<'_> {
                 false => set.remove(member),
             };
         }
-        self.set(at, Row::new().with(field, set));
+        self.set(nth, at, Row::new().with(field, set));
         Ok(())
     }
 
@@ -338,7 +375,7 @@ impl Turn<'_> {
             return Err(Code::Constraint);
         }
         let row = Row::decode(row).expect("checked when it was drawn");
-        self.yes.rows.insert(place, Some(Held { row, at: at(self.at), ends: None }));
+        self.write(nth, place, Some(Held { row, at: at(self.at), ends: None }));
         self.yes.streams.insert(name, next);
         self.yes.came.push((nth, Came::Sequence(next)));
         Ok(())
