@@ -3,11 +3,10 @@
 use clap::Args;
 use seawall::address::RowPath;
 use seawall::client::Got;
-use serde_json::{Map, Value as Json, json};
 
 use super::Exit;
 use super::connect::Connect;
-use crate::json;
+use crate::json::answer;
 
 /// Get a row as it is now (linearizable).
 #[derive(Args)]
@@ -24,7 +23,7 @@ impl Get {
         let Self { row: path, connect } = self;
         connect.with(|client| {
             let got = client.get(&path.partition, &path.row)?;
-            connect.say(|| table(&path, &got), || document(&got));
+            connect.say(|| table(&path, &got), || answer::got(&got));
             Ok(Exit::Done)
         })
     }
@@ -45,17 +44,4 @@ fn table(path: &RowPath, got: &Got) -> String {
         text += &format!("\nversion  {version}");
     }
     text + &format!("\nas of    {}", got.token)
-}
-
-fn document(got: &Got) -> Json {
-    let row = got.row.as_ref().map(|row| -> Map<String, Json> {
-        row.iter().map(|(name, value)| (name.to_owned(), json::value(value))).collect()
-    });
-    json!({
-        "found": row.is_some(),
-        "row": row,
-        "version": got.version.map(|version| version.to_string()),
-        "token": got.token.to_string(),
-        "staleness_ms": got.staleness.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
-    })
 }

@@ -7,12 +7,24 @@
     reason = "this room is made for talking to people"
 )]
 
+mod args;
+mod columns;
+mod commit;
+mod completions;
 mod connect;
+mod declare;
+mod describe;
 mod dev;
+mod ended;
+mod file;
 mod get;
 mod log;
 mod probe;
 mod put;
+mod report;
+mod resolve;
+mod scan;
+mod watch;
 
 use std::fmt;
 use std::process::ExitCode;
@@ -22,7 +34,14 @@ use clap::{Parser, Subcommand};
 use crate::driver::console;
 
 #[derive(Parser)]
-#[command(name = "seawall", version, about = "A storage node that never says more than it can prove.")]
+#[command(
+    name = "seawall",
+    version,
+    about = "A storage node that never says more than it can prove.",
+    after_help = "Rows are TABLE/PARTITION/ROW, and TABLE/ROW where the partition is said apart; a '/' inside of a part \
+                  is written %2F.\n\
+                  Exit codes: 0 done, 1 refused, rejected or unknown, 2 wrong usage, 3 no node answers."
+)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -33,8 +52,18 @@ enum Verb {
     Dev(dev::Dev),
     Put(put::Put),
     Get(get::Get),
+    Commit(commit::CommitVerb),
+    Scan(scan::ScanVerb),
+    Watch(watch::WatchVerb),
+    Resolve(resolve::Resolve),
+    Declare(declare::Declare),
+    Describe(describe::Describe),
+    Status(report::Status),
+    Explain(report::Explain),
+    Trace(report::Trace),
     Log(log::Log),
     Probe(probe::ProbeDir),
+    Completions(completions::Completions),
 }
 
 /// How a verb ended, for scripts. Most usage errors are clap's, which exits with 2 as well.
@@ -54,8 +83,18 @@ pub fn main() -> ExitCode {
         Verb::Dev(dev) => dev.run(),
         Verb::Put(put) => put.run(),
         Verb::Get(get) => get.run(),
+        Verb::Commit(commit) => commit.run(),
+        Verb::Scan(scan) => scan.run(),
+        Verb::Watch(watch) => watch.run(),
+        Verb::Resolve(resolve) => resolve.run(),
+        Verb::Declare(declare) => declare.run(),
+        Verb::Describe(describe) => describe.run(),
+        Verb::Status(status) => status.run(),
+        Verb::Explain(explain) => explain.run(),
+        Verb::Trace(trace) => trace.run(),
         Verb::Log(log) => log.run(),
         Verb::Probe(probe) => probe.run(),
+        Verb::Completions(completions) => completions.run(),
     };
     match ended {
         Exit::Done => ExitCode::SUCCESS,

@@ -1,0 +1,65 @@
+//! `declare`, `describe`, and scans by an index.
+
+use super::node::{Node, has};
+
+/// The declaration of docs/json.md.
+fn documented() -> &'static str {
+    let docs = include_str!("../../../docs/json.md");
+    docs.split("```toml\n").nth(1).unwrap().split("```").next().unwrap()
+}
+
+#[test]
+fn a_table_is_declared_described_and_keeps_its_promises() {
+    let node = Node::start("declare");
+    has(&node.says(&["describe", "cabin"]), &["(nothing is declared"]);
+    assert_eq!(node.json(&["describe", "cabin"])["version"], serde_json::Value::Null);
+    let file = node.file("cabin.toml", documented());
+    has(
+        &node.says(&["declare", "-f", &file]),
+        &["declared cabin\n", "shard 1  version 1", "shard 2  version 1"],
+    );
+    assert_eq!(node.json(&["declare", "-f", &file])["shards"][1]["version"], 1, "the same again is no other");
+    has(
+        &node.says(&["describe", "cabin"]),
+        &[
+            "cabin\nversion  1\n",
+            "field    state: text, required",
+            "free -> held",
+            "by_holder: by; unique; only rows",
+        ],
+    );
+    let described = node.json(&["describe", "cabin"]);
+    assert_eq!(described["fields"]["state"]["kind"], "text");
+    let again = node.file("again.json", &described.to_string());
+    node.says(&["declare", "-f", &again]);
+    let (strict, _) = node.refused(&["put", "cabin/P/C14", "state=free", "colour=red"]);
+    assert_eq!(strict["refusal"]["code"], "CONSTRAINT");
+    node.says(&["put", "cabin/P/C14", "state=free"]);
+    let (skipped, _) = node.refused(&["commit", "P", "--set", "cabin/C14.state=sold"]);
+    assert_eq!(skipped["refusal"]["code"], "INVALID_TRANSITION");
+    node.says(&["commit", "P", "--set", "cabin/C14.state=held", "--set", "cabin/C14.by=BK-1"]);
+    let found = node.json(&["scan", "P", "cabin", "--index", "by_holder", "--prefix", "BK-1"]);
+    assert_eq!(found["rows"][0]["key"], "C14");
+    let (unindexed, _) = node.refused(&["scan", "P", "cabin", "--index", "nowhere"]);
+    assert_eq!(unindexed["outcome"], "none");
+}
+
+#[test]
+fn a_declaration_that_is_left_without_a_version_takes_the_next_one() {
+    let node = Node::start("versions");
+    let declare = |content: &str| node.run(&["declare", "--json", "-f", &node.file("t.json", content)]);
+    has(&declare(r#"{"table": "t"}"#).out, &[r#"{"shard":1,"version":1}"#]);
+    has(&declare(r#"{"table": "t", "strict": true}"#).out, &[r#"{"shard":2,"version":2}"#]);
+    let stale = declare(r#"{"table": "t", "version": 1, "append_only": true}"#);
+    assert_eq!(stale.code, Some(1));
+    has(&stale.err, &["CAS_FAILED (803)", "declare.version"]);
+    let wrong = declare(r#"{"table": "t", "fields": {"n": {"kind": "integer"}}}"#);
+    assert_eq!(wrong.code, Some(2));
+    has(
+        &wrong.err,
+        &["t.json: declaration.fields.n.kind: \"integer\" is no kind of value; there are bool, int"],
+    );
+    let wrong = node.run(&["declare", "-f", &node.file("t.toml", "table = cabin")]);
+    assert_eq!(wrong.code, Some(2));
+    has(&wrong.err, &["t.toml is no TOML", "line 1"]);
+}
