@@ -7,12 +7,14 @@
     reason = "this room is made for talking to people"
 )]
 
+mod config;
 mod connect;
 mod dev;
 mod get;
 mod log;
 mod probe;
 mod put;
+mod server;
 
 use std::fmt;
 use std::process::ExitCode;
@@ -31,10 +33,12 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     Dev(dev::Dev),
+    Server(server::Server),
     Put(put::Put),
     Get(get::Get),
     Log(log::Log),
     Probe(probe::ProbeDir),
+    Config(config::Config),
 }
 
 /// How a verb ended, for scripts. Most usage errors are clap's, which exits with 2 as well.
@@ -52,10 +56,12 @@ enum Exit {
 pub fn main() -> ExitCode {
     let ended = match Cli::parse().verb {
         Verb::Dev(dev) => dev.run(),
+        Verb::Server(server) => server.run(),
         Verb::Put(put) => put.run(),
         Verb::Get(get) => get.run(),
         Verb::Log(log) => log.run(),
         Verb::Probe(probe) => probe.run(),
+        Verb::Config(config) => config.run(),
     };
     match ended {
         Exit::Done => ExitCode::SUCCESS,

@@ -3,13 +3,13 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 use std::{fmt, io};
 
 use seawall::map::{Generation, Map, ShardId};
 use seawall_wal::LogLimits;
-use seawall_wal::checkpoint::FoldPolicy;
 
 use super::choice::{self, Choice, Kind};
 use super::directory::{Directory, DirectoryError, ShardDirectory};
@@ -23,7 +23,7 @@ use super::{listener, signals};
 use crate::driver::console;
 use crate::params::{CONNECTIONS_PER_WORKER, SLOTS_PER_SHARD};
 use crate::seam::{WorkerId, WorkerStatus};
-use crate::service::{Facts, Service};
+use crate::service::{Facts, Limits, Service};
 use crate::shard::Budget;
 use crate::worker::{Capabilities, WorkerConfig};
 
@@ -38,8 +38,13 @@ pub struct NodeConfig {
     pub driver: Option<Kind>,
     /// `None` follows what the probe finds.
     pub durable: Option<Durable>,
-    /// Bytes of closed log that are worth a checkpoint.
-    pub checkpoint_after: u64,
+    pub log: LogLimits,
+    pub budget: Budget,
+    /// Of one worker.
+    pub connections: u32,
+    pub service: Limits,
+    /// How it was configured, for the status.
+    pub shown: serde_json::Value,
     /// Started for development: clients are told.
     pub dev: bool,
 }
@@ -84,9 +89,9 @@ pub struct Node {
     admin: TcpListener,
     listen: SocketAddr,
     admin_address: SocketAddr,
-    limits: LogLimits,
-    dev: bool,
+    config: NodeConfig,
     switches: Arc<Switches>,
+    stopping: Arc<AtomicBool>,
 }
 
 /// What a node says when every shard has recovered or given up.
@@ -98,7 +103,7 @@ pub struct Serving<'a> {
 
 impl Node {
     /// Looks at the machine, takes the data directory and the ports. What can be refused is refused here.
-    pub fn prepare(config: &NodeConfig) -> Result<Self, NodeError> {
+    pub fn prepare(config: NodeConfig) -> Result<Self, NodeError> {
         let driver = choice::choose(config.driver, probe::driver()).map_err(NodeError::Driver)?;
         let free = Placement::new(None);
         let wanted = config.workers.map(u32::from);
@@ -121,8 +126,8 @@ impl Node {
             placement,
             listeners,
             admin: admin_listener,
-            limits: limits(config),
-            dev: config.dev,
+            config,
+            stopping: Arc::default(),
         })
     }
 
@@ -141,7 +146,8 @@ impl Node {
         let threads = self.start_workers(&post, &sender, &keeper)?;
         let settled = move |workers| drop(sender.send(Notice::Serving(workers)));
         let admin = self.admin.try_clone().map_err(NodeError::Start)?;
-        let service = Service::start(admin, post.clone(), self.facts(), settled).map_err(NodeError::Start)?;
+        let service = Service::start(admin, post.clone(), self.facts(), self.config.service, settled)
+            .map_err(NodeError::Start)?;
         self.attend(&notices, &post, serving)?;
         for thread in threads {
             thread.join().expect("a worker that panics takes the process with it");
@@ -172,6 +178,7 @@ impl Node {
             let (durable, direct) = (self.probe.durable, self.probe.direct.works);
             let mut driver = DriverConfig::new(self.driver.kind, 1, durable, direct);
             driver.slots_per_shard = slots;
+            driver.connections = self.config.connections;
             let seat = Seat {
                 worker: self.worker_config(WorkerId(worker)),
                 driver,
@@ -194,13 +201,13 @@ impl Node {
             id,
             workers: self.workers(),
             lineage: self.directory.lineage(),
-            limits: self.limits,
-            budget: Budget::default(),
+            limits: self.config.log,
+            budget: self.config.budget,
             capabilities: Capabilities {
                 driver: self.driver.kind.name().into(),
                 durable_primitive: self.probe.durable.name().into(),
                 direct_io: self.probe.direct.works,
-                dev: self.dev,
+                dev: self.config.dev,
             },
         }
     }
@@ -218,6 +225,8 @@ impl Node {
             lineage: self.directory.lineage().to_string(),
             listen: self.listen,
             shards: self.directory.shards() as usize,
+            parameters: self.config.shown.clone(),
+            stopping: self.stopping.clone(),
         }
     }
 
@@ -264,6 +273,7 @@ impl Node {
                 }
                 Notice::Signal => {
                     stopping = true;
+                    self.stopping.store(true, Ordering::Relaxed);
                     console::complain("stopping; once more to leave at once");
                     tell_to_stop(post, self.workers());
                 }
@@ -306,12 +316,6 @@ impl fmt::Display for Node {
         let (path, lineage) = (self.directory.path().display(), self.directory.lineage());
         write!(f, "data        {path} ({made}), lineage {lineage}")
     }
-}
-
-fn limits(config: &NodeConfig) -> LogLimits {
-    let limits = LogLimits::default();
-    let fold = FoldPolicy { least_bytes: config.checkpoint_after, ..limits.fold };
-    LogLimits { fold, ..limits }
 }
 
 /// One for each shard; shard 1 is worker 0's.
