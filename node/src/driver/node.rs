@@ -16,6 +16,7 @@ use super::directory::{Directory, DirectoryError, ShardDirectory};
 use super::either::DriverConfig;
 use super::keeper::Keeper;
 use super::mailbox::{Control, Post};
+use super::mark::LastEnd;
 use super::probe::watch::{Clustered, Switches};
 use super::probe::{self, Durable, Obstacle, Placement, Probe};
 use super::reactor::{self, Notice, Seat};
@@ -92,6 +93,8 @@ pub struct Node {
     config: NodeConfig,
     switches: Arc<Switches>,
     stopping: Arc<AtomicBool>,
+    /// How the log of each shard was left, by shard.
+    ends: Vec<LastEnd>,
 }
 
 /// What a node says when every shard has recovered or given up.
@@ -108,6 +111,7 @@ impl Node {
         let free = Placement::new(None);
         let wanted = config.workers.map(u32::from);
         let directory = Directory::open(&config.data, wanted, u32::from(free.default_workers()))?;
+        let ends = last_ends(&directory)?;
         let probe = probe::probe(&config.data, config.durable)?;
         directory.put_probe(&format!("{:#}\n", probe.json()));
         let placement = Placement::new(probe.disk_cpu);
@@ -128,6 +132,7 @@ impl Node {
             admin: admin_listener,
             config,
             stopping: Arc::default(),
+            ends,
         })
     }
 
@@ -227,6 +232,7 @@ impl Node {
             shards: self.directory.shards() as usize,
             parameters: self.config.shown.clone(),
             stopping: self.stopping.clone(),
+            last_ends: self.ends.iter().map(|end| end.json()).collect(),
         }
     }
 
@@ -277,11 +283,31 @@ impl Node {
                     console::complain("stopping; once more to leave at once");
                     tell_to_stop(post, self.workers());
                 }
-                Notice::Stopped => running -= 1,
+                Notice::Stopped(status) => {
+                    running -= 1;
+                    self.mark(&status);
+                }
                 Notice::Failed { worker, why } => return Err(NodeError::Worker(worker, why)),
             }
         }
         Ok(())
+    }
+
+    /// For the next start, which says otherwise that the node was killed.
+    fn mark(&self, worker: &WorkerStatus) {
+        for shard in &worker.shards {
+            let id = shard.shard;
+            match LastEnd::leave(&self.directory.shard_path(id), shard) {
+                Ok(()) if shard.state == "serving" => {
+                    console::complain(format_args!(
+                        "shard {id}: closed at {}:{}",
+                        shard.epoch, shard.durable
+                    ));
+                }
+                Ok(()) => console::complain(format_args!("shard {id}: left as it is, {}", shard.state)),
+                Err(e) => console::complain(format_args!("shard {id}: closed, and cannot be marked so: {e}")),
+            }
+        }
     }
 
     fn note_switch(&self, worker: WorkerId, why: Clustered) {
@@ -296,6 +322,10 @@ impl Node {
 
     fn show_recovery(&self, shard: ShardId, report: &seawall_wal::recover::Report) {
         console::complain(report);
+        let end = self.ends[shard.0 as usize - 1];
+        if let Some(why) = end.contradicts(report) {
+            console::complain(format_args!("INTEGRITY FAILURE: THE LOG OF SHARD {}: {why}", shard.0));
+        }
         if let Err(e) = ShardDirectory::put_report(self.directory.path(), shard, &report.json()) {
             console::complain(format_args!("the recovery report of shard {} cannot be stored: {e}", shard.0));
         }
@@ -314,8 +344,16 @@ impl fmt::Display for Node {
         writeln!(f, "workers     {} on CPU {} (disk interrupts: {disk})", self.workers(), cpus.join(", "))?;
         let made = if self.directory.made { "new" } else { "opened" };
         let (path, lineage) = (self.directory.path().display(), self.directory.lineage());
-        write!(f, "data        {path} ({made}), lineage {lineage}")
+        write!(f, "data        {path} ({made}), lineage {lineage}")?;
+        let logs = (1..=self.directory.shards()).zip(&self.ends).filter(|(_, end)| **end != LastEnd::New);
+        logs.into_iter().try_for_each(|(shard, end)| write!(f, "\nlast end    shard {shard}: {end}"))
     }
+}
+
+/// From here on the logs count as open.
+fn last_ends(directory: &Directory) -> Result<Vec<LastEnd>, NodeError> {
+    let take = |shard| LastEnd::take(&directory.shard_path(ShardId(shard)), directory.made);
+    (1..=directory.shards()).map(take).collect::<io::Result<_>>().map_err(NodeError::Start)
 }
 
 /// One for each shard; shard 1 is worker 0's.

@@ -29,6 +29,8 @@ pub struct Facts {
     pub shards: usize,
     /// Each parameter with its value and where it comes from.
     pub parameters: Value,
+    /// How the log of each shard was left by the process before this one.
+    pub last_ends: Vec<Value>,
     /// Set when the node was told to end.
     pub stopping: Arc<AtomicBool>,
 }
@@ -57,6 +59,7 @@ pub(super) fn full(facts: &Facts, workers: &[Option<WorkerStatus>]) -> Value {
         "direct_io": facts.direct_io,
         "workers": workers.iter().enumerate().map(|(id, w)| worker(id, w.as_ref())).collect::<Vec<_>>(),
         "shards": workers.iter().flatten().flat_map(|w| &w.shards).map(shard).collect::<Vec<_>>(),
+        "last_ends": facts.last_ends,
         "parameters": facts.parameters,
     })
 }
@@ -137,6 +140,7 @@ mod tests {
             listen: "127.0.0.1:1".parse().expect("an address"),
             shards: 0,
             parameters: Value::Null,
+            last_ends: Vec::new(),
             stopping: Arc::default(),
         };
         assert_eq!(full(&facts, &[None, None])["durable"]["switched"], json!([]));

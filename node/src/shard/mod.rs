@@ -300,11 +300,19 @@ impl Shard {
             running.retry_fold_us = now.mono_us + FOLD_RETRY_US;
             running.log.retry_fold();
         }
-        if running.log.wants_fence() && now.mono_us >= running.appended_us + FENCE_IDLE_US {
-            // Without room now, the next tick tries.
-            let _ = running.log.append(Kind::Fence, running.time.at(now), std::iter::empty());
+        if now.mono_us >= running.appended_us + FENCE_IDLE_US {
+            self.fence(now);
         }
         self.expire(now);
+    }
+
+    /// Proves the last batch durable, if no later one does: damage to it can be told from a torn write then (R2).
+    pub fn fence(&mut self, now: Now) {
+        let Life::Running(running) = &mut self.life else { return };
+        if running.log.wants_fence() {
+            // Without room now, the next time tries.
+            let _ = running.log.append(Kind::Fence, running.time.at(now), std::iter::empty());
+        }
     }
 
     /// An operator accepts the wall clock as it is (R18).
