@@ -1,6 +1,7 @@
 //! Where something stands in history.
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::wire::{Malformed, Reader};
 
@@ -42,6 +43,35 @@ impl Position {
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.epoch.0, self.index.0)
+    }
+}
+
+/// The text is no position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoPosition;
+
+impl fmt::Display for NoPosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "not a position: write EPOCH:INDEX, as versions and lease tokens are shown, 3:142 for example"
+        )
+    }
+}
+
+impl std::error::Error for NoPosition {}
+
+/// The inverse of its `Display`.
+impl FromStr for Position {
+    type Err = NoPosition;
+
+    fn from_str(text: &str) -> Result<Position, NoPosition> {
+        let (epoch, index) = text.split_once(':').ok_or(NoPosition)?;
+        let number = |digits: &str| match digits.bytes().all(|b| b.is_ascii_digit()) {
+            true => digits.parse().map_err(|_| NoPosition),
+            false => Err(NoPosition), // a sign, say
+        };
+        Ok(Position::new(number(epoch)?, number(index)?))
     }
 }
 

@@ -154,7 +154,7 @@ impl ClientSession {
         self.generation = Generation::ANY;
         self.scratch.clear();
         hello.encode(&mut self.scratch);
-        self.append(out, Opcode::Hello, deadline_ms)
+        self.append(out, ShardId::ANY, Opcode::Hello, deadline_ms)
     }
 
     /// Appends a COMMIT and returns its correlation id; one that no node would read is refused here, and so is a
@@ -199,21 +199,33 @@ impl ClientSession {
         deadline_ms: u32,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Result<u64, Refusal> {
+        self.ask_shard(out, ShardId::ANY, opcode, deadline_ms, write)
+    }
+
+    /// The same, of one shard: for requests whose content does not say which.
+    pub fn ask_shard(
+        &mut self,
+        out: &mut Vec<u8>,
+        shard: ShardId,
+        opcode: Opcode,
+        deadline_ms: u32,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<u64, Refusal> {
         self.scratch.clear();
         write(&mut self.scratch);
         Request::decode_payload(opcode, &self.scratch)?;
-        Ok(self.append(out, opcode, deadline_ms))
+        Ok(self.append(out, shard, opcode, deadline_ms))
     }
 
     /// Appends a frame around what stands in the scratch.
-    fn append(&mut self, out: &mut Vec<u8>, opcode: Opcode, deadline_ms: u32) -> u64 {
+    fn append(&mut self, out: &mut Vec<u8>, shard: ShardId, opcode: Opcode, deadline_ms: u32) -> u64 {
         self.correlation += 1;
         let meta = FrameMeta {
             kind: Kind::Request,
             opcode: opcode as u16,
             correlation: self.correlation,
             generation: self.generation,
-            shard: ShardId::ANY,
+            shard,
             deadline_ms,
             tags: &[],
         };

@@ -11,9 +11,11 @@
 mod answer;
 mod connection;
 mod pipeline;
+mod report;
 mod retry;
 mod scan;
 mod settle;
+mod table;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -21,6 +23,7 @@ use std::time::{Duration, Instant};
 
 pub use answer::{Committed, Doubt, Error, Got, Outcome, Result, Unknown};
 pub use pipeline::Pipeline;
+pub use report::{About, Fact, Report};
 pub use scan::{Page, PageRow, Scan};
 pub use settle::{SentKey, Settled};
 pub use watch::{Happened, Watch, Watching, What};
@@ -167,9 +170,21 @@ impl Client {
         write: impl Fn(&mut Vec<u8>),
         read: impl Fn(&Reply<'_>) -> std::result::Result<T, Failure>,
     ) -> Result<T> {
+        self.ask_shard(ShardId::ANY, opcode, write, read)
+    }
+
+    /// The same, of one shard.
+    fn ask_shard<T>(
+        &mut self,
+        shard: ShardId,
+        opcode: Opcode,
+        write: impl Fn(&mut Vec<u8>),
+        read: impl Fn(&Reply<'_>) -> std::result::Result<T, Failure>,
+    ) -> Result<T> {
         let done = self.call(Repeat::Freely, |connection, deadline| {
-            let sent = connection
-                .send(deadline, |session, out, ms| session.ask(out, opcode, ms, |payload| write(payload)))?;
+            let sent = connection.send(deadline, |session, out, ms| {
+                session.ask_shard(out, shard, opcode, ms, |payload| write(payload))
+            })?;
             connection.receive(sent, deadline, &read)
         });
         done.map_err(|failure| failure.into_error(&self.address))

@@ -32,6 +32,11 @@ impl SentKey {
         SentKey { name: Name::Caller(name.as_ref().to_owned()), first_sent_us: Some(first_sent_us) }
     }
 
+    /// A key of a client's session, as [`Unknown`] shows it, that was first sent at this time of the node.
+    pub fn session(session: [u8; 16], sequence: u64, first_sent_us: i64) -> SentKey {
+        SentKey { name: Name::Session(session, sequence), first_sent_us: Some(first_sent_us) }
+    }
+
     /// The key that a commit brings along. A caller's key that has no first time gets one when it is sent.
     pub(super) fn of(commit: &Commit) -> Option<SentKey> {
         let RequestKey { name, first_sent_us } = commit.request_key()?;
@@ -54,7 +59,7 @@ impl SentKey {
         RequestKey { name: self.name(), first_sent_us }
     }
 
-    fn name(&self) -> KeyName<'_> {
+    pub(super) fn name(&self) -> KeyName<'_> {
         match &self.name {
             Name::Caller(name) => KeyName::Caller(name),
             Name::Session(session, sequence) => KeyName::Session { session: *session, sequence: *sequence },
