@@ -291,8 +291,8 @@ parameters! {
     /// Shorter: slow clients hold a place for less time; longer: clients may pause between requests.
     ADMIN_HEAD_MS: u64 = 5_000, Milliseconds, ["admin.head_ms", 100..=600_000];
 
-    /// How long an admin request may take from its head to its answer, the body included. A commit that is not
-    /// answered by then is answered as unknown.
+    /// How long each step of an admin request may take: its body to arrive, its turn to come, its answer. Longer: slower
+    /// clients and busier nodes are waited for. A commit that is not answered by then is answered as unknown.
     ADMIN_REQUEST_MS: u64 = 5_000, Milliseconds, ["admin.request_ms", 100..=600_000];
 
     /// How long one connection of the admin port may last, in whatever state; after the request that is under way it

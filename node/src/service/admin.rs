@@ -7,14 +7,16 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::ask::Workers;
+use super::inner::Inner;
 use super::status::{self, Facts};
-use super::{Limits, metrics};
+use super::{Limits, data, metrics};
 
 /// What a request may look at.
 pub(super) struct Door {
     pub facts: Facts,
     pub limits: Limits,
     pub workers: Workers,
+    pub inner: Inner,
 }
 
 /// What is served, and by which method.
@@ -23,14 +25,22 @@ const ROUTES: &[(&str, Method)] = &[
     ("/readyz", Method::GET),
     ("/metrics", Method::GET),
     ("/v1/status", Method::GET),
+    ("/v1/explain", Method::GET),
+    ("/v1/trace", Method::GET),
+    ("/v1/commit", Method::POST),
+    (ROWS, Method::GET),
 ];
+
+/// What stands behind it is the row.
+const ROWS: &str = "/v1/rows/";
 
 pub(super) type Answer = Response<Full<Bytes>>;
 
 pub(super) async fn answer(request: Request<Incoming>, door: &Door) -> Answer {
-    let path = request.uri().path();
-    let Some((route, method)) = ROUTES.iter().find(|(route, _)| *route == path) else {
-        return nothing_at(path);
+    let path = request.uri().path().to_owned();
+    let is_at = |route: &str| route == path || (route == ROWS && path.starts_with(ROWS));
+    let Some((route, method)) = ROUTES.iter().find(|(route, _)| is_at(route)) else {
+        return nothing_at(&path);
     };
     if request.method() != method {
         let said = json!({ "error": format!("{route} takes {method} and not {}", request.method()) });
@@ -51,10 +61,14 @@ pub(super) async fn answer(request: Request<Incoming>, door: &Door) -> Answer {
             let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             json_response(code, &status::readiness(&door.facts, &workers))
         }
-        _ => {
+        "/v1/status" => {
             let workers = door.workers.ask_all().await;
             json_response(StatusCode::OK, &status::full(&door.facts, &workers))
         }
+        "/v1/explain" => data::explain(request, door).await,
+        "/v1/trace" => data::trace(request, door).await,
+        "/v1/commit" => data::commit(request, door).await,
+        _ => data::row(request, path.strip_prefix(ROWS).unwrap_or_default(), door).await,
     }
 }
 

@@ -4,6 +4,8 @@
 //! http.rs     connections and their bounds           admin.rs   which question is answered where
 //! ask.rs      questions to the workers               limits.rs  the bounds, as configured
 //! status.rs   what is said about the node, as JSON   metrics.rs the same for Prometheus
+//! data.rs     rows, commits, explanations            inner.rs   the thin client that they go over
+//! query.rs    what stands behind a question mark
 //! ```
 #![allow(
     clippy::disallowed_methods,
@@ -13,9 +15,12 @@
 
 mod admin;
 mod ask;
+mod data;
 mod http;
+mod inner;
 mod limits;
 mod metrics;
+mod query;
 mod status;
 
 use std::io;
@@ -30,6 +35,7 @@ use crate::driver::mailbox::Post;
 use crate::seam::WorkerStatus;
 
 use ask::Workers;
+use inner::Inner;
 pub use limits::Limits;
 pub use status::Facts;
 
@@ -54,10 +60,13 @@ impl Service {
         let thread = thread::Builder::new().name("seawall-service".into()).spawn(move || {
             runtime.block_on(async move {
                 let workers = Workers::new(post, limits.ask);
-                let door = Arc::new(admin::Door { facts, limits, workers: workers.clone() });
+                let inner = Inner::new(facts.listen, limits);
+                let door = Arc::new(admin::Door { facts, limits, workers: workers.clone(), inner });
                 tokio::spawn(watch_start(workers, settled));
                 http::serve(admin, door, stopping).await;
             });
+            // A call that is under way has lost its node, and ends by itself.
+            runtime.shutdown_timeout(limits.drain);
         })?;
         Ok(Self { stop, thread })
     }

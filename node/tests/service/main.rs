@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests of a real process")]
 
 mod config;
+mod data;
 mod end;
 mod hostile;
 mod node;
