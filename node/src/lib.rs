@@ -6,9 +6,11 @@
 //! shard/    one log + one state: admits, applies, releases                                no I/O, clock, threads
 //! driver/   rings, sockets, files, clock, mailboxes: executes effects, reports events    all of the unsafe
 //! service/  what is off the hot path: the admin port
+//! config/   every parameter, its value and where the value comes from
 //! cli/      the `seawall` binary, one file a verb
 //! ```
 pub mod cli;
+pub mod config;
 pub mod driver;
 pub mod json;
 pub mod params;

@@ -1,142 +1,334 @@
-//! The named numbers of a node. Each says what moving it does.
+//! The named numbers of a node: one table. Each row says what the number is and what moving it does, and the same
+//! text is in the documents of the constant, in `seawall config show` and in docs/operations.md.
+//!
+//! `[fixed]` is the same in every node of this version. `["KEY", LEAST..=MOST]` may be set in the configuration file;
+//! the constant is its default.
 
-/// Requests of one connection that may wait for their replies; beyond it the node stops reading from it.
-/// More lets a deeper pipeline fill a batch, at the price of memory per connection.
-pub const CONNECTION_REQUESTS: usize = 4096;
+/// What a number counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    Count,
+    Bytes,
+    Milliseconds,
+    Microseconds,
+    PartsPerMillion,
+}
 
-/// Bytes of replies that may wait for a connection whose client does not read; beyond it the node stops reading
-/// from it, so a client that never reads costs this much and no more.
-pub const CONNECTION_OUTPUT: usize = 1 << 20;
+impl Unit {
+    /// Behind a number.
+    pub fn name(self) -> &'static str {
+        match self {
+            Unit::Count => "",
+            Unit::Bytes => "bytes",
+            Unit::Milliseconds => "ms",
+            Unit::Microseconds => "us",
+            Unit::PartsPerMillion => "ppm",
+        }
+    }
+}
 
-/// Bytes of a connection's receive buffer once it said HELLO. A larger frame grows it for as long as it lasts.
-pub const CONNECTION_INPUT: usize = 32 << 10;
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameter {
+    /// The name of the constant.
+    pub name: &'static str,
+    pub default: u64,
+    pub unit: Unit,
+    /// Where it is set, and within which range; `None`: it is fixed.
+    pub place: Option<Place>,
+    /// What it is, and what moving it does.
+    pub effect: &'static str,
+}
 
-/// Time to say HELLO, and to take the last replies when the node stops.
-pub const HANDSHAKE_US: u64 = 10_000_000;
-pub const STOP_US: u64 = 5_000_000;
+/// A number that may be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// As it is called in the configuration file, with its table: `admin.connections`.
+    pub key: &'static str,
+    pub least: u64,
+    pub most: u64,
+}
 
-/// Connections of a worker that may be without HELLO at once; one more, and the oldest of them gives way, so sockets
-/// that only lie there keep nobody out. More bears larger storms of clients that come back at once.
-pub const STRANGERS: usize = 1024;
+macro_rules! place {
+    (fixed) => {
+        None
+    };
+    ($key:literal, $least:literal ..= $most:expr) => {
+        Some(Place { key: $key, least: $least, most: $most })
+    };
+}
 
-/// Time for a frame to arrive whole once its front is there, and for a client to take anything at all of what it is
-/// owed. Shorter: places are free sooner; longer: worse networks are borne.
-pub const FRAME_US: u64 = 60_000_000;
-pub const STALL_US: u64 = 60_000_000;
+macro_rules! parameters {
+    ($($(#[doc = $text:literal])+ $name:ident: $type:ty = $value:expr, $unit:ident, [$($place:tt)*];)*) => {
+        $($(#[doc = $text])+ pub const $name: $type = $value;)*
 
-/// Bytes of receive buffers that a worker may have beyond [`CONNECTION_INPUT`] for each connection: large frames that
-/// are still arriving. Beyond it a large frame is read on when others have arrived.
-pub const LARGE_INPUT: usize = 256 << 20;
+        /// The whole table.
+        pub const PARAMETERS: &[Parameter] = &[$(Parameter {
+            name: stringify!($name),
+            default: $name as u64,
+            unit: Unit::$unit,
+            place: place!($($place)*),
+            effect: concat!($($text),+),
+        },)*];
+    };
+}
 
-/// Commits that may wait for room in the log, in number and in bytes; beyond it they are THROTTLED. They wait only
-/// while every buffer of the log is being written.
-pub const PARKED_COMMITS: usize = 1024;
-pub const PARKED_BYTES: usize = 8 << 20;
+parameters! {
+    /// Workers, each with one shard of a new data directory; 0: one less than there are CPUs. More use more cores.
+    /// A data directory keeps the number that it was made with.
+    WORKERS: u16 = 0, Count, ["workers", 0..=256];
 
-/// Requests that a worker may have under way at one other worker.
-pub const MAILBOX: usize = 1024;
+    /// Closed log after which the next checkpoint is made, if the last one is not larger. Less: a faster start and a
+    /// shorter log, and more is written for each commit.
+    CHECKPOINT_AFTER_BYTES: u64 = 256 << 20, Bytes, ["checkpoint.after_bytes", 1_048_576..=1 << 40];
 
-/// What a refused client is told to wait: for a queue, for recovery, for disk space.
-pub const RETRY_QUEUE_MS: u32 = 10;
-pub const RETRY_RECOVERY_MS: u32 = 100;
-pub const RETRY_SPACE_MS: u32 = 1000;
+    /// Changes that one checkpoint takes in at once, 84 bytes of memory each. Fewer: less memory beside the state,
+    /// and more checkpoints until the log is short.
+    CHECKPOINT_CHANGES: usize = 1 << 20, Count, ["checkpoint.changes", 4096..=1 << 28];
 
-/// And for members that are missing, for a quota.
-pub const RETRY_MEMBERS_MS: u32 = 1000;
-pub const RETRY_QUOTA_MS: u32 = 1000;
+    /// Closed segments after which a checkpoint is made, however little they hold: each start begins a segment.
+    CHECKPOINT_SEGMENTS: usize = 64, Count, [fixed];
 
-/// Bytes of state that a shard may hold. More holds more rows; together the shards of a node must fit into its
-/// memory, since all rows are resident.
-pub const SHARD_MEMORY_BYTES: u64 = 4 << 30;
+    /// Checkpoints kept, and the log behind the oldest of them: with two, a start survives the loss of the newest.
+    CHECKPOINTS: usize = 2, Count, [fixed];
 
-/// Outcomes under request keys that a namespace may have in one shard, about 300 bytes of memory each. Fewer bound
-/// the rate of keyed commits: this many in [`KEY_RETENTION_US`], but for sessions, which forget their oldest.
-pub const NAMESPACE_KEYS: u64 = 4_000_000;
+    /// A batch of this size counts as full and a second write may fly. Smaller: less throughput when many commit at
+    /// once; larger: those that come next wait longer for it.
+    LOG_BATCH_BYTES: usize = 1 << 20, Bytes, ["log.batch_bytes", 65_536..=LOG_BUFFER_BYTES as u64];
 
-/// How long an outcome is remembered after its key was first sent. Longer: later retries are safe, more memory.
-pub const KEY_RETENTION_US: u64 = 24 * 3600 * 1_000_000;
+    /// The most that one batch takes, so also the largest record.
+    LOG_BUFFER_BYTES: usize = 2 << 20, Bytes, [fixed];
 
-/// How far ahead of the leader's time a key may be born. Less refuses clients that learnt the time from a node whose
-/// clock is a little ahead; more keeps outcomes of wrong clocks longer than asked for.
-pub const KEY_AHEAD_US: u64 = 60_000_000;
+    /// Writes of one log that may be under way at once.
+    LOG_WRITES: usize = 2, Count, [fixed];
 
-/// Outcomes of a session that are kept; see docs/protocol.md. What falls behind is removed at most so many at a time,
-/// by the commits that follow.
-pub const SESSION_OUTCOMES: u64 = 1024;
-pub const SESSION_SWEEP: usize = 8;
+    /// Size of a segment while the log is small, so that a new shard is cheap.
+    LOG_SMALL_SEGMENT_BYTES: u64 = 4 << 20, Bytes, [fixed];
 
-/// Removals in one record of expiry, and such records at one tick. More end faster what ended together, and delay
-/// the commits of that moment.
-pub const EXPIRY_BATCH: usize = 256;
-pub const EXPIRY_RECORDS: usize = 16;
+    /// Size of a segment of a log that has grown.
+    LOG_SEGMENT_BYTES: u64 = 64 << 20, Bytes, [fixed];
 
-/// Rows that end together are removed over this time. Longer: smaller bursts, rows that outlive their ttl longer.
-pub const EXPIRY_SPREAD_US: u64 = 1_000_000;
+    /// Segments kept ready; one of them is the next start's. More: longer bursts before a slow disk must have made
+    /// another one; each takes the disk space of a segment.
+    LOG_SPARES: usize = 3, Count, ["log.spares", 2..=64];
 
-/// How far the wall clock may be from the log's time before nothing is decided by it any more, and how fast the log's
-/// time nears it: CLOCK_SLEW_PPM microseconds a second, at most every CLOCK_SLEW_STEP_US. A larger gap bears worse
-/// clocks; ttls and first times of keys are wrong by as much.
-pub const CLOCK_GAP_US: u64 = 10_000_000;
-pub const CLOCK_SLEW_PPM: u64 = 500;
-pub const CLOCK_SLEW_STEP_US: u64 = 10_000;
+    /// Memory of each shard for its newest batches, from which subscribers that are almost level are fed. More: they
+    /// may fall further behind before what they miss is gone.
+    LOG_TAIL_BYTES: usize = 8 << 20, Bytes, ["log.tail_bytes", 2_097_152..=1 << 34];
 
-/// How long a log is idle before a fence proves its last batch durable. Shorter: a smaller window in which damage
-/// to the last commits cannot be told from a torn write; more fences when commits are rare.
-pub const FENCE_IDLE_US: u64 = 100_000;
+    /// Requests of one connection that may wait for their replies; beyond it the node stops reading from it. More lets
+    /// a deeper pipeline fill a batch, at the price of memory per connection.
+    CONNECTION_REQUESTS: usize = 4096, Count, [fixed];
 
-/// Time between two attempts to prepare a segment after one failed.
-pub const PREPARE_RETRY_US: u64 = 1_000_000;
+    /// Bytes of replies that may wait for a connection whose client does not read; beyond it the node stops reading
+    /// from it, so a client that never reads costs this much and no more.
+    CONNECTION_OUTPUT: usize = 1 << 20, Bytes, [fixed];
 
-/// Time between two attempts to make a checkpoint after one failed: each reads whole segments before it can fail.
-pub const FOLD_RETRY_US: u64 = 60_000_000;
+    /// Bytes of a connection's receive buffer once it said HELLO. A larger frame grows it for as long as it lasts.
+    CONNECTION_INPUT: usize = 32 << 10, Bytes, [fixed];
 
-// The driver and the services.
+    /// Time to say HELLO.
+    HANDSHAKE_US: u64 = 10_000_000, Microseconds, [fixed];
 
-/// Time between two `Tick` events of a worker. Smaller: timeouts are noticed sooner, an idle node wakes more often.
-pub const TICK_MS: u64 = 100;
+    /// Connections of a worker that may be without HELLO at once; one more, and the oldest of them gives way, so sockets
+    /// that only lie there keep nobody out. More bears larger storms of clients that come back at once.
+    STRANGERS: usize = 1024, Count, [fixed];
 
-/// Connections that one worker serves at once; accepting pauses beyond it. Each costs one slot here and at most
-/// two operations in the ring.
-pub const CONNECTIONS_PER_WORKER: u32 = 4096;
+    /// Time for a frame to arrive whole once its front is there. Shorter: places are free sooner; longer: worse
+    /// networks are borne.
+    FRAME_US: u64 = 60_000_000, Microseconds, [fixed];
 
-/// Entries of a worker's submission queue. A turn that needs more pays one more enter for each time it fills.
-pub const SUBMISSION_ENTRIES: u32 = 1024;
+    /// How long a client may take nothing at all of what it is owed.
+    STALL_US: u64 = 60_000_000, Microseconds, [fixed];
 
-/// Log operations that one shard may have under way; bounds its share of the completion queue, or of the queues to
-/// and from the threads of the syscall driver.
-pub const LOG_OPERATIONS_PER_SHARD: u32 = 64;
+    /// Bytes of receive buffers that a worker may have beyond the first of each connection: large frames that are still
+    /// arriving. Beyond it a large frame is read on when others have arrived.
+    LARGE_INPUT: usize = 256 << 20, Bytes, [fixed];
 
-/// Slots of a shard's pool that can be open at once: 256 GiB of log at 64 MiB a slot. A higher number costs eight
-/// bytes a slot in the ring's file table.
-pub const SLOTS_PER_SHARD: u32 = 4096;
+    /// Time to take the last replies when the node stops.
+    STOP_US: u64 = 5_000_000, Microseconds, [fixed];
 
-/// Bytes of one write while a slot is filled with zeros. Larger: fewer, longer interruptions of the log's own writes.
-pub const ZERO_FILL_BYTES: usize = 1 << 20;
+    /// Commits that may wait for room in the log; beyond it they are THROTTLED. They wait only while every buffer of
+    /// the log is being written.
+    PARKED_COMMITS: usize = 1024, Count, [fixed];
 
-/// Places in the mailbox of one ordered pair of workers: its requests one way, its replies to the other's, its stream
-/// frames, what it took of the other's, and its good-bye.
-pub const MAILBOX_LETTERS: usize = 2 * MAILBOX + 2 * STREAM_LETTERS + 1;
+    /// The same in bytes.
+    PARKED_BYTES: usize = 8 << 20, Bytes, [fixed];
 
-/// Questions and orders from the service plane that may wait for one worker.
-pub const CONTROL_PLACES: usize = 64;
+    /// Requests that a worker may have under way at one other worker.
+    MAILBOX: usize = 1024, Count, [fixed];
 
-/// How long a start waits for the port and the lock of a process that is just going away.
-pub const START_PATIENCE_MS: u64 = 2_000;
+    /// What a refused client is told to wait for a queue.
+    RETRY_QUEUE_MS: u32 = 10, Milliseconds, [fixed];
 
-/// How long a worker waits, after its last shard stopped, for the kernel to give its operations back.
-pub const DRAIN_TICKS: u32 = 50;
+    /// What a refused client is told to wait for recovery.
+    RETRY_RECOVERY_MS: u32 = 100, Milliseconds, [fixed];
 
-/// Clients that may wait in the kernel for their turn to be accepted.
-pub const BACKLOG: i32 = 1024;
+    /// What a refused client is told to wait for disk space.
+    RETRY_SPACE_MS: u32 = 1000, Milliseconds, [fixed];
 
-/// Connections of the admin port at once.
-pub const ADMIN_CONNECTIONS: usize = 64;
+    /// What a refused client is told to wait for members that are missing.
+    RETRY_MEMBERS_MS: u32 = 1000, Milliseconds, [fixed];
 
-/// How long an admin client may take to send the head of its request, and a whole connection may last idle.
-pub const ADMIN_HEADER_MS: u64 = 5_000;
+    /// What a refused client is told to wait for a quota.
+    RETRY_QUOTA_MS: u32 = 1000, Milliseconds, [fixed];
 
-/// How long the admin port waits for a worker's answer before it calls it unresponsive.
-pub const ADMIN_ASK_MS: u64 = 1_000;
+    /// Bytes of state that a shard may hold. More holds more rows; together the shards of a node must fit into its
+    /// memory, since all rows are resident.
+    SHARD_MEMORY_BYTES: u64 = 4 << 30, Bytes, ["shard.memory_bytes", 1_048_576..=1 << 42];
+
+    /// Outcomes under request keys that a namespace may have in one shard, about 300 bytes of memory each. Fewer bound
+    /// the rate of keyed commits: this many in the time that keys are remembered, but for sessions, which forget their
+    /// oldest.
+    NAMESPACE_KEYS: u64 = 4_000_000, Count, ["shard.request_keys", 1024..=1 << 32];
+
+    /// How long an outcome is remembered after its key was first sent. Longer: later retries are safe, more memory.
+    KEY_RETENTION_US: u64 = 24 * 3600 * 1_000_000, Microseconds, [fixed];
+
+    /// How far ahead of the leader's time a key may be born. Less refuses clients that learnt the time from a node whose
+    /// clock is a little ahead; more keeps outcomes of wrong clocks longer than asked for.
+    KEY_AHEAD_US: u64 = 60_000_000, Microseconds, [fixed];
+
+    /// Outcomes of a session that are kept; see docs/protocol.md.
+    SESSION_OUTCOMES: u64 = 1024, Count, [fixed];
+
+    /// Outcomes of a session that one of its commits removes at most, of those that fell behind.
+    SESSION_SWEEP: usize = 8, Count, [fixed];
+
+    /// Removals in one record of expiry. More end faster what ended together, and delay the commits of that moment.
+    EXPIRY_BATCH: usize = 256, Count, [fixed];
+
+    /// Records of expiry at one tick.
+    EXPIRY_RECORDS: usize = 16, Count, [fixed];
+
+    /// Rows that end together are removed over this time. Longer: smaller bursts, rows that outlive their ttl longer.
+    EXPIRY_SPREAD_US: u64 = 1_000_000, Microseconds, [fixed];
+
+    /// How far the wall clock may be from the log's time before nothing is decided by it any more. A larger gap bears
+    /// worse clocks; ttls and first times of keys are wrong by as much.
+    CLOCK_GAP_US: u64 = 10_000_000, Microseconds, [fixed];
+
+    /// How fast the log's time nears the wall clock.
+    CLOCK_SLEW_PPM: u64 = 500, PartsPerMillion, [fixed];
+
+    /// How often it does.
+    CLOCK_SLEW_STEP_US: u64 = 10_000, Microseconds, [fixed];
+
+    /// How long a log is idle before a fence proves its last batch durable. Shorter: a smaller window in which damage
+    /// to the last commits cannot be told from a torn write; more fences when commits are rare.
+    FENCE_IDLE_US: u64 = 100_000, Microseconds, [fixed];
+
+    /// Time between two attempts to prepare a segment after one failed.
+    PREPARE_RETRY_US: u64 = 1_000_000, Microseconds, [fixed];
+
+    /// Time between two attempts to make a checkpoint after one failed: each reads whole segments before it can fail.
+    FOLD_RETRY_US: u64 = 60_000_000, Microseconds, [fixed];
+
+    /// Bytes that a fold reads or writes at once.
+    FOLD_BUFFER_BYTES: usize = 1 << 20, Bytes, [fixed];
+
+    /// Bytes that a fold writes between two flushes. Larger: fewer flushes, and a commit that comes just then waits
+    /// longer.
+    FOLD_FLUSH_BYTES: usize = 4 << 20, Bytes, [fixed];
+
+    /// Rows that a DECLARE may look at before it is accepted. It does so at once, so more would hold the shard up:
+    /// about a tenth of a second.
+    DECLARE_ROWS: usize = 100_000, Count, [fixed];
+
+    /// Reads that may wait for what their token names; beyond it they are THROTTLED.
+    WAITING_READS: usize = 1024, Count, [fixed];
+
+    /// The same in bytes.
+    WAITING_READS_BYTES: usize = 4 << 20, Bytes, [fixed];
+
+    /// Subscriptions of one connection; beyond it they are THROTTLED. Each costs some hundred bytes: what it has not
+    /// been told stays in the log's memory and is read from there when credit comes.
+    SUBSCRIPTIONS_PER_CONNECTION: usize = 64, Count, [fixed];
+
+    /// Subscriptions of one shard.
+    SUBSCRIPTIONS_PER_SHARD: usize = 4096, Count, [fixed];
+
+    /// Bytes of changes after which a stream frame ends; the changes of its last record are never cut in two.
+    STREAM_FRAME_BYTES: usize = 64 << 10, Bytes, [fixed];
+
+    /// Records that one subscription may look at in one turn. More: fewer turns to catch up, and longer ones.
+    STREAM_RECORDS: usize = 4096, Count, [fixed];
+
+    /// How long a stream with credit is silent before it says how far it is.
+    PROGRESS_US: u64 = 1_000_000, Microseconds, [fixed];
+
+    /// Stream frames that a worker may have under way to connections of one other worker.
+    STREAM_LETTERS: usize = 64, Count, [fixed];
+
+    /// Time between two ticks of a worker. Smaller: timeouts are noticed sooner, an idle node wakes more often.
+    TICK_MS: u64 = 100, Milliseconds, [fixed];
+
+    /// Connections that one worker serves at once; accepting pauses beyond it. Fewer: less memory that many idle
+    /// clients can take. The most is what the completion queue has room for.
+    CONNECTIONS_PER_WORKER: u32 = 4096, Count, ["connections.per_worker", 16..=4096];
+
+    /// Entries of a worker's submission queue. A turn that needs more pays one more enter for each time it fills.
+    SUBMISSION_ENTRIES: u32 = 1024, Count, [fixed];
+
+    /// Log operations that one shard may have under way; bounds its share of the completion queue, or of the queues to
+    /// and from the threads of the syscall driver.
+    LOG_OPERATIONS_PER_SHARD: u32 = 64, Count, [fixed];
+
+    /// Slots of a shard's pool that can be open at once: 256 GiB of log at 64 MiB a slot. A higher number costs eight
+    /// bytes a slot in the ring's file table.
+    SLOTS_PER_SHARD: u32 = 4096, Count, [fixed];
+
+    /// Bytes of one write while a slot is filled with zeros. Larger: fewer, longer interruptions of the log's own
+    /// writes.
+    ZERO_FILL_BYTES: usize = 1 << 20, Bytes, [fixed];
+
+    /// Places in the mailbox of one ordered pair of workers: its requests one way, its replies to the other's, its
+    /// stream frames, what it took of the other's, and its good-bye.
+    MAILBOX_LETTERS: usize = 2 * MAILBOX + 2 * STREAM_LETTERS + 1, Count, [fixed];
+
+    /// Questions and orders from the service plane that may wait for one worker.
+    CONTROL_PLACES: usize = 64, Count, [fixed];
+
+    /// How long a start waits for the port and the lock of a process that is just going away.
+    START_PATIENCE_MS: u64 = 2_000, Milliseconds, [fixed];
+
+    /// Ticks that a worker waits, after its last shard stopped, for the kernel to give its operations back.
+    DRAIN_TICKS: u32 = 50, Count, [fixed];
+
+    /// Clients that may wait in the kernel for their turn to be accepted.
+    BACKLOG: i32 = 1024, Count, [fixed];
+
+    /// Connections of the admin port at once; others wait in the kernel until one ends. Fewer: less memory that
+    /// strangers can take.
+    ADMIN_CONNECTIONS: usize = 64, Count, ["admin.connections", 1..=4096];
+
+    /// How long an admin client may take to send the head of its request, and how long a connection may be idle.
+    /// Shorter: slow clients hold a place for less time; longer: clients may pause between requests.
+    ADMIN_HEAD_MS: u64 = 5_000, Milliseconds, ["admin.head_ms", 100..=600_000];
+
+    /// How long each step of an admin request may take: its body to arrive, its turn to come, its answer. Longer: slower
+    /// clients and busier nodes are waited for. A commit that is not answered by then is answered as unknown.
+    ADMIN_REQUEST_MS: u64 = 5_000, Milliseconds, ["admin.request_ms", 100..=600_000];
+
+    /// How long one connection of the admin port may last, in whatever state; after the request that is under way it
+    /// ends. Longer: fewer connections are made by clients that come often.
+    ADMIN_CONNECTION_MS: u64 = 300_000, Milliseconds, ["admin.connection_ms", 1000..=86_400_000];
+
+    /// Bytes of the body of an admin request. JSON takes more room than a frame: a commit of the largest size may need
+    /// more.
+    ADMIN_BODY_BYTES: usize = 2 << 20, Bytes, ["admin.body_bytes", 1024..=67_108_864];
+
+    /// Rows and commits by HTTP that are under way at once; others wait for their turn within their time. More: more
+    /// threads, and more of the workers' time for HTTP.
+    ADMIN_CALLS: usize = 8, Count, ["admin.calls", 1..=256];
+
+    /// How long the admin port waits for a worker's answer before it calls it silent. Shorter: a silent worker is
+    /// noticed sooner, and a busy one may be called silent.
+    ADMIN_ASK_MS: u64 = 1_000, Milliseconds, ["admin.ask_ms", 10..=60_000];
+
+    /// How long requests to the admin port may go on when the node stops. Longer: slower clients get their answer.
+    ADMIN_DRAIN_MS: u64 = 1_000, Milliseconds, ["admin.drain_ms", 0..=60_000];
+}
 
 // A parked commit must be able to be as large as any commit.
 const _: () = assert!(PARKED_BYTES >= 2 * seawall::limits::COMMIT_MAX);
@@ -160,33 +352,47 @@ pub const fn completion_entries(shards: u32) -> u32 {
     (sockets + logs + own).next_power_of_two()
 }
 
-/// Bytes that a fold reads or writes at once.
-pub const FOLD_BUFFER_BYTES: usize = 1 << 20;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seawall_wal::LogLimits;
 
-/// Bytes that a fold writes between two flushes. Larger: fewer flushes, and a commit that comes just then waits longer.
-pub const FOLD_FLUSH_BYTES: usize = 4 << 20;
+    #[test]
+    fn each_row_is_a_sentence_about_a_number_in_its_range() {
+        let mut keys = Vec::new();
+        for row in PARAMETERS {
+            assert!(row.effect.starts_with(' ') && row.effect.trim_end().ends_with('.'), "{}", row.name);
+            if let Some(Place { key, least, most }) = row.place {
+                assert!((least..=most).contains(&row.default) && least < most, "{key}");
+                assert!(row.effect.matches(['.', ':', ';']).count() > 1, "{key}: what does moving it do?");
+                keys.push(key);
+            }
+        }
+        let places = keys.len();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), places, "a key names one parameter");
+    }
 
-/// Rows that a DECLARE may look at before it is accepted. It does so at once, so more would hold the shard up: about
-/// a tenth of a second.
-pub const DECLARE_ROWS: usize = 100_000;
-
-/// Reads that may wait for what their token names, in number and in bytes; beyond it they are THROTTLED.
-pub const WAITING_READS: usize = 1024;
-pub const WAITING_READS_BYTES: usize = 4 << 20;
-
-/// Subscriptions of one connection, and of one shard; beyond it they are THROTTLED. Each costs some hundred bytes: what
-/// it has not been told stays in the log's memory and is read from there when credit comes.
-pub const SUBSCRIPTIONS_PER_CONNECTION: usize = 64;
-pub const SUBSCRIPTIONS_PER_SHARD: usize = 4096;
-
-/// Bytes of changes after which a stream frame ends; the changes of its last record are never cut in two.
-pub const STREAM_FRAME_BYTES: usize = 64 << 10;
-
-/// Records that one subscription may look at in one turn. More: fewer turns to catch up, and longer ones.
-pub const STREAM_RECORDS: usize = 4096;
-
-/// How long a stream with credit is silent before it says how far it is.
-pub const PROGRESS_US: u64 = 1_000_000;
-
-/// Stream frames that a worker may have under way to connections of one other worker.
-pub const STREAM_LETTERS: usize = 64;
+    /// The log has its numbers where it can be tested alone; here they have their names.
+    #[test]
+    fn the_log_and_the_table_agree() {
+        let LogLimits {
+            buffer_bytes,
+            batch_bytes,
+            writes_in_flight,
+            small_slot_bytes,
+            slot_bytes,
+            spares,
+            fold,
+            fold_changes,
+            checkpoints,
+            tail_bytes,
+        } = LogLimits::default();
+        assert_eq!((buffer_bytes, batch_bytes), (LOG_BUFFER_BYTES, LOG_BATCH_BYTES));
+        assert_eq!((writes_in_flight, spares, tail_bytes), (LOG_WRITES, LOG_SPARES, LOG_TAIL_BYTES));
+        assert_eq!((small_slot_bytes, slot_bytes), (LOG_SMALL_SEGMENT_BYTES, LOG_SEGMENT_BYTES));
+        assert_eq!((fold.least_bytes, fold.most_segments), (CHECKPOINT_AFTER_BYTES, CHECKPOINT_SEGMENTS));
+        assert_eq!((fold_changes, checkpoints), (CHECKPOINT_CHANGES, CHECKPOINTS));
+    }
+}

@@ -11,6 +11,7 @@ mod args;
 mod columns;
 mod commit;
 mod completions;
+mod config;
 mod connect;
 mod declare;
 mod describe;
@@ -24,6 +25,7 @@ mod put;
 mod report;
 mod resolve;
 mod scan;
+mod server;
 mod watch;
 
 use std::fmt;
@@ -50,6 +52,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     Dev(dev::Dev),
+    Server(server::Server),
     Put(put::Put),
     Get(get::Get),
     Commit(commit::CommitVerb),
@@ -64,6 +67,7 @@ enum Verb {
     Log(log::Log),
     Probe(probe::ProbeDir),
     Completions(completions::Completions),
+    Config(config::Config),
 }
 
 /// How a verb ended, for scripts. Most usage errors are clap's, which exits with 2 as well.
@@ -81,6 +85,7 @@ enum Exit {
 pub fn main() -> ExitCode {
     let ended = match Cli::parse().verb {
         Verb::Dev(dev) => dev.run(),
+        Verb::Server(server) => server.run(),
         Verb::Put(put) => put.run(),
         Verb::Get(get) => get.run(),
         Verb::Commit(commit) => commit.run(),
@@ -95,6 +100,7 @@ pub fn main() -> ExitCode {
         Verb::Log(log) => log.run(),
         Verb::Probe(probe) => probe.run(),
         Verb::Completions(completions) => completions.run(),
+        Verb::Config(config) => config.run(),
     };
     match ended {
         Exit::Done => ExitCode::SUCCESS,

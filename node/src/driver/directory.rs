@@ -5,6 +5,7 @@
 //! probe.json                what the last start found of the machine
 //! superblock                written last when a directory is made: without it nothing here is served
 //! shard-0001/meta           the log's small metadata
+//! shard-0001/closed.json    where the log ended, while no process has it open and the last one closed it in order
 //! shard-0001/checkpoint-000000001234.ckp   the state at index 1234
 //! shard-0001/slot-000017.seg   a place in the pool of segments; `.tmp` behind it until it is wholly zeroed and flushed
 //! ```
@@ -101,6 +102,11 @@ impl Directory {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Where the log of a shard is.
+    pub fn shard_path(&self, shard: ShardId) -> PathBuf {
+        shard_path(&self.path, shard)
     }
 
     pub fn lineage(&self) -> Lineage {

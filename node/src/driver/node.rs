@@ -3,19 +3,20 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 use std::{fmt, io};
 
 use seawall::map::{Generation, Map, ShardId};
 use seawall_wal::LogLimits;
-use seawall_wal::checkpoint::FoldPolicy;
 
 use super::choice::{self, Choice, Kind};
 use super::directory::{Directory, DirectoryError, ShardDirectory};
 use super::either::DriverConfig;
 use super::keeper::Keeper;
 use super::mailbox::{Control, Post};
+use super::mark::LastEnd;
 use super::probe::watch::{Clustered, Switches};
 use super::probe::{self, Durable, Obstacle, Placement, Probe};
 use super::reactor::{self, Notice, Seat};
@@ -23,7 +24,7 @@ use super::{listener, signals};
 use crate::driver::console;
 use crate::params::{CONNECTIONS_PER_WORKER, SLOTS_PER_SHARD};
 use crate::seam::{WorkerId, WorkerStatus};
-use crate::service::{Facts, Service};
+use crate::service::{Facts, Limits, Service};
 use crate::shard::Budget;
 use crate::worker::{Capabilities, WorkerConfig};
 
@@ -38,8 +39,13 @@ pub struct NodeConfig {
     pub driver: Option<Kind>,
     /// `None` follows what the probe finds.
     pub durable: Option<Durable>,
-    /// Bytes of closed log that are worth a checkpoint.
-    pub checkpoint_after: u64,
+    pub log: LogLimits,
+    pub budget: Budget,
+    /// Of one worker.
+    pub connections: u32,
+    pub service: Limits,
+    /// How it was configured, for the status.
+    pub shown: serde_json::Value,
     /// Started for development: clients are told.
     pub dev: bool,
 }
@@ -84,9 +90,11 @@ pub struct Node {
     admin: TcpListener,
     listen: SocketAddr,
     admin_address: SocketAddr,
-    limits: LogLimits,
-    dev: bool,
+    config: NodeConfig,
     switches: Arc<Switches>,
+    stopping: Arc<AtomicBool>,
+    /// How the log of each shard was left, by shard.
+    ends: Vec<LastEnd>,
 }
 
 /// What a node says when every shard has recovered or given up.
@@ -98,11 +106,12 @@ pub struct Serving<'a> {
 
 impl Node {
     /// Looks at the machine, takes the data directory and the ports. What can be refused is refused here.
-    pub fn prepare(config: &NodeConfig) -> Result<Self, NodeError> {
+    pub fn prepare(config: NodeConfig) -> Result<Self, NodeError> {
         let driver = choice::choose(config.driver, probe::driver()).map_err(NodeError::Driver)?;
         let free = Placement::new(None);
         let wanted = config.workers.map(u32::from);
         let directory = Directory::open(&config.data, wanted, u32::from(free.default_workers()))?;
+        let ends = last_ends(&directory)?;
         let probe = probe::probe(&config.data, config.durable)?;
         directory.put_probe(&format!("{:#}\n", probe.json()));
         let placement = Placement::new(probe.disk_cpu);
@@ -121,8 +130,9 @@ impl Node {
             placement,
             listeners,
             admin: admin_listener,
-            limits: limits(config),
-            dev: config.dev,
+            config,
+            stopping: Arc::default(),
+            ends,
         })
     }
 
@@ -141,7 +151,8 @@ impl Node {
         let threads = self.start_workers(&post, &sender, &keeper)?;
         let settled = move |workers| drop(sender.send(Notice::Serving(workers)));
         let admin = self.admin.try_clone().map_err(NodeError::Start)?;
-        let service = Service::start(admin, post.clone(), self.facts(), settled).map_err(NodeError::Start)?;
+        let service = Service::start(admin, post.clone(), self.facts(), self.config.service, settled)
+            .map_err(NodeError::Start)?;
         self.attend(&notices, &post, serving)?;
         for thread in threads {
             thread.join().expect("a worker that panics takes the process with it");
@@ -172,6 +183,7 @@ impl Node {
             let (durable, direct) = (self.probe.durable, self.probe.direct.works);
             let mut driver = DriverConfig::new(self.driver.kind, 1, durable, direct);
             driver.slots_per_shard = slots;
+            driver.connections = self.config.connections;
             let seat = Seat {
                 worker: self.worker_config(WorkerId(worker)),
                 driver,
@@ -194,13 +206,13 @@ impl Node {
             id,
             workers: self.workers(),
             lineage: self.directory.lineage(),
-            limits: self.limits,
-            budget: Budget::default(),
+            limits: self.config.log,
+            budget: self.config.budget,
             capabilities: Capabilities {
                 driver: self.driver.kind.name().into(),
                 durable_primitive: self.probe.durable.name().into(),
                 direct_io: self.probe.direct.works,
-                dev: self.dev,
+                dev: self.config.dev,
             },
         }
     }
@@ -218,6 +230,9 @@ impl Node {
             lineage: self.directory.lineage().to_string(),
             listen: self.listen,
             shards: self.directory.shards() as usize,
+            parameters: self.config.shown.clone(),
+            stopping: self.stopping.clone(),
+            last_ends: self.ends.iter().map(|end| end.json()).collect(),
         }
     }
 
@@ -264,14 +279,35 @@ impl Node {
                 }
                 Notice::Signal => {
                     stopping = true;
+                    self.stopping.store(true, Ordering::Relaxed);
                     console::complain("stopping; once more to leave at once");
                     tell_to_stop(post, self.workers());
                 }
-                Notice::Stopped => running -= 1,
+                Notice::Stopped(status) => {
+                    running -= 1;
+                    self.mark(&status);
+                }
                 Notice::Failed { worker, why } => return Err(NodeError::Worker(worker, why)),
             }
         }
         Ok(())
+    }
+
+    /// For the next start, which says otherwise that the node was killed.
+    fn mark(&self, worker: &WorkerStatus) {
+        for shard in &worker.shards {
+            let id = shard.shard;
+            match LastEnd::leave(&self.directory.shard_path(id), shard) {
+                Ok(()) if shard.state == "serving" => {
+                    console::complain(format_args!(
+                        "shard {id}: closed at {}:{}",
+                        shard.epoch, shard.durable
+                    ));
+                }
+                Ok(()) => console::complain(format_args!("shard {id}: left as it is, {}", shard.state)),
+                Err(e) => console::complain(format_args!("shard {id}: closed, and cannot be marked so: {e}")),
+            }
+        }
     }
 
     fn note_switch(&self, worker: WorkerId, why: Clustered) {
@@ -286,6 +322,10 @@ impl Node {
 
     fn show_recovery(&self, shard: ShardId, report: &seawall_wal::recover::Report) {
         console::complain(report);
+        let end = self.ends[shard.0 as usize - 1];
+        if let Some(why) = end.contradicts(report) {
+            console::complain(format_args!("INTEGRITY FAILURE: THE LOG OF SHARD {}: {why}", shard.0));
+        }
         if let Err(e) = ShardDirectory::put_report(self.directory.path(), shard, &report.json()) {
             console::complain(format_args!("the recovery report of shard {} cannot be stored: {e}", shard.0));
         }
@@ -304,14 +344,16 @@ impl fmt::Display for Node {
         writeln!(f, "workers     {} on CPU {} (disk interrupts: {disk})", self.workers(), cpus.join(", "))?;
         let made = if self.directory.made { "new" } else { "opened" };
         let (path, lineage) = (self.directory.path().display(), self.directory.lineage());
-        write!(f, "data        {path} ({made}), lineage {lineage}")
+        write!(f, "data        {path} ({made}), lineage {lineage}")?;
+        let logs = (1..=self.directory.shards()).zip(&self.ends).filter(|(_, end)| **end != LastEnd::New);
+        logs.into_iter().try_for_each(|(shard, end)| write!(f, "\nlast end    shard {shard}: {end}"))
     }
 }
 
-fn limits(config: &NodeConfig) -> LogLimits {
-    let limits = LogLimits::default();
-    let fold = FoldPolicy { least_bytes: config.checkpoint_after, ..limits.fold };
-    LogLimits { fold, ..limits }
+/// From here on the logs count as open.
+fn last_ends(directory: &Directory) -> Result<Vec<LastEnd>, NodeError> {
+    let take = |shard| LastEnd::take(&directory.shard_path(ShardId(shard)), directory.made);
+    (1..=directory.shards()).map(take).collect::<io::Result<_>>().map_err(NodeError::Start)
 }
 
 /// One for each shard; shard 1 is worker 0's.

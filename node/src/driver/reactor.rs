@@ -54,8 +54,8 @@ pub(super) enum Notice {
     /// Every shard of the node has recovered or given up.
     Serving(Vec<WorkerStatus>),
     Signal,
-    /// The worker's thread is about to end, as it was told.
-    Stopped,
+    /// The worker's thread is about to end, as it was told; this is how its shards are.
+    Stopped(WorkerStatus),
     /// The worker's thread could not start.
     Failed {
         worker: WorkerId,
@@ -96,7 +96,7 @@ pub(super) fn run(seat: Seat) {
                     worker.0
                 ));
             }
-            Notice::Stopped
+            Notice::Stopped(reactor.last_status())
         }
         Err(e) => Notice::Failed { worker, why: e.to_string() },
     };
@@ -242,6 +242,18 @@ impl Reactor {
                 unreachable!("the driver executes {effect:?}")
             }
         }
+    }
+
+    /// Nothing is under way any more.
+    fn last_status(&mut self) -> WorkerStatus {
+        let asked = Event::StatusAsked { ticket: self.next_ticket };
+        self.worker.step(clock::now(), asked, &mut self.effects);
+        let mut effects = std::mem::take(&mut self.effects).into_iter();
+        let status = effects.find_map(|effect| match effect {
+            Effect::Status { status, .. } => Some(status),
+            _ => None,
+        });
+        status.expect("a worker that has stopped says how it is")
     }
 
     fn tell(&self, notice: Notice) {

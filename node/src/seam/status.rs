@@ -3,6 +3,7 @@
 use seawall::map::ShardId;
 
 use super::event::WorkerId;
+use crate::shard::latency::Histogram;
 use crate::shard::state::Memory;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct ShardStatus {
     pub rows: usize,
     /// Outcomes kept under request keys.
     pub outcomes: usize,
+    /// Commits by the time from their append until they were committed.
+    pub commits: Histogram,
     /// Where the memory is, and how much there may be.
     pub memory: Memory,
     pub memory_limit: u64,

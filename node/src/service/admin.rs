@@ -1,77 +1,60 @@
-//! The admin port: plain HTTP and JSON, bounded in connections and in the patience for slow clients.
-
-use std::convert::Infallible;
-use std::net::TcpListener;
-use std::sync::Arc;
-use std::time::Duration;
+//! The admin port: which question is answered where, and how answers look.
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CONTENT_TYPE};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 
 use super::ask::Workers;
+use super::inner::Inner;
 use super::status::{self, Facts};
-use crate::driver::console;
-use crate::params::{ADMIN_CONNECTIONS, ADMIN_HEADER_MS};
+use super::{Limits, data, metrics};
 
 /// What a request may look at.
 pub(super) struct Door {
     pub facts: Facts,
+    pub limits: Limits,
     pub workers: Workers,
+    pub inner: Inner,
 }
 
-const PATHS: [&str; 3] = ["/healthz", "/readyz", "/v1/status"];
+/// What is served, and by which method.
+const ROUTES: &[(&str, Method)] = &[
+    ("/healthz", Method::GET),
+    ("/readyz", Method::GET),
+    ("/metrics", Method::GET),
+    ("/v1/status", Method::GET),
+    ("/v1/explain", Method::GET),
+    ("/v1/trace", Method::GET),
+    ("/v1/commit", Method::POST),
+    (ROWS, Method::GET),
+];
 
-pub(super) async fn serve(listener: TcpListener, door: Arc<Door>) {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(e) => return console::complain(format_args!("the admin port cannot be served: {e}")),
+/// What stands behind it is the row.
+const ROWS: &str = "/v1/rows/";
+
+pub(super) type Answer = Response<Full<Bytes>>;
+
+pub(super) async fn answer(request: Request<Incoming>, door: &Door) -> Answer {
+    let path = request.uri().path().to_owned();
+    let is_at = |route: &str| route == path || (route == ROWS && path.starts_with(ROWS));
+    let Some((route, method)) = ROUTES.iter().find(|(route, _)| is_at(route)) else {
+        return nothing_at(&path);
     };
-    let places = Arc::new(Semaphore::new(ADMIN_CONNECTIONS));
-    loop {
-        let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let door = door.clone();
-                tokio::spawn(async move {
-                    connection(stream, door).await;
-                    drop(place);
-                });
-            }
-            // Out of descriptors, say: it does not go away by asking again at once.
-            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
-        }
-    }
-}
-
-async fn connection(stream: TcpStream, door: Arc<Door>) {
-    let service = service_fn(move |request| {
-        let door = door.clone();
-        async move { Ok::<_, Infallible>(answer(&request, &door).await) }
-    });
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(Duration::from_millis(ADMIN_HEADER_MS));
-    http.max_buf_size(16 << 10);
-    // A client that breaks off or sends nonsense got its answer from hyper, or is gone.
-    let _client_is_gone = http.serve_connection(TokioIo::new(stream), service).await;
-}
-
-async fn answer(request: &Request<Incoming>, door: &Door) -> Response<Full<Bytes>> {
-    let path = request.uri().path();
-    if PATHS.contains(&path) && request.method() != Method::GET {
-        let mut response = json_response(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": "use GET" }));
-        response.headers_mut().insert(ALLOW, "GET".parse().expect("a plain word"));
+    if request.method() != method {
+        let said = json!({ "error": format!("{route} takes {method} and not {}", request.method()) });
+        let mut response = json_response(StatusCode::METHOD_NOT_ALLOWED, &said);
+        let allowed = HeaderValue::from_str(method.as_str()).expect("a method is a plain word");
+        response.headers_mut().insert(ALLOW, allowed);
         return response;
     }
-    match path {
+    match *route {
         "/healthz" => json_response(StatusCode::OK, &json!({ "alive": true })),
+        "/metrics" => {
+            let text = metrics::text(&door.facts, door.workers.ask_all().await);
+            response(StatusCode::OK, metrics::CONTENT_TYPE, text)
+        }
         "/readyz" => {
             let workers = door.workers.ask_all().await;
             let ready = status::ready(&door.facts, &workers);
@@ -82,16 +65,26 @@ async fn answer(request: &Request<Incoming>, door: &Door) -> Response<Full<Bytes
             let workers = door.workers.ask_all().await;
             json_response(StatusCode::OK, &status::full(&door.facts, &workers))
         }
-        _ => json_response(
-            StatusCode::NOT_FOUND,
-            &json!({ "error": format!("there is nothing at {path}"), "paths": PATHS }),
-        ),
+        "/v1/explain" => data::explain(request, door).await,
+        "/v1/trace" => data::trace(request, door).await,
+        "/v1/commit" => data::commit(request, door).await,
+        _ => data::row(request, path.strip_prefix(ROWS).unwrap_or_default(), door).await,
     }
 }
 
-fn json_response(code: StatusCode, body: &Value) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(format!("{body:#}\n")));
+fn nothing_at(path: &str) -> Answer {
+    let paths: Vec<String> = ROUTES.iter().map(|(route, method)| format!("{method} {route}")).collect();
+    let said = json!({ "error": format!("there is nothing at {path}"), "paths": paths });
+    json_response(StatusCode::NOT_FOUND, &said)
+}
+
+pub(super) fn json_response(code: StatusCode, body: &Value) -> Answer {
+    response(code, "application/json", format!("{body:#}\n"))
+}
+
+fn response(code: StatusCode, kind: &'static str, body: String) -> Answer {
+    let mut response = Response::new(Full::from(body));
     *response.status_mut() = code;
-    response.headers_mut().insert(CONTENT_TYPE, "application/json".parse().expect("a plain word"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }

@@ -7,22 +7,22 @@ use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
 use crate::driver::mailbox::{Control, Post};
-use crate::params::ADMIN_ASK_MS;
 use crate::seam::{WorkerId, WorkerStatus};
 
 #[derive(Clone)]
 pub(super) struct Workers {
     post: Arc<Post>,
+    patience: Duration,
 }
 
 impl Workers {
-    pub fn new(post: Arc<Post>) -> Self {
-        Self { post }
+    pub fn new(post: Arc<Post>, patience: Duration) -> Self {
+        Self { post, patience }
     }
 
     /// By worker id; `None` for a worker that did not answer in time. All share one deadline.
     pub async fn ask_all(&self) -> Vec<Option<WorkerStatus>> {
-        let deadline = tokio::time::Instant::now() + Duration::from_millis(ADMIN_ASK_MS);
+        let deadline = tokio::time::Instant::now() + self.patience;
         let asked: Vec<_> = (0u16..).map(WorkerId).take(self.post.workers()).map(|w| self.ask(w)).collect();
         let mut answers = Vec::with_capacity(asked.len());
         for answer in asked {

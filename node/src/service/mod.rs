@@ -1,8 +1,11 @@
 //! The service plane: one unpinned thread for what may be slow. Today that is the admin port.
 //!
 //! ```text
-//! admin.rs    HTTP: health, readiness, status        ask.rs    questions to the workers, each with a deadline
-//! status.rs   what is said about the node, as JSON
+//! http.rs     connections and their bounds           admin.rs   which question is answered where
+//! ask.rs      questions to the workers               limits.rs  the bounds, as configured
+//! status.rs   what is said about the node, as JSON   metrics.rs the same for Prometheus
+//! data.rs     rows, commits, explanations            inner.rs   the thin client that they go over
+//! query.rs    what stands behind a question mark
 //! ```
 #![allow(
     clippy::disallowed_methods,
@@ -12,6 +15,12 @@
 
 mod admin;
 mod ask;
+mod data;
+mod http;
+mod inner;
+mod limits;
+mod metrics;
+mod query;
 mod status;
 
 use std::io;
@@ -20,17 +29,19 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 
 use crate::driver::mailbox::Post;
 use crate::seam::WorkerStatus;
 
 use ask::Workers;
+use inner::Inner;
+pub use limits::Limits;
 pub use status::Facts;
 
 /// The running service plane.
 pub struct Service {
-    stop: oneshot::Sender<()>,
+    stop: watch::Sender<bool>,
     thread: JoinHandle<()>,
 }
 
@@ -40,27 +51,29 @@ impl Service {
         admin: TcpListener,
         post: Arc<Post>,
         facts: Facts,
+        limits: Limits,
         settled: impl FnOnce(Vec<WorkerStatus>) + Send + 'static,
     ) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         admin.set_nonblocking(true)?;
-        let (stop, stopped) = oneshot::channel();
+        let (stop, stopping) = watch::channel(false);
         let thread = thread::Builder::new().name("seawall-service".into()).spawn(move || {
             runtime.block_on(async move {
-                let workers = Workers::new(post);
-                let door = Arc::new(admin::Door { facts, workers: workers.clone() });
+                let workers = Workers::new(post, limits.ask);
+                let inner = Inner::new(facts.listen, limits);
+                let door = Arc::new(admin::Door { facts, limits, workers: workers.clone(), inner });
                 tokio::spawn(watch_start(workers, settled));
-                tokio::spawn(admin::serve(admin, door));
-                // An error means that the node dropped its end, which is a stop as well.
-                let _either_way = stopped.await;
+                http::serve(admin, door, stopping).await;
             });
+            // A call that is under way has lost its node, and ends by itself.
+            runtime.shutdown_timeout(limits.drain);
         })?;
         Ok(Self { stop, thread })
     }
 
+    /// What is under way is answered first, within a bounded time.
     pub fn stop(self) {
-        // The thread may have ended already.
-        let _either_way = self.stop.send(());
+        self.stop.send_replace(true);
         self.thread.join().expect("the service plane does not panic");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
@@ -26,28 +27,40 @@ pub struct Facts {
     pub listen: SocketAddr,
     /// How many shards there are, whether their workers answer or not.
     pub shards: usize,
+    /// Each parameter with its value and where it comes from.
+    pub parameters: Value,
+    /// How the log of each shard was left by the process before this one.
+    pub last_ends: Vec<Value>,
+    /// Set when the node was told to end.
+    pub stopping: Arc<AtomicBool>,
 }
 
-/// Every shard answers and serves.
+fn stopping(facts: &Facts) -> bool {
+    facts.stopping.load(Ordering::Relaxed)
+}
+
+/// Every shard answers and serves, and nobody told the node to end.
 pub(super) fn ready(facts: &Facts, workers: &[Option<WorkerStatus>]) -> bool {
     let serving = workers.iter().flatten().flat_map(|w| &w.shards).filter(|s| s.state == "serving").count();
-    serving == facts.shards
+    serving == facts.shards && !stopping(facts)
 }
 
 pub(super) fn full(facts: &Facts, workers: &[Option<WorkerStatus>]) -> Value {
     json!({
         "version": facts.version,
         "ready": ready(facts, workers),
+        "stopping": stopping(facts),
         "lineage": facts.lineage,
         "listen": facts.listen.to_string(),
         "driver": facts.driver,
         "why_driver": facts.why_driver,
-        "durable": { "primitive": facts.durable, "why": facts.why_durable },
         "durable": { "primitive": facts.durable, "why": facts.why_durable, "switched": switched(facts, workers.len()) },
         "warnings": facts.warnings,
         "direct_io": facts.direct_io,
         "workers": workers.iter().enumerate().map(|(id, w)| worker(id, w.as_ref())).collect::<Vec<_>>(),
         "shards": workers.iter().flatten().flat_map(|w| &w.shards).map(shard).collect::<Vec<_>>(),
+        "last_ends": facts.last_ends,
+        "parameters": facts.parameters,
     })
 }
 
@@ -57,6 +70,7 @@ pub(super) fn readiness(facts: &Facts, workers: &[Option<WorkerStatus>]) -> Valu
     let silent = workers.iter().enumerate().filter(|(_, w)| w.is_none()).map(|(id, _)| id);
     json!({
         "ready": ready(facts, workers),
+        "stopping": stopping(facts),
         "not_serving": shards.map(shard).collect::<Vec<_>>(),
         "silent_workers": silent.collect::<Vec<_>>(),
     })
@@ -90,6 +104,7 @@ fn shard(status: &ShardStatus) -> Value {
         "appended": status.appended,
         "rows": status.rows,
         "outcomes": status.outcomes,
+        "commits": status.commits.count(),
         "memory": {
             "rows": status.memory.rows,
             "ttls": status.memory.ttls,
@@ -124,6 +139,9 @@ mod tests {
             lineage: String::new(),
             listen: "127.0.0.1:1".parse().expect("an address"),
             shards: 0,
+            parameters: Value::Null,
+            last_ends: Vec::new(),
+            stopping: Arc::default(),
         };
         assert_eq!(full(&facts, &[None, None])["durable"]["switched"], json!([]));
         facts.switches.note(WorkerId(1), clustered(4_000, [4_000; 64]).expect("they cluster"));

@@ -162,7 +162,10 @@ impl Shard {
             return Ok(());
         }
         match self.append(now, stamp) {
-            Ok(index) => self.release.answer(asked.to, index, answer),
+            Ok(index) => {
+                self.latency.appended(index, now.mono_us);
+                self.release.answer(asked.to, index, answer);
+            }
             Err(NoRoom::Busy) => return Err(Busy),
             Err(NoRoom::TooLarge) => {
                 let Life::Running(running) = &self.life else { return Ok(()) };

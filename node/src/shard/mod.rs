@@ -14,6 +14,7 @@ mod expire;
 mod freshness;
 mod insight;
 mod keys;
+pub mod latency;
 mod lease;
 mod operate;
 mod parked;
@@ -47,6 +48,7 @@ pub(crate) use admit::decode;
 use draft::Draft;
 use freshness::Waiting;
 pub use freshness::{Verdict, judge};
+use latency::Latency;
 use parked::Parked;
 use release::{Answer, Release, Released};
 pub use scan::Scanned;
@@ -100,6 +102,7 @@ pub struct Shard {
     parked: Parked,
     waiting: Waiting,
     watchers: Watchers,
+    latency: Latency,
     life: Life,
     /// Memory of the last step, reused: operations for the disk, the effects of a commit, a stored key.
     ios: Vec<Io>,
@@ -160,6 +163,7 @@ impl Shard {
             parked: Parked::default(),
             waiting: Waiting::default(),
             watchers: Watchers::default(),
+            latency: Latency::default(),
             life: Life::Recovering { recovery, last_time_us: i64::MIN },
             ios,
             draft: Draft::default(),
@@ -215,7 +219,7 @@ impl Shard {
         match &mut self.life {
             Life::Recovering { .. } => self.recover(now, done, effects),
             Life::Running(running) => match running.done(done) {
-                Ok(None) => self.durable_grew(),
+                Ok(None) => self.durable_grew(now),
                 Ok(Some(why)) => effects.push(Effect::NoSpace { shard: self.id, why }),
                 Err(failure) => self.log_failed(failure.to_string(), effects),
             },
@@ -241,12 +245,13 @@ impl Shard {
     }
 
     /// The contiguous durable prefix may have grown: with one replica, durable is committed.
-    fn durable_grew(&mut self) {
+    fn durable_grew(&mut self, now: Now) {
         let Life::Running(running) = &mut self.life else { return };
         let committed = running.log.durable();
         if committed > self.release.committed() {
             running.log.commit(committed);
             self.release.advance(committed);
+            self.latency.committed(committed, now.mono_us);
             self.state.bury(to_net(committed));
             self.serve_waiting();
         }
@@ -259,6 +264,7 @@ impl Shard {
         self.release.fail(&why);
         self.parked.fail(&why, &mut self.release);
         self.fail_waiting(&why);
+        self.latency.fail();
         self.state = State::default();
         effects.push(Effect::LogFailed { shard: self.id, why: why.clone() });
         self.life = Life::Failed { log: Box::new(running.log), why };
@@ -294,11 +300,19 @@ impl Shard {
             running.retry_fold_us = now.mono_us + FOLD_RETRY_US;
             running.log.retry_fold();
         }
-        if running.log.wants_fence() && now.mono_us >= running.appended_us + FENCE_IDLE_US {
-            // Without room now, the next tick tries.
-            let _ = running.log.append(Kind::Fence, running.time.at(now), std::iter::empty());
+        if now.mono_us >= running.appended_us + FENCE_IDLE_US {
+            self.fence(now);
         }
         self.expire(now);
+    }
+
+    /// Proves the last batch durable, if no later one does: damage to it can be told from a torn write then (R2).
+    pub fn fence(&mut self, now: Now) {
+        let Life::Running(running) = &mut self.life else { return };
+        if running.log.wants_fence() {
+            // Without room now, the next time tries.
+            let _ = running.log.append(Kind::Fence, running.time.at(now), std::iter::empty());
+        }
     }
 
     /// An operator accepts the wall clock as it is (R18).
@@ -361,6 +375,7 @@ impl Shard {
             appended: log.map_or(0, |log| log.appended().0),
             rows: self.state.rows(),
             outcomes: self.state.outcomes().live(),
+            commits: self.latency.seen(),
             memory: self.state.memory(),
             memory_limit: self.budget.memory_bytes,
             log_writes: stats.batches,

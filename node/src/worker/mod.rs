@@ -196,7 +196,11 @@ impl Worker {
         for conn in self.connections.resumable() {
             self.take_requests(now, conn);
         }
+        let ending = self.stop.is_some() && self.connections.is_empty();
         for shard in &mut self.shards {
+            if ending {
+                shard.fence(now);
+            }
             shard.end_of_turn(now, effects);
         }
         self.cancel_gone(now);

@@ -126,7 +126,7 @@ fn promises_a_large_frame(address: &str) -> TcpStream {
 
 /// Bytes that are no frame, and frames that come one byte at a time, over and over.
 fn garbage_and_single_bytes(address: &str, number: usize, stop: &AtomicBool) -> usize {
-    let mut tried = 0;
+    let mut tried = 0usize;
     let mut chance = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(number as u64 + 1);
     while !stop.load(Ordering::Relaxed) {
         tried += 1;
@@ -135,7 +135,7 @@ fn garbage_and_single_bytes(address: &str, number: usize, stop: &AtomicBool) -> 
             chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             *byte = (chance >> 56) as u8;
         }
-        if tried % 2 == 0 {
+        if tried.is_multiple_of(2) {
             let Ok(mut socket) = TcpStream::connect(address) else { continue };
             let _ = socket.write_all(&bytes);
             let _ = socket.set_read_timeout(Some(Duration::from_millis(200)));

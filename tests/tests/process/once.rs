@@ -52,7 +52,7 @@ impl Clerk {
     fn settle(&mut self, client: &mut Client) {
         let Some(commit) = self.doubt.take() else { return };
         let key = format!("clerk-{}-{}", self.number, self.next);
-        if self.next % 2 == 0 {
+        if self.next.is_multiple_of(2) {
             match client.commit(&commit).expect("the node serves") {
                 Outcome::Committed(_) => self.done.push(key),
                 other => panic!("{key}: {other:?}"),

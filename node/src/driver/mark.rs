@@ -1,0 +1,110 @@
+//! How the process before this one ended: a mark in the directory of each log, made when the log was closed in order,
+//! and taken away, durably, before the log is opened again. So a mark that is found proves what its log must hold.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use seawall_wal::recover::Report;
+use serde_json::{Value, json};
+
+use super::directory::put_file;
+use crate::seam::ShardStatus;
+
+const MARK: &str = "closed.json";
+
+/// How a log was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastEnd {
+    /// It was never opened before.
+    New,
+    /// In order, with this as its last record.
+    Closed { epoch: u64, index: u64 },
+    /// Without a mark: by a signal, a crash or a power cut, or by a log that failed.
+    Killed,
+}
+
+impl LastEnd {
+    /// Reads the mark in `directory` and takes it away.
+    pub fn take(directory: &Path, new: bool) -> io::Result<Self> {
+        if new {
+            return Ok(LastEnd::New);
+        }
+        let path = directory.join(MARK);
+        let text = match fs::read_to_string(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(LastEnd::Killed),
+            text => text?,
+        };
+        fs::remove_file(&path)?;
+        File::open(directory)?.sync_all()?;
+        let mark: Value = serde_json::from_str(&text).unwrap_or_default();
+        Ok(match (mark["epoch"].as_u64(), mark["index"].as_u64()) {
+            (Some(epoch), Some(index)) => LastEnd::Closed { epoch, index },
+            _ => LastEnd::Killed,
+        })
+    }
+
+    /// Leaves a mark, if the log ends where it should: everything that was given an index is durable.
+    pub fn leave(directory: &Path, shard: &ShardStatus) -> io::Result<()> {
+        if shard.state != "serving" || shard.durable != shard.appended {
+            return Ok(());
+        }
+        let mark = json!({ "epoch": shard.epoch, "index": shard.durable });
+        put_file(directory, MARK, format!("{mark}\n").as_bytes())
+    }
+
+    /// What recovery should have found and did not. What the mark names was durable, and is gone.
+    pub fn contradicts(self, report: &Report) -> Option<String> {
+        let LastEnd::Closed { epoch, index } = self else { return None };
+        let found = (report.found_epoch.0, report.last.0);
+        (report.halt.is_none() && found != (epoch, index)).then(|| {
+            format!(
+                "it was closed at {epoch}:{index} and ends at {}:{} now; the files were changed or lost since: stop \
+                 the node, and compare its directory with a copy",
+                found.0, found.1
+            )
+        })
+    }
+
+    pub fn json(self) -> Value {
+        match self {
+            LastEnd::New => json!({ "ended": "never" }),
+            LastEnd::Closed { epoch, index } => {
+                json!({ "ended": "closed cleanly", "position": format!("{epoch}:{index}") })
+            }
+            LastEnd::Killed => json!({ "ended": "was killed" }),
+        }
+    }
+}
+
+impl fmt::Display for LastEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LastEnd::New => f.write_str("new"),
+            LastEnd::Closed { epoch, index } => write!(f, "closed cleanly at {epoch}:{index}"),
+            LastEnd::Killed => f.write_str("was killed, or its log had failed: the start recovers it"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seawall_wal::{Epoch, Index};
+
+    #[test]
+    fn a_log_that_lost_what_was_durable_contradicts_its_mark() {
+        let report =
+            |epoch, last| Report { found_epoch: Epoch(epoch), last: Index(last), ..Report::default() };
+        let closed = LastEnd::Closed { epoch: 3, index: 41 };
+        assert_eq!(closed.contradicts(&report(3, 41)), None);
+        assert!(
+            closed
+                .contradicts(&report(3, 40))
+                .is_some_and(|why| why.contains("3:41") && why.contains("3:40"))
+        );
+        assert!(closed.contradicts(&report(2, 41)).is_some());
+        assert_eq!(LastEnd::Killed.contradicts(&report(3, 40)), None);
+    }
+}

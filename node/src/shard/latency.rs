@@ -1,0 +1,104 @@
+//! How long commits take: from the append until the record is committed and the answer may leave.
+
+use std::collections::VecDeque;
+
+use seawall_wal::Index;
+
+/// Upper edges of the buckets, in microseconds. What takes longer falls into one more bucket behind them.
+pub const EDGES_US: [u64; 15] = [
+    50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000,
+    5_000_000,
+];
+
+/// Commits by how long they took, since the process started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Histogram {
+    /// Each counts its own range alone.
+    pub buckets: [u64; EDGES_US.len() + 1],
+    pub sum_us: u64,
+}
+
+impl Histogram {
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().sum()
+    }
+
+    fn add(&mut self, took_us: u64, commits: u64) {
+        let bucket = EDGES_US.partition_point(|edge| *edge < took_us);
+        self.buckets[bucket] += commits;
+        self.sum_us = self.sum_us.saturating_add(took_us.saturating_mul(commits));
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Latency {
+    seen: Histogram,
+    /// Commits that are not committed yet, oldest first: one entry for all of the same moment.
+    waiting: VecDeque<Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    last: Index,
+    at_us: u64,
+    commits: u64,
+}
+
+impl Latency {
+    pub(super) fn appended(&mut self, index: Index, now_us: u64) {
+        match self.waiting.back_mut() {
+            Some(same) if same.at_us == now_us => {
+                same.last = index;
+                same.commits += 1;
+            }
+            _ => self.waiting.push_back(Waiting { last: index, at_us: now_us, commits: 1 }),
+        }
+    }
+
+    /// An entry of which a part is committed counts when the rest is, too: a batch is sealed between two moments.
+    pub(super) fn committed(&mut self, through: Index, now_us: u64) {
+        while let Some(Waiting { at_us, commits, .. }) = self.waiting.pop_front_if(|w| w.last <= through) {
+            self.seen.add(now_us.saturating_sub(at_us), commits);
+        }
+    }
+
+    /// What waits is never committed by this process.
+    pub(super) fn fail(&mut self) {
+        self.waiting.clear();
+    }
+
+    pub(super) fn seen(&self) -> Histogram {
+        self.seen
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_commit_counts_once_when_it_is_committed() {
+        let mut latency = Latency::default();
+        latency.appended(Index(7), 1_000);
+        latency.appended(Index(8), 1_000);
+        latency.appended(Index(10), 1_400);
+        latency.committed(Index(7), 1_050);
+        assert_eq!(latency.seen().count(), 0, "the other one of that moment is under way");
+        latency.committed(Index(9), 1_050);
+        latency.committed(Index(10), 1_651);
+        let seen = latency.seen();
+        assert_eq!((seen.count(), seen.sum_us), (3, 50 + 50 + 251));
+        assert_eq!((seen.buckets[0], seen.buckets[3]), (2, 1), "an edge belongs to the bucket below it");
+        latency.appended(Index(11), 2_000);
+        latency.fail();
+        latency.committed(Index(11), 9_000_000);
+        assert_eq!(latency.seen().count(), 3);
+    }
+
+    #[test]
+    fn what_is_slower_than_every_edge_is_counted_too() {
+        let mut seen = Histogram::default();
+        seen.add(60_000_000, 2);
+        assert_eq!((seen.count(), *seen.buckets.last().expect("one")), (2, 2));
+    }
+}
