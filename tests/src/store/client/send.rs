@@ -114,8 +114,18 @@ impl Shopper {
             None if keyed => self.named(commit, number, when),
             None => commit,
         };
-        book.asked.push(Asked::new(commit, places.shard(partition)));
-        number
+        let asked = Asked::new(commit, places.shard(partition));
+        // Chance may draw the same content under the same key again: that is the same commit.
+        let same = |known: &Asked| {
+            known.key.is_some() && (&known.key, known.fingerprint) == (&asked.key, asked.fingerprint)
+        };
+        match book.asked.iter().position(same) {
+            Some(known) => known,
+            None => {
+                book.asked.push(asked);
+                number
+            }
+        }
     }
 
     fn named(&mut self, commit: Commit, number: usize, when: When) -> Commit {
