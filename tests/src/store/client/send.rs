@@ -208,6 +208,9 @@ impl Shopper {
             (0..self.random.between(2, 4)).map(|_| self.draw(when, of, shared, None)).collect();
         let book = &mut shared.book;
         let commits: Vec<Commit> = many.iter().map(|asked| book.asked[*asked].commit.clone()).collect();
+        if many.iter().any(|asked| book.asked[*asked].shard != book.asked[many[0]].shard) {
+            shared.met.count("COMMIT_MANY over two shards");
+        }
         let asks = many.iter().map(|asked| (book.asked[*asked].shard, Ask::Commit(*asked), None)).collect();
         self.ask(when, Opcode::CommitMany, asks, book, out, |payload| {
             write_many(payload, &commits);
