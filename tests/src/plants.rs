@@ -60,19 +60,19 @@ pub const PLANTS: &[Plant] = &[
         plans: SLICE,
         verdict: "",
         file: "node/src/shard/read.rs",
-        find: "self.release.answer(asked.to, until, Answer::Row { position: rests_on, row: look.row });",
-        replace: "let until = if PLANTED && look.row.is_some() { Index(0) } else { until };
-        self.release.answer(asked.to, until, Answer::Row { position: rests_on, row: look.row });",
+        find: "self.release.answer(asked.to, until, Answer::Row { position, row: look.row });",
+        replace: "let until = if PLANTED && look.row.is_some() { seawall_wal::Index(0) } else { until };
+        self.release.answer(asked.to, until, Answer::Row { position, row: look.row });",
     },
     Plant {
         name: "release-an-uncommitted-deletion",
         plans: SLICE,
         verdict: "",
         file: "node/src/shard/read.rs",
-        find: "let committed = self.release.committed();",
-        replace: "let committed = self.release.committed();
-        let mut look = look;
-        if PLANTED && look.row.is_none() { look.changed = None; }",
+        find: "let (until, position) = self.rests_on(look.changed);",
+        replace: "let mut look = look;
+        if PLANTED && look.row.is_none() { look.changed = None; }
+        let (until, position) = self.rests_on(look.changed);",
     },
     Plant {
         name: "forget-deletions-before-they-are-committed",

@@ -187,6 +187,8 @@ pub struct Watch {
     pub topic: Option<String>,
     /// The place behind which it is to begin.
     pub token: Option<At>,
+    /// It is to begin with what is committed from now on.
+    pub now: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -278,6 +280,14 @@ impl Attempt {
             | Answer::Declared { at: as_of } => Some(*as_of),
             // Where a stream begins is judged with the stream.
             Answer::Unknown | Answer::Facts(_) | Answer::Watching { .. } | Answer::Done => None,
+        }
+    }
+
+    /// The position that it has to name, as new as everything that was answered before.
+    pub fn fresh_position(&self) -> Option<At> {
+        match (&self.ask, &self.answer) {
+            (Ask::Watch(Watch { now: true, .. }), Answer::Watching { behind }) => Some(*behind),
+            _ => self.position().filter(|_| !self.replayed()),
         }
     }
 

@@ -7,7 +7,7 @@ use seawall::refusal::{Detail, Refusal};
 use seawall::{Key, RowRef};
 
 use super::answers::{Held, strange};
-use super::history::{Answer, Ask, Attempt, Declare, Scan, Seen};
+use super::history::{Answer, Ask, Attempt, Book, Declare, Scan, Seen};
 use super::judge::{Decided, Judge, encoded};
 use super::kept::Final;
 use super::model::{Line, Model};
@@ -179,7 +179,10 @@ pub fn facts(judge: &mut Judge<'_>, log: &[Final<'_>], shard: seawall::map::Shar
             return strange(number, attempt, rule, "a durable record");
         }
         let Ask::Trace(asked) = attempt.ask else { continue };
-        let Some(outcome) = known("request.outcome") else { continue };
+        let Some(outcome) = known("request.outcome") else {
+            unseen_before(book, attempt, asked, facts, number)?;
+            continue;
+        };
         let position = known("request.position").and_then(|at| at.split_once(':'));
         let index = position.and_then(|(_, index)| index.parse::<u64>().ok());
         let key = |of: &usize| book.asked[*of].key.as_ref().map(|key| &key.stored);
@@ -196,4 +199,26 @@ pub fn facts(judge: &mut Judge<'_>, log: &[Final<'_>], shard: seawall::map::Shar
         judge.met.count("outcome traced");
     }
     Ok::<(), Violation>(())
+}
+
+/// A key that was answered for before is not one that nobody saw.
+fn unseen_before(
+    book: &Book,
+    trace: &Attempt,
+    asked: usize,
+    facts: &[(String, Result<String, String>)],
+    number: usize,
+) -> Held {
+    let unseen = facts.iter().any(|(_, value)| value.as_ref().is_err_and(|why| why.contains("never seen")));
+    let stored = |of: usize| book.asked[of].key.as_ref().map(|key| &key.stored);
+    let told = |attempt: &&Attempt| match (&attempt.ask, &attempt.answer) {
+        (Ask::Commit(of), Answer::Committed { .. } | Answer::Rejected { .. }) => {
+            stored(*of) == stored(asked) && attempt.answered.is_some_and(|answered| answered < trace.invoked)
+        }
+        _ => false,
+    };
+    match book.attempts.iter().find(told).filter(|_| unseen) {
+        None => Ok(()),
+        Some(told) => strange(number, trace, "what is told as a fact is so", &told.answer),
+    }
 }

@@ -167,6 +167,7 @@ const STREAMS: &[&str] = &[
 ];
 
 const ROOMS: &[&str] = &[
+    "COMMIT_MANY over two shards",
     "outcome replayed",
     "rejection replayed",
     "row shown",

@@ -90,8 +90,8 @@ pub fn commits_stand_where_they_were_answered(
 /// however long ago that was.
 pub fn real_time_is_kept(book: &Book) -> Result<(), Violation> {
     let mut history = History::default();
-    for attempt in book.attempts.iter().filter(|attempt| !attempt.replayed()) {
-        let Some(at) = attempt.position() else { continue };
+    for attempt in &book.attempts {
+        let Some(at) = attempt.fresh_position() else { continue };
         let answer = match &attempt.answer {
             Answer::Committed { .. } => history::Answer::Committed(at),
             _ => history::Answer::Read { as_of: at, row: None },

@@ -7,7 +7,7 @@ use seawall::message::read::Found;
 use seawall::message::settle::KeyStatus;
 use seawall::message::watch;
 use seawall::refusal::{Outcome, Refusal};
-use seawall::reply::{Body, Flags, Reply};
+use seawall::reply::{Body, Flags, Reply, State};
 
 use super::Met;
 use super::history::{Answer, Ask, Book, Change, Happened, Seen, Status, Told, What, at};
@@ -17,13 +17,14 @@ pub fn answer(ask: &Ask, reply: &Reply<'_>) -> Option<Answer> {
     let Reply { meta, body } = reply;
     let replayed = meta.flags.has(Flags::REPLAYED);
     let position = meta.position;
-    match (ask.fresh(), body) {
-        (_, Body::Refused(_)) | (None, _) => {}
-        (Some(Consistency::MaxStaleness { ms }), _) if meta.staleness_ms.is_none_or(|have| have > ms) => {
-            return None;
-        }
-        (Some(_), _) if meta.staleness_ms.is_none() => return None, // one replica proves it always
-        (Some(_), _) => {}
+    let proven = match (ask.fresh(), meta.staleness_ms) {
+        (Some(Consistency::MaxStaleness { ms }), Some(have)) => have <= ms,
+        // Only what failed in the moment of the answer cannot prove that it was the newest state.
+        (Some(_), None) => meta.state != State::Serving,
+        (Some(_) | None, _) => true,
+    };
+    if !proven && !matches!(body, Body::Refused(_)) {
+        return None;
     }
     Some(match (ask, body) {
         (Ask::Commit(_), Body::Committed { results, .. }) => {

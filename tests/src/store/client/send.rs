@@ -114,8 +114,18 @@ impl Shopper {
             None if keyed => self.named(commit, number, when),
             None => commit,
         };
-        book.asked.push(Asked::new(commit, places.shard(partition)));
-        number
+        let asked = Asked::new(commit, places.shard(partition));
+        // Chance may draw the same content under the same key again: that is the same commit.
+        let same = |known: &Asked| {
+            known.key.is_some() && (&known.key, known.fingerprint) == (&asked.key, asked.fingerprint)
+        };
+        match book.asked.iter().position(same) {
+            Some(known) => known,
+            None => {
+                book.asked.push(asked);
+                number
+            }
+        }
     }
 
     fn named(&mut self, commit: Commit, number: usize, when: When) -> Commit {
@@ -198,6 +208,9 @@ impl Shopper {
             (0..self.random.between(2, 4)).map(|_| self.draw(when, of, shared, None)).collect();
         let book = &mut shared.book;
         let commits: Vec<Commit> = many.iter().map(|asked| book.asked[*asked].commit.clone()).collect();
+        if many.iter().any(|asked| book.asked[*asked].shard != book.asked[many[0]].shard) {
+            shared.met.count("COMMIT_MANY over two shards");
+        }
         let asks = many.iter().map(|asked| (book.asked[*asked].shard, Ask::Commit(*asked), None)).collect();
         self.ask(when, Opcode::CommitMany, asks, book, out, |payload| {
             write_many(payload, &commits);

@@ -90,6 +90,7 @@ impl Shopper {
                 Begin::Token(token) => Some(at(token.position)),
                 Begin::Now | Begin::Oldest | Begin::Cursor(_) => None,
             },
+            now: begin == Begin::Now,
         };
         let credit = *self.random.pick(&[0, 1, 300, 2_000, 100_000]);
         self.subscribe(when, partition, watch, begin, credit, None, shared, out);
@@ -112,6 +113,7 @@ impl Shopper {
             table: None,
             topic: None,
             token: None,
+            now: false,
         };
         self.subscribe(when, partition, watch, Begin::Oldest, 1 << 30, Some(last), shared, out);
     }
