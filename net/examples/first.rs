@@ -1,4 +1,4 @@
-//! The first program: put a row, read it back. `cargo run -p seawall-net --example first [HOST:PORT]`
+//! The first program: a cabin is held if it is free. `cargo run -p seawall-net --example first [HOST:PORT]`
 #![allow(clippy::print_stdout, reason = "a program for people")]
 
 use seawall::{Client, Commit, Outcome, row};
@@ -7,17 +7,19 @@ fn main() -> seawall::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:7411".to_owned());
     let mut db = Client::connect(address)?;
     let sailing = "HP-2026-07-14"; // the scope of the invariant
-    let cabin = row("cabin", "C14");
-    let hold = Commit::new(sailing).put(&cabin, [("state", "held"), ("by", "BK-88421")]);
+    let (cabin, total) = (row("cabin", "C14"), row("total", "held"));
+    let hold = Commit::new(sailing)
+        .key("hold-BK-88421") // send it again as often as you like
+        .check(cabin.field("state").eq("free"))
+        .merge(&cabin, [("state", "held"), ("by", "BK-88421")])
+        .add(&total, "count", 1, ..=total.field("limit"))
+        .event("cabin-held", "C14");
     match db.commit(&hold)? {
         Outcome::Committed(c) => println!("held, {} replayed={}", c.token, c.replayed),
         Outcome::Rejected(why) => println!("no: {why}"),
-        Outcome::Unknown(unknown) => println!("perhaps: {unknown}"),
+        Outcome::Unknown(key) => println!("settled: {:?}", db.resolve(sailing, key)?),
     }
     let now = db.get(sailing, &cabin)?; // linearizable; the session is kept
-    match now.row {
-        Some(row) => println!("{cabin} {row} as of {}", now.token),
-        None => println!("{cabin} is not there as of {}", now.token),
-    }
+    println!("{:?} as of {}", now.row, now.token);
     Ok(())
 }

@@ -8,6 +8,7 @@
 )]
 
 mod hostile;
+mod examples;
 mod load;
 mod node;
 mod once;
@@ -100,19 +101,6 @@ fn a_second_process_on_the_same_directory_is_refused_by_name() {
     assert!(said.contains("data"), "the refusal names the directory: {said}");
     assert!(!said.contains("listening on"), "{said}");
     Client::connect(node.address.as_str()).expect("the first one still serves");
-    assert!(node.terminate().success());
-}
-
-#[test]
-fn the_first_program_of_the_documentation_runs() {
-    let test = "the_first_program_of_the_documentation_runs";
-    let folder = folder("first");
-    let node = Node::start(test, &folder);
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_first-program")).arg(&node.address).output().expect("it starts");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.starts_with("held, ") && said.contains("as of"), "{said}");
     assert!(node.terminate().success());
 }
 
