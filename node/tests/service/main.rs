@@ -6,4 +6,5 @@ mod data;
 mod end;
 mod hostile;
 mod node;
+mod packaging;
 mod routes;
