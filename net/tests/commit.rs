@@ -169,6 +169,21 @@ fn one_above_each_limit_of_a_commit() {
     assert_eq!(code(c().max(&a, "n", std::collections::BTreeSet::new())), Err(Code::BadFrame));
 }
 
+/// A literal over a limit once became another one, without a word.
+#[test]
+fn a_literal_that_is_too_long_is_refused_wherever_it_stands() {
+    let (a, long) = (row("t", 1), "x".repeat(ROW_MAX + 1));
+    let code = |commit: Commit| commit.validate().map_err(|refusal| refusal.code);
+    let c = || Commit::new("p").delete(&row("t", 2));
+    assert_eq!(code(c().check(a.field("s").eq(long.as_str()))), Err(Code::TooLarge));
+    assert_eq!(code(c().check(a.field("s").is_in([long.as_str()]))), Err(Code::TooLarge));
+    assert_eq!(code(c().max(&a, "s", long.as_str())), Err(Code::TooLarge));
+    let scale = Value::Decimal { mantissa: 1, scale: 99 };
+    assert!(code(c().check(a.field("n").eq(scale.clone()))).is_err());
+    assert!(code(c().add(&a, "n", scale.clone(), ..)).is_err());
+    assert!(code(c().add(&a, "n", 1, ..=scale)).is_err());
+}
+
 /// Wherever the two lie: what works with one shard works with a hundred.
 #[test]
 fn a_commit_has_one_partition() {

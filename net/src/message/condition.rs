@@ -5,6 +5,7 @@ use std::ops::{RangeFrom, RangeFull, RangeInclusive, RangeToInclusive};
 use super::check::{Check, Compare};
 use super::term::{Bound, FieldAt, RowAt, Term};
 use crate::address::RowRef;
+use crate::limits::ROW_MAX;
 use crate::list::List;
 use crate::position::Position;
 use crate::value::{Value, ValueRef};
@@ -68,9 +69,12 @@ pub(super) fn with_literal<T>(value: &Value, take: impl FnOnce(ValueRef<'_>) -> 
     let mut bytes = Vec::new();
     value.encode(&mut bytes);
     let read = ValueRef::read(&mut Reader::new(&bytes));
-    // What is over a limit is refused where the commit is checked; here something must stand in its place.
-    take(read.unwrap_or(ValueRef::Bytes(&[])))
+    take(read.unwrap_or(ValueRef::Bytes(&TOO_LONG)))
 }
+
+/// Stands for a value that is over a limit, so that it is refused where the commit is checked, and never taken for
+/// another one.
+static TOO_LONG: [u8; ROW_MAX + 1] = [0; ROW_MAX + 1];
 
 macro_rules! comparisons {
     ($($name:ident $op:ident $doc:literal)*) => {

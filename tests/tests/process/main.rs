@@ -7,8 +7,8 @@
     reason = "this room runs real processes and threads that load them, and says what they felt"
 )]
 
-mod hostile;
 mod examples;
+mod hostile;
 mod load;
 mod node;
 mod once;
