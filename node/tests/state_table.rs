@@ -165,7 +165,9 @@ fn what_it_says_of_its_memory_is_about_what_it_takes() {
     const ROWS: u64 = 50_000;
     let scattered = |n: u64| n * 305_419_897 % ROWS;
     let in_order = |n: u64| n;
-    for (place, value) in [(scattered as fn(u64) -> u64, 100), (in_order, 100), (scattered, 0), (in_order, 400)] {
+    for (place, value) in
+        [(scattered as fn(u64) -> u64, 100), (in_order, 100), (scattered, 0), (in_order, 400)]
+    {
         let mut both = Both::default();
         let value = vec![7; value];
         let key = |n: u64| [&[b'k'; 40], &place(n).to_be_bytes()[..]].concat();

@@ -57,7 +57,10 @@ impl Rows {
 }
 
 /// Frames of [`PIPELINE`] requests each.
-pub fn pipelines(requests: u64, mut write: impl FnMut(&mut ClientSession, &mut Vec<u8>, u64)) -> Vec<Vec<u8>> {
+pub fn pipelines(
+    requests: u64,
+    mut write: impl FnMut(&mut ClientSession, &mut Vec<u8>, u64),
+) -> Vec<Vec<u8>> {
     let mut client = ClientSession::new();
     let first = (0..requests).step_by(PIPELINE);
     let pipeline = |first: u64| {

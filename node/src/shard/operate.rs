@@ -53,9 +53,7 @@ impl Evaluation<'_> {
                 self.whole(at, None, None);
                 Ok(())
             }
-            Op::Merge { at, fields } => {
-                self.change(at, |_| Ok(Cow::Borrowed(fields)))
-            }
+            Op::Merge { at, fields } => self.change(at, |_| Ok(Cow::Borrowed(fields))),
             Op::Add { at, field, delta, floor, ceiling } => self.add(nth, at, field, &delta, floor, ceiling),
             Op::Max { at, field, value } => self.extreme(nth, at, field, value, std::cmp::Ordering::Less),
             Op::Min { at, field, value } => self.extreme(nth, at, field, value, std::cmp::Ordering::Greater),
