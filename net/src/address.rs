@@ -49,8 +49,7 @@ impl Address<'_> {
     /// and sorts, so a range of hashes is a range of keys, a partition lies together, and so does each of its tables.
     pub fn stored_key(&self, out: &mut Vec<u8>) {
         partition_prefix(self.namespace, self.partition, out);
-        encode_text(out, self.table);
-        out.extend_from_slice(self.row);
+        row_suffix(self.table, self.row, out);
     }
 }
 
@@ -73,6 +72,12 @@ pub fn partition_prefix(namespace: &str, partition: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(partition);
     let hash = xxh3_64(&out[start + 8..]);
     out[start..start + 8].copy_from_slice(&hash.to_be_bytes());
+}
+
+/// Appends what follows it in the stored key of a row: table, row key.
+pub fn row_suffix(table: &str, row: &[u8], out: &mut Vec<u8>) {
+    encode_text(out, table);
+    out.extend_from_slice(row);
 }
 
 /// The hash that places a partition: XXH3-64 with seed 0 over the encoded namespace and the encoded partition.

@@ -79,6 +79,35 @@ pub fn check(bytes: &[u8]) -> Result<(), Malformed> {
     Fields::open(bytes)?.try_for_each(|field| field.map(drop))
 }
 
+/// Appends the bytes of `row` with the fields of `changes` set in it, both encoded, and says how many fields there are.
+/// What is over a limit is written all the same, and refused by [`check`].
+pub fn merge(row: &[u8], changes: &[u8], out: &mut Vec<u8>) -> Result<usize, Malformed> {
+    let mut fields = Fields::open(row)?.peekable();
+    let (mut body, mut count) = (Vec::with_capacity(row.len() + changes.len()), 0);
+    let mut put = |name: &str, value: ValueRef<'_>| {
+        put_sized(&mut body, name.as_bytes());
+        value.encode(&mut body);
+        count += 1;
+    };
+    for change in Fields::open(changes)? {
+        let (name, value) = change?;
+        while let Some(field) = fields.next_if(|field| !matches!(field, Ok((other, _)) if *other >= name)) {
+            let (other, old) = field?;
+            put(other, old);
+        }
+        fields.next_if(|field| matches!(field, Ok((other, _)) if *other == name));
+        put(name, value);
+    }
+    for field in fields {
+        let (name, value) = field?;
+        put(name, value);
+    }
+    put_varint(out, SHAPE_NAMED);
+    put_varint(out, count as u64);
+    out.extend_from_slice(&body);
+    Ok(count)
+}
+
 /// The fields of an encoded row, checked one by one as they are read. After an error comes nothing more.
 #[derive(Clone, Debug)]
 pub struct Fields<'a> {

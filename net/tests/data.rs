@@ -60,6 +60,15 @@ proptest! {
         prop_assert_eq!(Row::decode(&bytes).unwrap(), row);
     }
 
+    #[test]
+    fn merged_bytes_are_those_of_the_merged_row(row in any_row(), changes in any_row()) {
+        let mut bytes = Vec::new();
+        let fields = seawall::row::merge(&encoded(&row), &encoded(&changes), &mut bytes);
+        let merged = changes.into_iter().fold(row, |row, (name, value)| row.with(name, value));
+        prop_assert_eq!(fields, Ok(merged.len()));
+        prop_assert_eq!(bytes, encoded(&merged));
+    }
+
     /// What is accepted is the one encoding of what it means, so the bytes in the log decide equality.
     #[test]
     fn a_row_that_is_accepted_is_canonical(row in any_row(), at in any::<prop::sample::Index>(), to in any::<u8>()) {

@@ -1,10 +1,13 @@
 //! A disk in memory whose operations end at once: what is left is the cost of the code itself.
 #![allow(dead_code, reason = "each benchmark uses its part")]
 
+pub mod rows;
+pub mod world;
+
 use std::collections::BTreeMap;
 
 use seawall_wal::recover::Files;
-use seawall_wal::{Done, FileId, Io, LogId, meta};
+use seawall_wal::{Done, FileId, FoldDone, FoldJob, Io, LogId, meta};
 
 /// Keeps what is written, or forgets it.
 #[derive(Debug)]
@@ -19,13 +22,29 @@ impl Memory {
         Memory { files: BTreeMap::from([(FileId::Meta, meta::format(log))]), keeps }
     }
 
-    /// The slots, as a start finds them.
+    /// Slots and checkpoints, as a start finds them.
     pub fn found(&self) -> Files {
-        let slot = |(file, bytes): (&FileId, &Vec<u8>)| match file {
-            FileId::Slot(slot) => Some((*slot, bytes.len() as u64)),
-            _ => None,
-        };
-        Files { slots: self.files.iter().filter_map(slot).collect(), ..Files::default() }
+        let mut found = Files::default();
+        for (file, bytes) in &self.files {
+            match file {
+                FileId::Slot(slot) => found.slots.push((*slot, bytes.len() as u64)),
+                FileId::Checkpoint(checkpoint) => found.checkpoints.push((*checkpoint, bytes.len() as u64)),
+                FileId::Meta => {}
+            }
+        }
+        found
+    }
+
+    pub fn fold(&mut self, job: &FoldJob) -> FoldDone {
+        let previous = job.previous.map(|checkpoint| &self.files[&FileId::Checkpoint(checkpoint)][..]);
+        let segments = job.segments.iter().map(|(slot, _)| &self.files[&FileId::Slot(*slot)][..]);
+        let mut made = Vec::new();
+        let segments: Vec<&[u8]> = segments.collect();
+        let result = job.run(previous, &segments, |chunk| made.extend_from_slice(chunk));
+        if let Ok(folded) = &result {
+            self.files.insert(FileId::Checkpoint(folded.checkpoint()), made);
+        }
+        FoldDone { id: job.id, result }
     }
 
     pub fn execute(&mut self, io: Io) -> Done {
@@ -51,7 +70,11 @@ impl Memory {
                 }
                 Done { id, result: Ok(0), buf: None }
             }
-            Io::Fold(_) | Io::Remove { .. } => unreachable!("these logs are too short for a checkpoint"),
+            Io::Remove { id, file } => {
+                self.files.remove(&file);
+                Done { id, result: Ok(0), buf: None }
+            }
+            Io::Fold(_) => unreachable!("a fold has a door of its own"),
         }
     }
 }

@@ -74,6 +74,7 @@ impl Shard {
             at: stamp.at,
             draft: &mut self.draft,
             key: &mut self.scratch,
+            partition: 0,
             seen: None,
         };
         let verdict = evaluation.run();

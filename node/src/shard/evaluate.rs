@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use seawall::address::Address;
 use seawall::message::CommitRequest;
 use seawall::message::read::Found;
 use seawall::message::term::RowAt;
@@ -13,7 +12,7 @@ use seawall::position::Position;
 use seawall::refusal::Refusal;
 use seawall::row::Fields;
 use seawall::value::ValueRef;
-use seawall::{Value, key};
+use seawall::{Value, address, key};
 use seawall_wal::Space;
 
 use super::draft::Draft;
@@ -33,6 +32,8 @@ pub struct Evaluation<'a> {
     pub draft: &'a mut Draft,
     /// Memory for a stored key, used again.
     pub key: &'a mut Vec<u8>,
+    /// How many bytes of it every key of the partition begins with; they are there from the start on.
+    pub partition: usize,
     pub seen: Option<Position>,
 }
 
@@ -41,6 +42,9 @@ impl Evaluation<'_> {
     pub fn run(&mut self) -> Result<(), Refusal> {
         self.draft.clear();
         let commit = self.commit;
+        self.key.clear();
+        address::partition_prefix(self.namespace, commit.partition, self.key);
+        self.partition = self.key.len();
         commit.checks.iter().enumerate().try_for_each(|(nth, check)| self.check(nth, &check))?;
         commit.ops.iter().enumerate().try_for_each(|(nth, op)| self.operate(nth, &op))?;
         self.keep_promises()
@@ -48,9 +52,8 @@ impl Evaluation<'_> {
 
     /// Makes [`Evaluation::key`] the stored key of a row of the partition.
     pub(super) fn address(&mut self, at: RowAt<'_>) {
-        let Self { namespace, commit, .. } = *self;
-        self.key.clear();
-        Address { namespace, partition: commit.partition, table: at.table, row: at.key }.stored_key(self.key);
+        self.key.truncate(self.partition);
+        address::row_suffix(at.table, at.key, self.key);
     }
 
     /// What stood at a row, or at its lease, before the commit.

@@ -1,5 +1,6 @@
 //! The operations of a commit: each turns what is there into a full row image, a lease, a sequence or an event.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use seawall::limits::{ROW_FIELDS_MAX, ROW_MAX, SET_MEMBERS_MAX};
@@ -10,7 +11,7 @@ use seawall::number::{self, NoSum};
 use seawall::position::Position;
 use seawall::refusal::Refusal;
 use seawall::value::{Members, ValueRef};
-use seawall::{Row, Value, address, key};
+use seawall::{Row, Value, key, row};
 
 use super::evaluate::{Evaluation, borrowed, field, name, text};
 use super::lease::Lease;
@@ -31,6 +32,15 @@ fn broken<T>(
     Err(Broken { rule, expected: expected.into(), observed: observed.into() })
 }
 
+/// A row that has none.
+const NO_FIELDS: [u8; 2] = [0, 0];
+
+fn one_field(name: &str, value: impl Into<Value>) -> Cow<'static, [u8]> {
+    let mut bytes = Vec::new();
+    Row::new().with(name, value).encode(&mut bytes);
+    Cow::Owned(bytes)
+}
+
 impl Evaluation<'_> {
     pub(super) fn operate(&mut self, nth: usize, op: &Op<'_>) -> Result<(), Refusal> {
         let done = match *op {
@@ -43,10 +53,7 @@ impl Evaluation<'_> {
                 self.whole(at, None, None);
                 Ok(())
             }
-            Op::Merge { at, fields } => {
-                let fields = Row::decode(fields).expect("checked when it came");
-                self.change(at, |_| Ok(fields))
-            }
+            Op::Merge { at, fields } => self.change(at, |_| Ok(Cow::Borrowed(fields))),
             Op::Add { at, field, delta, floor, ceiling } => self.add(nth, at, field, &delta, floor, ceiling),
             Op::Max { at, field, value } => self.extreme(nth, at, field, value, std::cmp::Ordering::Less),
             Op::Min { at, field, value } => self.extreme(nth, at, field, value, std::cmp::Ordering::Greater),
@@ -92,22 +99,19 @@ impl Evaluation<'_> {
         self.time_us.saturating_add(us)
     }
 
-    /// Sets fields of a row, which is made if it is not there.
-    fn change(
+    /// Sets fields of a row, which is made if it is not there. They come as an encoded row.
+    fn change<'f>(
         &mut self,
         at: RowAt<'_>,
-        fields: impl FnOnce(Option<&[u8]>) -> Result<Row, Broken>,
+        fields: impl FnOnce(Option<&[u8]>) -> Result<Cow<'f, [u8]>, Broken>,
     ) -> Result<(), Broken> {
         let image = self.current(spaces::ROWS, at);
-        let fields = fields(image.as_deref())?;
-        let mut row = image.map_or_else(Row::new, |image| Row::decode(&image).expect("checked when it came"));
-        for (name, value) in fields {
-            row.insert(name, value);
-        }
-        let mut bytes = Vec::new();
-        row.encode(&mut bytes);
-        if row.len() > ROW_FIELDS_MAX {
-            return broken("row.fields", format!("at most {ROW_FIELDS_MAX}"), row.len().to_string());
+        let changes = fields(image.as_deref())?;
+        let mut bytes = Vec::with_capacity(image.as_ref().map_or(0, |image| image.len()) + changes.len());
+        let len = row::merge(image.as_deref().unwrap_or(&NO_FIELDS), &changes, &mut bytes);
+        let len = len.expect("checked when it came");
+        if len > ROW_FIELDS_MAX {
+            return broken("row.fields", format!("at most {ROW_FIELDS_MAX}"), len.to_string());
         }
         if bytes.len() > ROW_MAX {
             return broken("row.size", format!("at most {ROW_MAX} bytes"), bytes.len().to_string());
@@ -159,7 +163,7 @@ impl Evaluation<'_> {
                 }
             }
             sum = Some(added.clone());
-            Ok(Row::new().with(name, added))
+            Ok(one_field(name, added))
         })?;
         self.result(nth, sum.as_ref());
         Ok(())
@@ -206,7 +210,7 @@ impl Evaluation<'_> {
                 Some(_) | None => new,
             };
             holds = Some(value.to_value());
-            Ok(Row::new().with(name, value.to_value()))
+            Ok(one_field(name, value.to_value()))
         })?;
         self.result(nth, holds.as_ref());
         Ok(())
@@ -224,7 +228,7 @@ impl Evaluation<'_> {
             let mut set: BTreeSet<Vec<u8>> = match row.and_then(|row| field(row, name)) {
                 Some(ValueRef::Set(members)) => members.map(<[u8]>::to_owned).collect(),
                 Some(other) => return broken("set.kind", format!("a set in {name}"), text(&other)),
-                None if !add => return Ok(Row::new()),
+                None if !add => return Ok(Cow::Borrowed(&NO_FIELDS)),
                 None => BTreeSet::new(),
             };
             for member in members {
@@ -238,7 +242,7 @@ impl Evaluation<'_> {
                 let expected = format!("at most {SET_MEMBERS_MAX} in {name}");
                 return broken("set.members", expected, set.len().to_string());
             }
-            Ok(Row::new().with(name, set))
+            Ok(one_field(name, set))
         })
     }
 
@@ -292,8 +296,7 @@ impl Evaluation<'_> {
     /// `u16` length and the bytes of hash, namespace and partition as stored keys begin with them; `u8` length and
     /// the topic; the payload.
     fn event(&mut self, nth: usize, topic: &str, payload: &[u8]) {
-        self.key.clear();
-        address::partition_prefix(self.namespace, self.commit.partition, self.key);
+        self.key.truncate(self.partition);
         let partition = u16::try_from(self.key.len()).expect("a name and a key are short").to_le_bytes();
         let name = u8::try_from(topic.len()).expect("a name is short");
         let value = [&partition, &self.key[..], &[name], topic.as_bytes(), payload].concat();

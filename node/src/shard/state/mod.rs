@@ -8,7 +8,9 @@
 //! how many keys a namespace has) is the same after a restart.
 
 mod due;
+mod run;
 mod table;
+mod tree;
 
 use std::collections::BTreeMap;
 

@@ -1,19 +1,25 @@
 //! One space of the state: what stands at each key, and which record made it so.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::ops::Bound;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use seawall::position::{Index, Position};
 
-/// What an entry costs beside its bytes: its share of the tree, two counted allocations, its version.
-const OVERHEAD: usize = 112;
+use super::tree::Tree;
+
+/// What an entry costs beside its bytes: 60 bytes of the tree, which is three quarters full; two allocations, one of
+/// them counted.
+const OVERHEAD: usize = 128;
+/// What a tombstone costs more, beside its key.
+const QUEUED: usize = 40;
+/// So many tombstones are often there; memory for more is given back.
+const TOMBSTONES: usize = 1024;
 
 #[derive(Debug, Default)]
 pub struct Table {
-    entries: BTreeMap<Arc<[u8]>, Slot>,
+    entries: Tree<Slot>,
     /// Tombstones in the order of their deletions.
-    tombstones: VecDeque<(Index, Arc<[u8]>)>,
+    tombstones: VecDeque<(Index, Box<[u8]>)>,
     live: usize,
     memory: usize,
 }
@@ -37,14 +43,14 @@ pub struct Look {
 /// One key of a range, as it is or as it was removed.
 #[derive(Clone, Copy, Debug)]
 pub struct At<'a> {
-    pub key: &'a Arc<[u8]>,
+    pub key: &'a [u8],
     pub version: Position,
     /// `None`: removed, and the removal may not be committed yet.
     pub bytes: Option<&'a Arc<[u8]>>,
 }
 
 impl<'a> At<'a> {
-    fn of((key, slot): (&'a Arc<[u8]>, &'a Slot)) -> Self {
+    fn of((key, slot): (&'a [u8], &'a Slot)) -> Self {
         Self { key, version: slot.version, bytes: slot.bytes.as_ref() }
     }
 }
@@ -59,16 +65,14 @@ impl Table {
         let slot = Slot { version, bytes: value.map(Arc::from) };
         self.live += usize::from(slot.bytes.is_some());
         self.memory += cost(key, slot.bytes.as_deref());
-        let old = match self.entries.get_mut(key) {
-            Some(old) => Some(std::mem::replace(old, slot)),
-            None => self.entries.insert(Arc::from(key), slot),
-        };
+        let old = self.entries.set(key, slot);
         if let Some(old) = &old {
             self.live -= usize::from(old.bytes.is_some());
             self.memory -= cost(key, old.bytes.as_deref());
         }
         if value.is_none() {
-            self.tombstones.push_back((version.index, Arc::from(key)));
+            self.tombstones.push_back((version.index, key.into()));
+            self.memory += key.len() + QUEUED;
         }
         old.and_then(|old| old.bytes)
     }
@@ -81,26 +85,27 @@ impl Table {
     /// Everything from `low` up to, and without, `high`: tombstones, too. The newest version in a range says which
     /// record last changed anything in it, absence too, so nothing has to be kept for ranges.
     pub fn range(&self, low: &[u8], high: &[u8]) -> impl DoubleEndedIterator<Item = At<'_>> {
-        let high = high.max(low); // an empty range, and not a panic
-        let bounds = (Bound::Included(low), Bound::Excluded(high));
-        self.entries.range::<[u8], _>(bounds).map(At::of)
+        self.entries.range(low, high, false).map(At::of)
     }
 
     /// The first key at or behind `low`, a tombstone's too.
     pub fn first_from(&self, low: &[u8]) -> Option<At<'_>> {
-        let bounds = (Bound::Included(low), Bound::Unbounded);
-        self.entries.range::<[u8], _>(bounds).next().map(At::of)
+        self.entries.first_from(low).map(At::of)
     }
 
     /// Forgets the tombstones whose deletion is committed.
     pub fn bury(&mut self, committed: Index) {
         while self.tombstones.front().is_some_and(|(index, _)| *index <= committed) {
             let Some((index, key)) = self.tombstones.pop_front() else { return };
+            self.memory -= key.len() + QUEUED;
             let dead = |slot: &Slot| slot.bytes.is_none() && slot.version.index == index;
             if self.entries.get(&key).is_some_and(dead) {
                 self.entries.remove(&key);
                 self.memory -= cost(&key, None);
             }
+        }
+        if self.tombstones.is_empty() {
+            self.tombstones.shrink_to(TOMBSTONES);
         }
     }
 
@@ -120,8 +125,7 @@ impl Table {
         from: &[u8],
         to: &[u8],
     ) -> impl DoubleEndedIterator<Item = (&'a [u8], &'a Slot)> + use<'a> {
-        let entries = self.entries.range::<[u8], _>((Bound::Included(from), Bound::Included(to)));
-        entries.filter(|(_, slot)| slot.bytes.is_some()).map(|(key, slot)| (&**key, slot))
+        self.entries.range(from, to, true).filter(|(_, slot)| slot.bytes.is_some())
     }
 
     /// Entries that exist.
