@@ -262,7 +262,7 @@ impl Drawing<'_> {
             }
             _ => {
                 let payload = vec![b'!'; self.random.index(4)];
-                commit.event(*self.random.pick(&["topic", "other"]), payload)
+                commit.event(self.random.pick(&["topic", "other"]), payload)
             }
         }
     }
