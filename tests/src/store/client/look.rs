@@ -137,6 +137,10 @@ impl Shopper {
         self.send_scan(when, shard, scan, &[], Some(last), shared, out);
     }
 
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "a page, where it goes on, and who wants it are drawn apart"
+    )]
     fn send_scan(
         &mut self,
         when: When,
