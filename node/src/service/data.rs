@@ -206,9 +206,9 @@ fn status_of(code: Code) -> StatusCode {
         Code::CrossPartition => StatusCode::BAD_REQUEST,
         Code::Throttled | Code::Quota => StatusCode::TOO_MANY_REQUESTS,
         Code::Unauthenticated => StatusCode::UNAUTHORIZED,
-        Code::Denied => StatusCode::FORBIDDEN,
         other => match other as u16 / 100 {
             2 => StatusCode::CONFLICT,
+            7 => StatusCode::FORBIDDEN,
             9 => StatusCode::BAD_REQUEST,
             _ => StatusCode::SERVICE_UNAVAILABLE,
         },

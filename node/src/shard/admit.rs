@@ -162,11 +162,12 @@ impl Shard {
             self.refuse(asked.to, refusal, Some(tip));
             return Ok(());
         }
-        match self.append(now, stamp) {
-            Ok(index) => {
-                self.latency.appended(index, now.mono_us);
-                self.release.answer(asked.to, index, answer);
-            }
+        let appended = self.append(now, stamp);
+        if let Ok(index) = &appended {
+            self.latency.appended(*index, now.mono_us);
+        }
+        match appended {
+            Ok(index) => self.release.answer(asked.to, index, answer),
             Err(NoRoom::Busy) => return Err(Busy),
             Err(NoRoom::TooLarge) => {
                 let Life::Running(running) = &self.life else { return Ok(()) };
