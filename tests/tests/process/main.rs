@@ -8,6 +8,7 @@
 
 mod load;
 mod node;
+mod workloads;
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
