@@ -117,8 +117,8 @@ flush_calls() {
   esac
 }
 
-# measure SYSTEM WORK SECONDS: one JSON object with ops, rate, p50_us and p99_us.
-measure() { "measure_$1" "$2" "$3"; }
+# measure SYSTEM WORK SECONDS: one JSON object with ops, rate, p50_us and p99_us; nothing done is a failure.
+measure() { "measure_$1" "$2" "$3" | jq -c 'if .ops > 0 and .rate > 0 then . else error("nothing was done") end'; }
 
 measure_seawall() {
   "${run[@]}" "$load" load --connect "$address" --workload "$1" --connections "$connections" --seconds "$2" --warmup 0.5 \
@@ -142,15 +142,17 @@ run_redis_benchmark() {
     awk -v n="$2" '{ printf "{\"ops\": %d, \"rate\": %.0f, \"p50_us\": %.0f, \"p99_us\": %.0f}\n", n, $1, $2 * 1000, $3 * 1000 }'
 }
 
+# Its time begins with its connections, which cost PostgreSQL a process each; its rate is of what follows.
 measure_postgresql() {
-  local log=$dir/postgresql/latency
+  local log=$dir/postgresql/latency rate
   rm -f "$log".*
   "${run[@]}" "$pg_bin/pgbench" -h 127.0.0.1 -p "$pg_port" -U postgres -n -M prepared -f "$dir/$1.sql" -c "$connections" \
-    -j 1 -T "$2" --log --log-prefix "$log" postgres >"$dir/pgbench.log" 2>&1 || { cat "$dir/pgbench.log" >&2; return 1; }
+    -j 1 -T $(($2 + 1)) --log --log-prefix "$log" postgres >"$dir/pgbench.log" 2>&1 || { cat "$dir/pgbench.log" >&2; return 1; }
+  rate=$(sed -n 's/^tps = \([0-9]*\).*/\1/p' "$dir/pgbench.log")
   # Client, number, microseconds, ...
-  cat "$log".* | awk '{ print $3 }' | sort -n | awk -v seconds="$2" '
+  cat "$log".* | awk '{ print $3 }' | sort -n | awk -v rate="${rate:-0}" '
     { latency[NR] = $1 }
-    END { printf "{\"ops\": %d, \"rate\": %.0f, \"p50_us\": %d, \"p99_us\": %d}\n", NR, NR / seconds,
+    END { printf "{\"ops\": %d, \"rate\": %d, \"p50_us\": %d, \"p99_us\": %d}\n", NR, rate,
             latency[int((NR + 1) / 2)], latency[int(NR * 0.99) + (NR * 0.99 > int(NR * 0.99))] }'
 }
 
