@@ -257,3 +257,48 @@ impl Slots {
         Ok((slot, operations))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use seawall::Refusal;
+    use seawall::reply::ReplyMeta;
+
+    use super::*;
+
+    fn reply(correlation: u64, opcode: Opcode) -> Reply<'static> {
+        let meta = ReplyMeta { correlation, opcode: opcode as u16, ..ReplyMeta::default() };
+        Reply { meta, body: Body::Refused(Refusal::throttled("a queue", 1, 1)) }
+    }
+
+    #[test]
+    fn each_commit_of_a_request_is_answered_once_in_any_order() {
+        let mut slots = Slots::new(2, 3);
+        let first = slots.begin(10).correlation;
+        let second = slots.begin(20).correlation;
+        assert!(!slots.has_idle());
+        assert_eq!(slots.under_way, 6);
+        let mut settled = |correlation| {
+            let settled = slots.settle(&reply(correlation, Opcode::Commit));
+            settled.map(|(slot, operations)| (slot.since, operations)).ok()
+        };
+        assert_eq!(settled(second + 2), Some((20, 1)));
+        assert_eq!(settled(second + 2), None, "a second answer to one commit");
+        assert_eq!(settled(first), Some((10, 1)));
+        assert_eq!(settled(second), Some((20, 1)));
+        assert_eq!(settled(second + 3), None, "a commit that the request does not have");
+        assert_eq!(settled(second + NEXT_REQUEST), None, "a request that was not sent yet");
+        assert_eq!(settled(second + 1), Some((20, 1)));
+        assert_eq!(settled(second + 1), None, "an answer to nothing");
+        assert!(slots.has_idle());
+        assert_eq!((slots.under_way, slots.begin(30).correlation), (2, second + NEXT_REQUEST));
+    }
+
+    #[test]
+    fn a_refusal_of_a_whole_request_answers_all_that_is_left_of_it() {
+        let mut slots = Slots::new(1, 100);
+        let correlation = slots.begin(10).correlation;
+        slots.settle(&reply(correlation + 99, Opcode::Commit)).unwrap();
+        let (_, operations) = slots.settle(&reply(correlation, Opcode::CommitMany)).unwrap();
+        assert_eq!((operations, slots.under_way, slots.has_idle()), (99, 0, true));
+    }
+}
