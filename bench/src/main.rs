@@ -22,7 +22,7 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// A closed loop: each connection keeps a number of requests under way.
+    /// A closed loop, or an open one at a rate, over many connections.
     Load(load::Options),
     /// The log alone, without sockets and rows: full batches, one after the other, made durable in a directory.
     Log(log::Options),
@@ -37,6 +37,10 @@ fn main() -> ExitCode {
 }
 
 fn make_load(options: &load::Options) -> u8 {
+    if let Err(why) = options.check() {
+        say(&mut std::io::stderr(), &why);
+        return 2;
+    }
     let run = load::run(options);
     match &run {
         Ok(result) => {
@@ -50,6 +54,11 @@ fn make_load(options: &load::Options) -> u8 {
                 load::report::table(options, result, &about)
             };
             say(&mut std::io::stdout(), &text);
+            let page = options.report.as_ref().map(|path| load::page::write(path, options, result, &about));
+            if let Some(Err(why)) = page {
+                say(&mut std::io::stderr(), &why);
+                return 1;
+            }
         }
         Err(Unreachable(why)) => {
             say(

@@ -11,3 +11,8 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
     let sensible = text.parse::<f64>().ok().filter(|s| (0.0..=86_400.0).contains(s));
     sensible.map(Duration::from_secs_f64).ok_or_else(|| "write seconds, from 0 to 86400".to_owned())
 }
+
+pub fn positive(text: &str) -> Result<f64, String> {
+    let sensible = text.parse::<f64>().ok().filter(|number| *number > 0.0 && *number <= 1e9);
+    sensible.ok_or_else(|| "write a number above 0, up to 1000000000".to_owned())
+}

@@ -1,22 +1,27 @@
 //! One connection of the load: a socket, and slots that each have one request under way.
 //!
-//! The low bits of a correlation id name the slot, the high bits count its requests. So replies may come in any
-//! order, and a reply to something that was not asked is noticed.
+//! A correlation id says which slot it is of, which of the slot's requests, and for a COMMIT_MANY which of its
+//! commits. So replies may come in any order, and a reply to something that was not asked, or a second one, is noticed.
 
 use std::io::{ErrorKind, Read, Write};
 
 use mio::net::TcpStream;
-use seawall::refusal::{Outcome, Refusal};
+use seawall::message::Opcode;
 use seawall::reply::{Body, Reply};
 use seawall::session::{Answer, ClientSession};
 
+use super::check::{Asked, Expected};
 use super::connect::Connected;
-use super::request::Requests;
-use super::window::{Ended, Nanos, Tally, Window};
+use super::pace::Timetable;
+use super::request::{Requests, Session};
+use super::window::{Nanos, Tally, Window};
 
-/// Bits of a correlation id that name the slot.
+/// Bits of a correlation id: the lowest say which commit of its request, those above them which slot, the rest which
+/// of the slot's requests.
+const NTH_BITS: u32 = 10;
 const SLOT_BITS: u32 = 16;
-const SLOT_MASK: u64 = (1 << SLOT_BITS) - 1;
+const NEXT_REQUEST: u64 = 1 << (NTH_BITS + SLOT_BITS);
+const _: () = assert!(seawall::limits::COMMITS_MAX <= 1 << NTH_BITS);
 /// Bytes already sent are dropped from an output that never runs empty when there are this many.
 const SENT_MAX: usize = 256 << 10;
 
@@ -28,11 +33,12 @@ pub struct Lost(pub String);
 #[derive(Debug)]
 pub struct Shared {
     pub requests: Requests,
+    pub expected: Expected,
     pub tally: Tally,
     pub window: Window,
     /// Where reads go: one piece of memory for all, so that it stays in the cache.
     pub scratch: Vec<u8>,
-    /// Whether a request that ended is followed by another.
+    /// Whether requests are still sent.
     pub asking: bool,
 }
 
@@ -40,8 +46,10 @@ pub struct Shared {
 pub struct Connection {
     pub socket: TcpStream,
     session: ClientSession,
-    slots: Vec<Slot>,
-    under_way: usize,
+    keys: Session,
+    /// `None`: a closed loop.
+    timetable: Option<Timetable>,
+    slots: Slots,
     output: Vec<u8>,
     /// How much of `output` the kernel has.
     sent: usize,
@@ -53,44 +61,75 @@ pub struct Connection {
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     correlation: u64,
-    /// `None`: nothing is under way.
-    asked: Option<Nanos>,
+    /// When the request was sent, or in an open loop when it was due.
+    since: Nanos,
+    asked: Asked,
+    /// Answers that are still to come; none: the slot is idle.
+    left: usize,
+}
+
+#[derive(Debug)]
+struct Slots {
+    slots: Vec<Slot>,
+    idle: Vec<usize>,
+    /// Commits of a request.
+    many: usize,
+    /// Which commits of each slot's request were answered: so many words of bits for each.
+    answered: Vec<u64>,
+    under_way: usize,
 }
 
 impl Connection {
-    pub fn new(connected: Connected, pipeline: usize) -> Connection {
-        let Connected { socket, session, .. } = connected;
-        assert!(pipeline as u64 <= SLOT_MASK + 1, "the options keep a pipeline within the slots");
-        // The first round is 1: no id is the one that HELLO had.
-        let slot = |n| Slot { correlation: (1 << SLOT_BITS) | n, asked: None };
+    /// `n` tells the connections of a run apart.
+    pub fn new(
+        connected: Connected,
+        n: u64,
+        (pipeline, many): (usize, usize),
+        timetable: Option<Timetable>,
+    ) -> Connection {
+        let Connected { socket, session, node } = connected;
         Connection {
             socket: TcpStream::from_std(socket),
             session,
-            slots: (0..pipeline as u64).map(slot).collect(),
-            under_way: 0,
+            keys: Session::new(n, node.server_time_us),
+            timetable,
+            slots: Slots::new(pipeline, many),
             output: Vec::new(),
             sent: 0,
             rest: Vec::new(),
         }
     }
 
+    /// Operations that are under way.
     pub fn under_way(&self) -> usize {
-        self.under_way
+        self.slots.under_way
     }
 
-    /// Fills the pipeline.
-    pub fn begin(&mut self, shared: &mut Shared, now: Nanos) -> Result<(), Lost> {
-        let generation = self.session.generation();
-        for slot in &mut self.slots {
-            slot.asked = Some(now);
-            shared.requests.write(&mut self.output, slot.correlation, generation);
+    /// When the next request is due, in an open loop.
+    pub fn next_due(&self) -> Option<Nanos> {
+        self.timetable.as_ref().and_then(Timetable::next)
+    }
+
+    /// The end: what was due and is not sent never will be.
+    pub fn give_up(&mut self, window: Window, tally: &mut Tally) {
+        if let Some(timetable) = &mut self.timetable {
+            timetable.give_up(window, self.slots.many as u64, tally);
         }
-        self.under_way = self.slots.len();
-        self.flush()
     }
 
-    /// The socket may be read: takes all replies, and asks again for each. `hung_up`: the end may be near, so read
-    /// until it is seen.
+    /// Writes as many requests as are due and find a slot, for the next [`flush`](Self::flush).
+    pub fn ask(&mut self, shared: &mut Shared, now: Nanos) {
+        let generation = self.session.generation();
+        while shared.asking && self.slots.has_idle() {
+            let due = self.timetable.as_mut().map_or(Some(now), |timetable| timetable.take(now));
+            let Some(since) = due else { break };
+            let slot = self.slots.begin(since);
+            slot.asked =
+                shared.requests.write(&mut self.output, slot.correlation, generation, &mut self.keys, now);
+        }
+    }
+
+    /// The socket may be read: takes all replies. `hung_up`: the end may be near, so read until it is seen.
     pub fn readable(&mut self, shared: &mut Shared, now: Nanos, hung_up: bool) -> Result<(), Lost> {
         loop {
             let kept = self.rest.len();
@@ -100,6 +139,7 @@ impl Connection {
                 Ok(read) => {
                     let filled = kept + read;
                     self.take_replies(shared, now, filled)?;
+                    self.ask(shared, now);
                     // A short read has drained the socket; what comes next is announced anew.
                     if filled < shared.scratch.len() && !hung_up {
                         return Ok(());
@@ -113,8 +153,7 @@ impl Connection {
     }
 
     fn take_replies(&mut self, shared: &mut Shared, now: Nanos, filled: usize) -> Result<(), Lost> {
-        let Shared { requests, tally, window, scratch, asking } = shared;
-        let generation = self.session.generation();
+        let Shared { expected, tally, window, scratch, .. } = shared;
         let bytes = &scratch[..filled];
         let mut used = 0;
         loop {
@@ -123,15 +162,11 @@ impl Connection {
                 Ok(Answer::Need(need)) => return Err(Lost(format!("a reply of {need} bytes"))),
                 Ok(Answer::Reply(reply, len)) => {
                     used += len;
-                    let slot = settle(&mut self.slots, &reply)?;
-                    let asked = slot.asked.take().expect("only a request under way is settled");
-                    tally.ended(*window, asked, now, ended(reply.body)?);
-                    self.under_way -= 1;
-                    if *asking {
-                        slot.correlation += 1 << SLOT_BITS;
-                        slot.asked = Some(now);
-                        self.under_way += 1;
-                        requests.write(&mut self.output, slot.correlation, generation);
+                    let (Slot { since, asked, .. }, operations) = self.slots.settle(&reply)?;
+                    let counts = window.holds(if self.timetable.is_some() { since } else { now });
+                    for _ in 0..operations {
+                        let ended = expected.judge(asked, &reply.body, &mut tally.sums);
+                        tally.ended(counts, since, now, ended);
                     }
                 }
                 Err(refusal) => return Err(Lost(format!("a reply cannot be read: {refusal}"))),
@@ -160,21 +195,110 @@ impl Connection {
     }
 }
 
-/// The slot whose request this is the reply to.
-fn settle<'s>(slots: &'s mut [Slot], reply: &Reply<'_>) -> Result<&'s mut Slot, Lost> {
-    let correlation = reply.meta.correlation;
-    slots
-        .get_mut((correlation & SLOT_MASK) as usize)
-        .filter(|slot| slot.correlation == correlation && slot.asked.is_some())
-        .ok_or_else(|| Lost(format!("a reply to {correlation}, which is not under way")))
+impl Slots {
+    fn new(pipeline: usize, many: usize) -> Slots {
+        assert!(
+            pipeline <= 1 << SLOT_BITS && many <= 1 << NTH_BITS,
+            "the options keep both within a correlation id"
+        );
+        let slot =
+            |n: usize| Slot { correlation: (n as u64) << NTH_BITS, since: 0, asked: Asked::Change, left: 0 };
+        Slots {
+            slots: (0..pipeline).map(slot).collect(),
+            idle: (0..pipeline).rev().collect(),
+            many,
+            answered: vec![0; pipeline * many.div_ceil(64)],
+            under_way: 0,
+        }
+    }
+
+    fn has_idle(&self) -> bool {
+        !self.idle.is_empty()
+    }
+
+    /// The next request of an idle slot. Its ids begin at one that was never used, not even by HELLO.
+    fn begin(&mut self, since: Nanos) -> &mut Slot {
+        let n = self.idle.pop().expect("the caller looked");
+        self.bits(n).fill(0);
+        self.under_way += self.many;
+        let slot = &mut self.slots[n];
+        slot.correlation += NEXT_REQUEST;
+        (slot.since, slot.left) = (since, self.many);
+        slot
+    }
+
+    fn bits(&mut self, slot: usize) -> &mut [u64] {
+        let words = self.many.div_ceil(64);
+        &mut self.answered[slot * words..][..words]
+    }
+
+    /// The slot that this is a reply to, and how many operations it answers: all, if a COMMIT_MANY was refused whole.
+    fn settle(&mut self, reply: &Reply<'_>) -> Result<(Slot, usize), Lost> {
+        let correlation = reply.meta.correlation;
+        let nth = (correlation & ((1 << NTH_BITS) - 1)) as usize;
+        let n = ((correlation >> NTH_BITS) & ((1 << SLOT_BITS) - 1)) as usize;
+        let stray = || Lost(format!("a reply to {correlation}, which is not under way"));
+        let of_this_request = |slot: &&Slot| slot.correlation == correlation - nth as u64 && slot.left > 0;
+        let mut slot = *self.slots.get(n).filter(of_this_request).ok_or_else(stray)?;
+        let many = self.many;
+        let bits = self.bits(n);
+        if nth >= many || bits[nth / 64] & 1 << (nth % 64) != 0 {
+            return Err(stray());
+        }
+        let whole = reply.meta.opcode == Opcode::CommitMany as u16 && matches!(reply.body, Body::Refused(_));
+        let operations = if whole { slot.left } else { 1 };
+        bits[nth / 64] |= 1 << (nth % 64);
+        slot.left -= operations;
+        self.slots[n].left = slot.left;
+        self.under_way -= operations;
+        if slot.left == 0 {
+            self.idle.push(n);
+        }
+        Ok((slot, operations))
+    }
 }
 
-fn ended(body: Body<'_>) -> Result<Ended, Lost> {
-    match body {
-        Body::Committed { .. } | Body::Row { found: Some(_), .. } => Ok(Ended::Done),
-        Body::Row { found: None, .. } => Ok(Ended::NotFound),
-        Body::Refused(Refusal { code, outcome: Outcome::Unknown, .. }) => Ok(Ended::Unknown(code)),
-        Body::Refused(Refusal { code, .. }) => Ok(Ended::Refused(code)),
-        other => Err(Lost(format!("an answer that was not asked for: {other:?}"))),
+#[cfg(test)]
+mod tests {
+    use seawall::Refusal;
+    use seawall::reply::ReplyMeta;
+
+    use super::*;
+
+    fn reply(correlation: u64, opcode: Opcode) -> Reply<'static> {
+        let meta = ReplyMeta { correlation, opcode: opcode as u16, ..ReplyMeta::default() };
+        Reply { meta, body: Body::Refused(Refusal::throttled("a queue", 1, 1)) }
+    }
+
+    #[test]
+    fn each_commit_of_a_request_is_answered_once_in_any_order() {
+        let mut slots = Slots::new(2, 3);
+        let first = slots.begin(10).correlation;
+        let second = slots.begin(20).correlation;
+        assert!(!slots.has_idle());
+        assert_eq!(slots.under_way, 6);
+        let mut settled = |correlation| {
+            let settled = slots.settle(&reply(correlation, Opcode::Commit));
+            settled.map(|(slot, operations)| (slot.since, operations)).ok()
+        };
+        assert_eq!(settled(second + 2), Some((20, 1)));
+        assert_eq!(settled(second + 2), None, "a second answer to one commit");
+        assert_eq!(settled(first), Some((10, 1)));
+        assert_eq!(settled(second), Some((20, 1)));
+        assert_eq!(settled(second + 3), None, "a commit that the request does not have");
+        assert_eq!(settled(second + NEXT_REQUEST), None, "a request that was not sent yet");
+        assert_eq!(settled(second + 1), Some((20, 1)));
+        assert_eq!(settled(second + 1), None, "an answer to nothing");
+        assert!(slots.has_idle());
+        assert_eq!((slots.under_way, slots.begin(30).correlation), (2, second + NEXT_REQUEST));
+    }
+
+    #[test]
+    fn a_refusal_of_a_whole_request_answers_all_that_is_left_of_it() {
+        let mut slots = Slots::new(1, 100);
+        let correlation = slots.begin(10).correlation;
+        slots.settle(&reply(correlation + 99, Opcode::Commit)).unwrap();
+        let (_, operations) = slots.settle(&reply(correlation, Opcode::CommitMany)).unwrap();
+        assert_eq!((operations, slots.under_way, slots.has_idle()), (99, 0, true));
     }
 }

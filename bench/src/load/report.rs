@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::options::{Options, Workload};
 use super::{Result, Tally};
@@ -18,20 +18,9 @@ pub fn rate(options: &Options, tally: &Tally) -> f64 {
 pub fn json(options: &Options, result: &Result, about: &About) -> Value {
     let Result { tally, node } = result;
     let at = |quantile| tally.latencies.value_at_quantile(quantile);
-    let refusals: Map<String, Value> =
-        tally.refusals.iter().map(|(code, count)| (code.name().to_owned(), json!(count))).collect();
     json!({
         "workload": options.workload.name(),
-        "connections": options.connections,
-        "pipeline": options.pipeline,
-        "threads": options.threads,
-        "value_bytes": options.value_bytes,
-        "keys": options.keys,
-        "warmup": options.warmup.as_secs_f64(),
-        "seconds": options.seconds.as_secs_f64(),
         "ops": tally.done,
-        "ops_ever": tally.done_ever,
-        "not_found": tally.not_found,
         "rate": rate(options, tally).round(),
         "p50_us": at(0.5),
         "p90_us": at(0.9),
@@ -39,7 +28,23 @@ pub fn json(options: &Options, result: &Result, about: &About) -> Value {
         "p999_us": at(0.999),
         "max_us": tally.latencies.max(),
         "errors": tally.errors,
-        "refusals": refusals,
+        "serious_errors": tally.serious,
+        "behind": tally.behind,
+        "not_found": tally.not_found,
+        "ops_ever": tally.done_ever,
+        "config": {
+            "connections": options.connections,
+            "pipeline": options.pipeline,
+            "many": options.many,
+            "rate": options.rate,
+            "threads": options.threads,
+            "value_bytes": options.value_bytes,
+            "keys": options.keys,
+            "dist": options.dist.name(),
+            "filled": options.fills(),
+            "warmup": options.warmup.as_secs_f64(),
+            "seconds": options.seconds.as_secs_f64(),
+        },
         "kernel": about.kernel,
         "commit": about.commit,
         "node": {
@@ -50,37 +55,33 @@ pub fn json(options: &Options, result: &Result, about: &About) -> Value {
     })
 }
 
-/// The same for people.
-pub fn table(options: &Options, result: &Result, about: &About) -> String {
+/// What was asked for, in one line.
+pub fn asked(options: &Options) -> String {
+    let Options { connections, pipeline, many, threads, value_bytes, keys, .. } = options;
+    let mut text = format!("{}, {connections} connections x {pipeline} under way", options.workload.name());
+    if *many > 1 {
+        let _ = write!(text, " x {many} commits");
+    }
+    match options.rate {
+        Some(rate) => _ = write!(text, ", open loop at {rate} /s"),
+        None => text += ", closed loop",
+    }
+    let dist = options.dist.name();
+    let _ = write!(text, ", {threads} threads, {value_bytes} B values, {keys} keys {dist}");
+    text
+}
+
+/// Pairs of a name and what is to be said about it, for people.
+pub fn lines(options: &Options, result: &Result, about: &About) -> Vec<(&'static str, String)> {
     let Result { tally, node } = result;
     let at = |quantile| tally.latencies.value_at_quantile(quantile);
+    let io = if node.direct_io { "direct" } else { "buffered" };
+    let (seconds, rate) = (options.seconds.as_secs_f64(), rate(options, tally));
     let mut lines = vec![
-        (
-            "load",
-            format!(
-                "{}, {} connections x {} under way, {} threads, {} B values, {} keys",
-                options.workload.name(),
-                options.connections,
-                options.pipeline,
-                options.threads,
-                options.value_bytes,
-                options.keys
-            ),
-        ),
-        (
-            "node",
-            format!(
-                "{} driver, {}, {} I/O",
-                node.driver,
-                node.durable_primitive,
-                if node.direct_io { "direct" } else { "buffered" }
-            ),
-        ),
+        ("load", asked(options)),
+        ("node", format!("{} driver, {}, {io} I/O", node.driver, node.durable_primitive)),
         ("on", format!("Linux {}, {}", about.kernel, about.commit)),
-        (
-            "done",
-            format!("{} in {} s: {:.0} /s", tally.done, options.seconds.as_secs_f64(), rate(options, tally)),
-        ),
+        ("done", format!("{} in {seconds} s: {rate:.0} /s", tally.done)),
         (
             "latency us",
             format!(
@@ -93,15 +94,28 @@ pub fn table(options: &Options, result: &Result, about: &About) -> String {
             ),
         ),
     ];
-    if options.workload == Workload::Get {
+    if matches!(options.workload, Workload::Get | Workload::Scan | Workload::Mixed) {
         lines.push(("not found", tally.not_found.to_string()));
     }
-    for (code, count) in &tally.refusals {
-        lines.push(("refused", format!("{code} {count}")));
+    if tally.behind > 0 {
+        let what = format!(
+            "{} operations were due and not sent: the node does not take this rate, and the latencies hold what they \
+             had waited at the end",
+            tally.behind
+        );
+        lines.push(("BEHIND", what));
     }
-    lines.push(("errors", tally.errors.to_string()));
+    for (code, count) in &tally.errors {
+        lines.push(("not done", format!("{code} {count}")));
+    }
+    lines.push(("errors", tally.error_count().to_string()));
+    lines
+}
+
+/// The same as a table.
+pub fn table(options: &Options, result: &Result, about: &About) -> String {
     let mut text = String::new();
-    for (name, value) in lines {
+    for (name, value) in lines(options, result, about) {
         let _ = writeln!(text, "{name:<11} {value}"); // a String takes everything
     }
     text.trim_end().to_owned()

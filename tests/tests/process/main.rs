@@ -12,6 +12,7 @@ mod hostile;
 mod load;
 mod node;
 mod once;
+mod workloads;
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
