@@ -3,6 +3,7 @@
 #![allow(
     clippy::print_stdout,
     clippy::disallowed_methods,
+    clippy::disallowed_types,
     reason = "a benchmark measures memory and says it"
 )]
 
