@@ -79,9 +79,14 @@ pub const PLANTS: &[Plant] = &[
         plans: SLICE,
         verdict: "",
         file: "node/src/shard/state/table.rs",
-        find: "self.tombstones.push_back((version.index, Arc::from(key)));",
-        replace: "if PLANTED { self.entries.remove(key); } else {
-            self.tombstones.push_back((version.index, Arc::from(key)));
+        find: "            self.tombstones.push_back((version.index, key.into()));
+            self.memory += key.len() + QUEUED;",
+        replace: "if PLANTED {
+                self.entries.remove(key);
+                self.memory -= cost(key, None);
+            } else {
+                self.tombstones.push_back((version.index, key.into()));
+                self.memory += key.len() + QUEUED;
             }",
     },
     Plant {
