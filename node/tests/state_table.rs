@@ -143,6 +143,25 @@ fn a_table_is_a_map_that_remembers_what_was_removed() {
     }
 }
 
+/// A table that has become empty forgets how its keys began: the next one, as long and another, was not found in its
+/// place, and what came after it stood out of order.
+#[test]
+fn a_table_that_becomes_empty_over_and_over_keeps_its_order() {
+    for (seed, keys) in (7..).zip([3, 5, 9, 40]) {
+        let (mut random, mut both) = (Random(seed), Both::default());
+        for _ in 0..20_000 {
+            let key =
+                |n: u64| [&b"partition"[..], &n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes()].concat();
+            let (a, b) = (key(random.below(keys)), key(random.below(keys)));
+            both.set(&a, (random.below(5) < 2).then_some(&[1]));
+            both.bury(both.index.saturating_sub(random.below(3)));
+            both.compare_at(&b);
+            both.compare_between(&a, &b);
+            both.compare_between(&[], &[0xff; 50]);
+        }
+    }
+}
+
 #[test]
 fn keys_in_their_order_and_against_it_are_found_again() {
     for ascending in [true, false] {

@@ -69,7 +69,11 @@ impl<T: Keyed> Run<T> {
 
     pub fn remove(&mut self, at: usize) -> T {
         self.heads.remove(at);
-        self.things.remove(at) // the others still begin alike
+        let thing = self.things.remove(at);
+        if self.things.is_empty() {
+            self.front = Box::default(); // who comes next need not begin as this one did
+        } // others still begin alike
+        thing
     }
 
     /// What lies behind `at` becomes a run of its own.
