@@ -267,6 +267,7 @@ pub const PLANTS: &[Plant] = &[
                     at: Position::default(),
                     draft: &mut self.draft,
                     key: &mut self.scratch,
+                    partition: 0,
                     seen: None,
                 }
                 .run()
