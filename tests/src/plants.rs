@@ -329,7 +329,7 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "skip-one-index-update",
         plans: SHARD,
-        verdict: "I2, a page is the rows of its position",
+        verdict: "a commit is decided as the protocol says",
         file: "node/src/shard/table/mod.rs",
         find: "if let Some(new) = new {",
         replace: "if let Some(new) = new.filter(|_| !PLANTED || !version.index.0.is_multiple_of(7)) {",
@@ -390,7 +390,7 @@ pub const PLANTS: &[Plant] = &[
     Plant {
         name: "refuse-a-declaration-for-what-is-not-durable",
         plans: SHARD,
-        verdict: "a declaration is refused for what is there",
+        verdict: "a reply is one that the protocol allows",
         file: "node/src/shard/table/declare.rs",
         find: "names_row(broken, &address), newest)",
         replace: "names_row(broken, &address), newest.filter(|_| !PLANTED))",
