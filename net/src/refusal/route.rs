@@ -114,7 +114,8 @@ impl Refusal {
 
     /// CLOCK_UNTRUSTED: the clock is off by more than is believed.
     pub fn clock_untrusted(expected: impl Into<Text>, observed: impl Into<Text>) -> Refusal {
-        let hint = "ask another replica; an operator sets the clock right, or accepts it";
+        let hint =
+            "set the clock of the node right, or accept it as it is: POST /v1/clock/accept on its admin port";
         Refusal::new(Code::ClockUntrusted, "clock.jump", expected, observed, hint)
     }
 }

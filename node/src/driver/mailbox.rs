@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use crossbeam::queue::ArrayQueue;
+use seawall::map::ShardId;
 use tokio::sync::oneshot;
 
 use super::bell::Bell;
@@ -29,6 +30,10 @@ pub enum Control {
     Kept(Box<Event>),
     StatusAsked {
         answer: oneshot::Sender<WorkerStatus>,
+    },
+    /// An operator accepts the wall clock as it is.
+    ClockAccepted {
+        shard: ShardId,
     },
     Stop,
 }

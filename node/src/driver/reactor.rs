@@ -189,6 +189,7 @@ impl Reactor {
             self.events.push(match control {
                 Control::Stop => Event::Stop,
                 Control::Kept(event) => *event,
+                Control::ClockAccepted { shard } => Event::ClockAccepted { shard },
                 Control::StatusAsked { answer } => {
                     let ticket = self.next_ticket;
                     self.next_ticket += 1;

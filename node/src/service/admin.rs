@@ -10,6 +10,7 @@ use super::ask::Workers;
 use super::inner::Inner;
 use super::status::{self, Facts};
 use super::{Limits, data, metrics};
+use crate::driver::console;
 
 /// What a request may look at.
 pub(super) struct Door {
@@ -28,6 +29,7 @@ const ROUTES: &[(&str, Method)] = &[
     ("/v1/explain", Method::GET),
     ("/v1/trace", Method::GET),
     ("/v1/commit", Method::POST),
+    ("/v1/clock/accept", Method::POST),
     (ROWS, Method::GET),
 ];
 
@@ -68,8 +70,16 @@ pub(super) async fn answer(request: Request<Incoming>, door: &Door) -> Answer {
         "/v1/explain" => data::explain(request, door).await,
         "/v1/trace" => data::trace(request, door).await,
         "/v1/commit" => data::commit(request, door).await,
+        "/v1/clock/accept" => accept_clock(door).await,
         _ => data::row(request, path.strip_prefix(ROWS).unwrap_or_default(), door).await,
     }
+}
+
+/// It is said on the console, too: whoever reads there later wonders why times jumped.
+async fn accept_clock(door: &Door) -> Answer {
+    let shards: Vec<u32> = door.workers.accept_clock().await.into_iter().map(|shard| shard.0).collect();
+    console::complain(format_args!("an operator accepted the wall clock as it is, for shards {shards:?}"));
+    json_response(StatusCode::OK, &json!({ "accepted_by_shards": shards }))
 }
 
 fn nothing_at(path: &str) -> Answer {

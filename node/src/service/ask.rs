@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use seawall::map::ShardId;
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
@@ -32,6 +33,19 @@ impl Workers {
             });
         }
         answers
+    }
+
+    /// Tells every shard that an operator accepts the wall clock as it is (R18); returns those that were told.
+    pub async fn accept_clock(&self) -> Vec<ShardId> {
+        let mut told = Vec::new();
+        for status in self.ask_all().await.into_iter().flatten() {
+            for shard in status.shards.iter().map(|shard| shard.shard) {
+                if self.post.control(status.worker, Control::ClockAccepted { shard }).is_ok() {
+                    told.push(shard);
+                }
+            }
+        }
+        told
     }
 
     fn ask(&self, worker: WorkerId) -> Option<oneshot::Receiver<WorkerStatus>> {

@@ -46,6 +46,11 @@ fn health_readiness_and_status_answer_and_the_wrong_method_is_told_the_right_one
     let (code, ready) = node.json("GET", "/readyz", "");
     assert_eq!((code, &ready["ready"], &ready["stopping"]), (200, &true.into(), &false.into()));
     assert_eq!(node.json("GET", "/v1/status", "").1["shards"][0]["state"], "serving");
+    let (code, accepted) = node.json("POST", "/v1/clock/accept", "");
+    let shards = accepted["accepted_by_shards"].as_array().expect("a list").len();
+    assert!(
+        code == 200 && shards == node.json("GET", "/v1/status", "").1["shards"].as_array().unwrap().len()
+    );
     let (code, said) = node.ask("POST", "/v1/status", "{}");
     assert!(code == 405 && said.contains("takes GET"), "{said}");
     let (code, said) = node.ask("GET", "/v2/status", "");
