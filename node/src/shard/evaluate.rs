@@ -3,7 +3,7 @@
 //! Nothing here changes the state. What comes out is a draft of the record, or why not; and in either case the last
 //! record that changed anything that was looked at, for the answer to wait for (R20).
 
-use std::sync::Arc;
+use std::borrow::Cow;
 
 use seawall::message::CommitRequest;
 use seawall::message::read::Found;
@@ -18,7 +18,10 @@ use seawall_wal::Space;
 use super::draft::Draft;
 use super::lease::Lease;
 use super::spaces;
-use super::state::{Look, State};
+use super::state::State;
+
+/// What stands somewhere in the state, and its version.
+pub(super) type Stands<'a> = Option<(Position, &'a [u8])>;
 
 #[derive(Debug)]
 pub struct Evaluation<'a> {
@@ -37,7 +40,7 @@ pub struct Evaluation<'a> {
     pub seen: Option<Position>,
 }
 
-impl Evaluation<'_> {
+impl<'a> Evaluation<'a> {
     /// The draft is good only if this is.
     pub fn run(&mut self) -> Result<(), Refusal> {
         self.draft.clear();
@@ -57,24 +60,24 @@ impl Evaluation<'_> {
     }
 
     /// What stood at a row, or at its lease, before the commit.
-    pub(super) fn before(&mut self, space: Space, at: RowAt<'_>) -> Look {
+    pub(super) fn before(&mut self, space: Space, at: RowAt<'_>) -> Stands<'a> {
         self.address(at);
-        let look = self.state.look(space, self.key);
-        self.seen = self.seen.max(look.changed);
-        look
+        let stands = self.state.at(space, self.key)?;
+        self.seen = self.seen.max(Some(stands.version));
+        stands.bytes.map(|bytes| (stands.version, bytes))
     }
 
     /// What the operations so far left there. [`Evaluation::key`] is its stored key afterwards.
-    pub(super) fn current(&mut self, space: Space, at: RowAt<'_>) -> Option<Arc<[u8]>> {
+    pub(super) fn current(&mut self, space: Space, at: RowAt<'_>) -> Option<Cow<'a, [u8]>> {
         let before = self.before(space, at);
         match self.draft.find(space, self.key) {
-            Some(drafted) => drafted.map(Arc::from),
-            None => before.row.map(|(_, bytes)| bytes),
+            Some(drafted) => drafted.map(|bytes| Cow::Owned(bytes.to_vec())),
+            None => before.map(|(_, bytes)| Cow::Borrowed(bytes)),
         }
     }
 
     pub(super) fn lease(&mut self, at: RowAt<'_>) -> Option<Lease> {
-        self.before(spaces::LEASES, at).row.map(|(_, bytes)| Lease::decode(&bytes))
+        self.before(spaces::LEASES, at).map(|(_, bytes)| Lease::decode(bytes))
     }
 
     /// The refusal with the row that it is about, if the commit wants to see it.
@@ -82,8 +85,8 @@ impl Evaluation<'_> {
         if !self.commit.return_rows {
             return refusal;
         }
-        let row = self.before(spaces::ROWS, at).row;
-        refusal.showing(row.as_ref().map(|(version, row)| Found { version: *version, row }))
+        let row = self.before(spaces::ROWS, at);
+        refusal.showing(row.map(|(version, row)| Found { version, row }))
     }
 }
 

@@ -87,7 +87,7 @@ impl Evaluation<'_> {
                 let end = self.end(ttl).to_le_bytes();
                 self.draft.push(spaces::TTLS, self.key, Some(&end));
             }
-            None if self.state.look(spaces::TTLS, self.key).row.is_some() => {
+            None if self.state.at(spaces::TTLS, self.key).is_some_and(|at| at.bytes.is_some()) => {
                 self.draft.push(spaces::TTLS, self.key, None);
             }
             None => {}
@@ -107,7 +107,7 @@ impl Evaluation<'_> {
     ) -> Result<(), Broken> {
         let image = self.current(spaces::ROWS, at);
         let changes = fields(image.as_deref())?;
-        let mut bytes = Vec::with_capacity(image.as_ref().map_or(0, |image| image.len()) + changes.len());
+        let mut bytes = Vec::with_capacity(image.as_deref().map_or(0, <[u8]>::len) + changes.len());
         let len = row::merge(image.as_deref().unwrap_or(&NO_FIELDS), &changes, &mut bytes);
         let len = len.expect("checked when it came");
         if len > ROW_FIELDS_MAX {
