@@ -82,8 +82,7 @@ pub const PLANTS: &[Plant] = &[
         find: "            self.tombstones.push_back((version.index, key.into()));
             self.memory += key.len() + QUEUED;",
         replace: "if PLANTED {
-                self.entries.remove(key);
-                self.memory -= cost(key, None);
+                self.forget(key, version.index);
             } else {
                 self.tombstones.push_back((version.index, key.into()));
                 self.memory += key.len() + QUEUED;
@@ -267,6 +266,7 @@ pub const PLANTS: &[Plant] = &[
                     at: Position::default(),
                     draft: &mut self.draft,
                     key: &mut self.scratch,
+                    partition: 0,
                     seen: None,
                 }
                 .run()

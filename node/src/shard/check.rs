@@ -1,13 +1,13 @@
 //! The checks of a commit, on the state before it. A row or a field that is absent fails every one but ABSENT.
 
-use seawall::Value;
 use seawall::message::check::{Check, Compare};
 use seawall::message::term::{FieldAt, RowAt, Term};
 use seawall::position::Position;
 use seawall::refusal::Refusal;
 use seawall::value::ValueRef;
+use seawall::{Value, row};
 
-use super::evaluate::{Evaluation, Stands, field, name, text};
+use super::evaluate::{Evaluation, Stands, name, text};
 use super::lease::Lease;
 use super::spaces;
 
@@ -112,7 +112,7 @@ impl Evaluation<'_> {
             (Term::Position(position), _) => Side::Position(position),
             (Term::Now, _) => Side::Value(ValueRef::Time(self.time_us)),
             (Term::Version(_), Some((version, _))) => Side::Position(version),
-            (Term::Field(at), Some((_, row))) => match field(row, at.name) {
+            (Term::Field(at), Some((_, row))) => match row::field(row, at.name) {
                 Some(value) => Side::Value(value),
                 None => Side::Absent(format!("no field {} in {}", at.name, name(at.row))),
             },

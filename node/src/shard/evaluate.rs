@@ -10,7 +10,6 @@ use seawall::message::read::Found;
 use seawall::message::term::RowAt;
 use seawall::position::Position;
 use seawall::refusal::Refusal;
-use seawall::row::Fields;
 use seawall::value::ValueRef;
 use seawall::{Value, address, key};
 use seawall_wal::Space;
@@ -88,12 +87,6 @@ impl<'a> Evaluation<'a> {
         let row = self.before(spaces::ROWS, at);
         refusal.showing(row.map(|(version, row)| Found { version, row }))
     }
-}
-
-/// A field of a row that was checked when it came.
-pub(super) fn field<'r>(row: &'r [u8], name: &str) -> Option<ValueRef<'r>> {
-    let mut fields = Fields::open(row).ok()?.map_while(Result::ok);
-    fields.find_map(|(field, value)| (field == name).then_some(value))
 }
 
 pub(super) fn name(at: RowAt<'_>) -> String {

@@ -14,6 +14,9 @@ use super::spaces;
 use super::state::{Bytes, State};
 use crate::params::{KEY_AHEAD_US, SESSION_OUTCOMES, SESSION_SWEEP};
 
+/// Most outcomes are shorter.
+const OUTCOME: usize = 64;
+
 /// A request key in its scope.
 #[derive(Clone, Copy, Debug)]
 pub struct Scoped<'a> {
@@ -89,7 +92,7 @@ impl Scoped<'_> {
             }
         }
         self.stored_key(scratch);
-        let mut value = Vec::new();
+        let mut value = Vec::with_capacity(OUTCOME);
         outcome.encode(&mut value);
         draft.push(spaces::OUTCOMES, scratch, Some(&value));
     }

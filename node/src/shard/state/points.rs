@@ -10,7 +10,7 @@ use super::slots::Id;
 const FULL: usize = 15;
 /// Keys of a bucket from which on, on average, there are twice as many buckets, and half as many.
 const MOST: usize = 8;
-const LEAST: usize = 2;
+const LEAST: usize = 3;
 /// Each part grows alone, so that no commit waits for all of it.
 const PARTS: usize = 32;
 
@@ -26,19 +26,36 @@ struct Part {
     len: usize,
 }
 
-/// Two cache lines next to each other.
+/// Two cache lines next to each other; a look often needs only the first.
 #[derive(Clone, Debug, Default)]
 #[repr(C, align(128))]
 struct Bucket {
-    /// As many are in use as `len` says.
-    sums: [u32; FULL + 1],
-    ids: [Id; FULL],
+    /// As many are in use as `len` says, from the first on.
+    entries: [Entry; FULL],
     len: u16,
     /// Some keys may be elsewhere.
     full: bool,
 }
 
 const _: () = assert!(size_of::<Bucket>() == 128);
+
+/// A key's sum, and below it its number and one more: 0 is no entry.
+#[derive(Clone, Copy, Debug, Default)]
+struct Entry(u64);
+
+impl Entry {
+    fn of(sum: u32, id: Id) -> Self {
+        Self(u64::from(sum) << 32 | (u64::from(id) + 1))
+    }
+
+    fn sum(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    fn id(self) -> Option<Id> {
+        (self.0 as u32).checked_sub(1)
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
@@ -77,7 +94,7 @@ impl Points {
         if part.len >= MOST * part.buckets.len() {
             part.rebuild((2 * part.buckets.len()).max(1));
         }
-        part.add(sum, id);
+        part.add(Entry::of(sum, id));
     }
 
     pub fn remove(&mut self, sum: u32, id: Id) {
@@ -93,8 +110,8 @@ impl Points {
         let part = &mut self.parts[part_of(sum)];
         let place = part.place(sum);
         let bucket = &mut part.buckets[place];
-        if let Some(at) = bucket.ids().iter().position(|id| *id == from) {
-            bucket.ids[at] = to;
+        if let Some(at) = bucket.position(from) {
+            bucket.entries[at] = Entry::of(sum, to);
         }
     }
 }
@@ -109,9 +126,9 @@ impl Part {
         ((u64::from(sum << PARTS.ilog2()) * self.buckets.len() as u64) >> u32::BITS) as usize
     }
 
-    fn add(&mut self, sum: u32, id: Id) {
-        let place = self.place(sum);
-        self.len += usize::from(self.buckets[place].add(sum, id));
+    fn add(&mut self, entry: Entry) {
+        let place = self.place(entry.sum());
+        self.len += usize::from(self.buckets[place].add(entry));
     }
 
     /// Twice or half as many buckets. A key that was turned away may belong to any that a full one becomes.
@@ -119,8 +136,8 @@ impl Part {
         let old = std::mem::replace(&mut self.buckets, vec![Bucket::default(); buckets]);
         self.len = 0;
         for (nth, bucket) in old.iter().enumerate() {
-            for (sum, id) in bucket.sums.iter().zip(bucket.ids()) {
-                self.add(*sum, *id);
+            for entry in &bucket.entries[..usize::from(bucket.len)] {
+                self.add(*entry);
             }
             if bucket.full {
                 let first = nth * buckets / old.len();
@@ -132,32 +149,31 @@ impl Part {
 }
 
 impl Bucket {
-    fn ids(&self) -> &[Id] {
-        &self.ids[..usize::from(self.len)]
-    }
-
     fn find(&self, sum: u32, is_it: impl Fn(Id) -> bool) -> Found {
-        let (eights, []) = self.sums.as_chunks::<8>() else { unreachable!("a multiple of eight") };
-        for (nth, eight) in eights.iter().enumerate() {
+        let (line, next) = self.entries.split_at(8);
+        for some in [line, next] {
             // All of them at once, which a processor does without a branch.
-            if !eight.iter().fold(false, |any, other| any | (*other == sum)) {
+            if !some.iter().fold(false, |any, entry| any | (entry.sum() == sum)) {
                 continue;
             }
-            let ids = self.ids().iter().enumerate().skip(8 * nth).take(8);
-            let mut alike = ids.filter(|(at, _)| self.sums[*at] == sum);
-            if let Some((_, id)) = alike.find(|(_, id)| is_it(**id)) {
-                return Found::At(*id);
+            let mut alike = some.iter().filter(|entry| entry.sum() == sum).filter_map(|entry| entry.id());
+            if let Some(id) = alike.find(|id| is_it(*id)) {
+                return Found::At(id);
             }
         }
         if self.full { Found::Unsure } else { Found::Nowhere }
     }
 
+    fn position(&self, id: Id) -> Option<usize> {
+        self.entries.iter().position(|entry| entry.id() == Some(id))
+    }
+
     /// False if there is no room.
-    fn add(&mut self, sum: u32, id: Id) -> bool {
+    fn add(&mut self, entry: Entry) -> bool {
         let at = usize::from(self.len);
         self.full |= at == FULL;
         if at < FULL {
-            (self.sums[at], self.ids[at]) = (sum, id);
+            self.entries[at] = entry;
             self.len += 1;
         }
         at < FULL
@@ -165,10 +181,12 @@ impl Bucket {
 
     /// False if it is not here.
     fn remove(&mut self, id: Id) -> bool {
-        let Some(at) = self.ids().iter().position(|other| *other == id) else { return false };
+        let Some(at) = self.position(id) else { return false };
         self.len -= 1;
-        let last = usize::from(self.len);
-        (self.sums[at], self.ids[at]) = (self.sums[last], self.ids[last]);
+        let last = std::mem::take(&mut self.entries[usize::from(self.len)]);
+        if at < usize::from(self.len) {
+            self.entries[at] = last;
+        }
         true
     }
 }

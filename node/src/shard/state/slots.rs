@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use seawall::limits::STORED_KEY_MAX;
 use seawall::position::Position;
 
 /// The place of an entry. It changes when another one is taken out.
@@ -11,22 +12,20 @@ pub type Id = u32;
 
 /// Entries of a piece.
 const PIECE: usize = 1024;
-/// In [`Slot::key`]: nothing stands at the key.
-const DEAD: u32 = 1 << 31;
+/// In the length of a key: nothing stands there.
+const DEAD: u16 = 1 << 15;
+const _: () = assert!(STORED_KEY_MAX < DEAD as usize, "it is never a part of a length");
 
 /// A key with what stands there, in one piece of memory, so that a look has one far access and not two.
 #[derive(Debug)]
+#[repr(align(32))] // so that none lies in two cache lines
 pub struct Slot {
     pub version: Position,
-    /// The key, and behind it what stands there.
+    /// `u16` length of the key and [`DEAD`], the key, and what stands there.
     bytes: Arc<[u8]>,
-    /// What tells keys apart, see [`Points`](super::points::Points).
-    pub sum: u32,
-    /// The length of the key, and [`DEAD`].
-    key: u32,
 }
 
-const _: () = assert!(size_of::<Slot>() == 40);
+const _: () = assert!(size_of::<Slot>() == 32);
 
 /// What stands at a key, shared with the state: whoever answers with it does not copy it.
 #[derive(Clone)]
@@ -36,52 +35,46 @@ pub struct Bytes {
 }
 
 impl Slot {
-    /// `scratch` is memory that is used again.
-    pub fn new(
-        key: &[u8],
-        value: Option<&[u8]>,
-        version: Position,
-        sum: u32,
-        scratch: &mut Vec<u8>,
-    ) -> Self {
-        let len = u32::try_from(key.len()).ok().filter(|len| *len < DEAD).expect("a key is short");
-        let bytes = match value {
-            Some(value) if !value.is_empty() => {
-                scratch.clear();
-                scratch.extend_from_slice(key);
-                scratch.extend_from_slice(value);
-                Arc::from(&scratch[..])
-            }
-            _ => Arc::from(key),
-        };
-        Self { version, bytes, sum, key: if value.is_some() { len } else { len | DEAD } }
+    /// `None` is a tombstone. `scratch` is memory that is used again.
+    pub fn new(key: &[u8], value: Option<&[u8]>, version: Position, scratch: &mut Vec<u8>) -> Self {
+        let len = u16::try_from(key.len()).ok().filter(|len| *len < DEAD).expect("a key is short");
+        let len = if value.is_some() { len } else { len | DEAD };
+        scratch.clear();
+        scratch.extend_from_slice(&len.to_le_bytes());
+        scratch.extend_from_slice(key);
+        scratch.extend_from_slice(value.unwrap_or_default());
+        Self { version, bytes: Arc::from(&scratch[..]) }
     }
 
     pub fn key(&self) -> &[u8] {
-        &self.bytes[..self.key_len()]
+        &self.bytes[2..self.key_end()]
     }
 
     /// `None` is a tombstone.
     pub fn value(&self) -> Option<&[u8]> {
-        self.is_live().then(|| &self.bytes[self.key_len()..])
+        self.is_live().then(|| &self.bytes[self.key_end()..])
     }
 
     pub fn share(&self) -> Option<Bytes> {
-        self.is_live().then(|| Bytes { all: Arc::clone(&self.bytes), from: self.key_len() })
+        self.is_live().then(|| Bytes { all: Arc::clone(&self.bytes), from: self.key_end() })
     }
 
     /// The same without a copy, of one that is not needed any more.
     pub fn into_value(self) -> Option<Bytes> {
-        let from = self.key_len();
+        let from = self.key_end();
         self.is_live().then_some(Bytes { all: self.bytes, from })
     }
 
     pub fn is_live(&self) -> bool {
-        self.key & DEAD == 0
+        self.head() & DEAD == 0
     }
 
-    fn key_len(&self) -> usize {
-        (self.key & !DEAD) as usize
+    fn key_end(&self) -> usize {
+        2 + usize::from(self.head() & !DEAD)
+    }
+
+    fn head(&self) -> u16 {
+        u16::from_le_bytes([self.bytes[0], self.bytes[1]])
     }
 }
 

@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 
 use seawall::position::{Index, Position};
 
-use super::points::{Found, Points, sum};
+use super::points::{self, Found, Points, sum};
 use super::slots::{Bytes, Id, Slot, Slots};
 use super::tree::Tree;
 
-/// What an entry costs beside its bytes: 40 bytes of its slot, about 18 of a bucket, about 18 of the tree, which is
-/// three quarters full; an allocation with the counts of those who share it.
-const OVERHEAD: usize = 108;
+/// What an entry costs beside its bytes: 32 bytes of its slot, about 18 of a bucket, about 18 of the tree, which is
+/// three quarters full; an allocation with the counts of those who share it and the length of the key. Said a bit
+/// higher, since buckets and runs are emptier where much was deleted.
+const OVERHEAD: usize = 112;
 /// What a tombstone costs more, beside its key.
 const QUEUED: usize = 40;
 /// So many tombstones are often there; memory for more is given back.
@@ -82,7 +83,7 @@ impl Table {
     /// Sets or deletes; what stood there is returned.
     pub fn set(&mut self, key: &[u8], value: Option<&[u8]>, version: Position) -> Option<Bytes> {
         let sum = sum(key);
-        let slot = Slot::new(key, value, version, sum, &mut self.scratch);
+        let slot = Slot::new(key, value, version, &mut self.scratch);
         self.live += usize::from(value.is_some());
         self.memory += cost(key, value);
         let old = match self.find(key, sum) {
@@ -141,7 +142,7 @@ impl Table {
         if last != id {
             let moved = self.slots.at(last);
             self.tree.renumber(moved.key(), id, &self.slots);
-            self.points.renumber(moved.sum, last, id);
+            self.points.renumber(points::sum(moved.key()), last, id);
         }
         self.slots.swap_remove(id);
         self.memory -= cost(key, None);
