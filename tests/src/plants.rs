@@ -321,8 +321,8 @@ pub const PLANTS: &[Plant] = &[
         plans: SHARD,
         verdict: "I2, a page is the rows of its position",
         file: "node/src/shard/scan.rs",
-        find: "let Some(row) = at.bytes else { return true };",
-        replace: "let Some(row) = at.bytes else { return true };
+        find: "let Some(row) = at.share() else { return true };",
+        replace: "let Some(row) = at.share() else { return true };
         if PLANTED && page.rows.last().is_some_and(|last| last.version == at.version) { return true; }",
     },
     Plant {
