@@ -14,8 +14,14 @@ use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use seawall::Key;
+use seawall::address::DEFAULT_NAMESPACE;
+use seawall::frame::{Decoder, Step};
+use seawall::limits::FRAME_BODY_MAX;
+use seawall::message::{CommitRequest, Request};
 use seawall::position::Position;
 use seawall::session::ClientSession;
+use seawall_node::shard::draft::Draft;
+use seawall_node::shard::evaluate::Evaluation;
 use seawall_node::shard::spaces;
 use seawall_node::shard::state::State;
 use seawall_wal::LogLimits;
@@ -101,6 +107,56 @@ fn looks(c: &mut Criterion) {
         }
     }
     group.finish();
+}
+
+/// What a shard itself does for a conditional commit of 128 bytes: without frames, log and answer.
+fn decisions(c: &mut Criterion) {
+    let mut group = c.benchmark_group("evaluate and apply");
+    group.throughput(Throughput::Elements(1));
+    for rows in SHAPES {
+        let mut state = filled(&rows);
+        for (name, zipfian) in [("zipfian", true), ("uniform", false)] {
+            let draws = draws(zipfian);
+            let frames = pipelines(DRAWS, |client, bytes, n| {
+                client.commit(bytes, &rows.merge(draws[n as usize]), 0).expect("a good commit");
+            });
+            let commits: Vec<CommitRequest<'_>> = frames.iter().flat_map(|bytes| commits(bytes)).collect();
+            let mut next = commits.iter().cycle();
+            let (mut draft, mut key, mut index) = (Draft::default(), Vec::new(), ROWS);
+            group.bench_function(format!("{name}, {} partitions", rows.partitions), |b| {
+                b.iter(|| {
+                    index += 1;
+                    let at = Position::new(1, index);
+                    let mut evaluation = Evaluation {
+                        state: &state,
+                        namespace: DEFAULT_NAMESPACE,
+                        commit: next.next().expect("it never ends"),
+                        time_us: 1,
+                        at,
+                        draft: &mut draft,
+                        key: &mut key,
+                        partition: 0,
+                        seen: None,
+                    };
+                    evaluation.run().expect("the condition holds");
+                    for entry in draft.entries() {
+                        state.apply(entry.space, entry.key, entry.value, at);
+                    }
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+fn commits(mut bytes: &[u8]) -> Vec<CommitRequest<'_>> {
+    let mut found = Vec::with_capacity(PIPELINE);
+    while let Ok(Step::Frame(frame, used)) = Decoder::new(FRAME_BODY_MAX).next(bytes) {
+        let Ok(Request::Commit(commit)) = Request::decode(&frame) else { panic!("it was a good commit") };
+        found.push(commit);
+        bytes = &bytes[used..];
+    }
+    found
 }
 
 /// A worker that holds all rows.
@@ -192,5 +248,5 @@ fn short() -> Criterion {
     Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(3))
 }
 
-criterion_group! { name = benches; config = short(); targets = memory, looks, served, starts }
+criterion_group! { name = benches; config = short(); targets = memory, looks, decisions, served, starts }
 criterion_main!(benches);

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::limits::{ROW_FIELDS_MAX, ROW_MAX};
+use crate::limits::{NAME_MAX, ROW_FIELDS_MAX, ROW_MAX};
 use crate::value::{Value, ValueRef};
 use crate::wire::{Malformed, Reader, put_sized, put_varint};
 
@@ -79,33 +79,79 @@ pub fn check(bytes: &[u8]) -> Result<(), Malformed> {
     Fields::open(bytes)?.try_for_each(|field| field.map(drop))
 }
 
-/// Appends the bytes of `row` with the fields of `changes` set in it, both encoded, and says how many fields there are.
-/// What is over a limit is written all the same, and refused by [`check`].
+/// The value of a field of a row that was checked before: its names are not judged again.
+pub fn field<'a>(row: &'a [u8], name: &str) -> Option<ValueRef<'a>> {
+    let mut fields = Checked::open(row).ok()?.map_while(Result::ok);
+    fields.find_map(|field| (field.name == name.as_bytes()).then_some(field.value))
+}
+
+/// Appends the bytes of `row` with the fields of `changes` set in it, both checked before, and says how many fields
+/// there are. What is over a limit is written all the same, and refused by [`check`].
 pub fn merge(row: &[u8], changes: &[u8], out: &mut Vec<u8>) -> Result<usize, Malformed> {
-    let mut fields = Fields::open(row)?.peekable();
+    let mut fields = Checked::open(row)?.peekable();
     let (mut body, mut count) = (Vec::with_capacity(row.len() + changes.len()), 0);
-    let mut put = |name: &str, value: ValueRef<'_>| {
-        put_sized(&mut body, name.as_bytes());
-        value.encode(&mut body);
+    let mut put = |field: CheckedField<'_>| {
+        body.extend_from_slice(field.whole);
         count += 1;
     };
-    for change in Fields::open(changes)? {
-        let (name, value) = change?;
-        while let Some(field) = fields.next_if(|field| !matches!(field, Ok((other, _)) if *other >= name)) {
-            let (other, old) = field?;
-            put(other, old);
+    for change in Checked::open(changes)? {
+        let change = change?;
+        let in_front = |field: &Result<CheckedField<'_>, _>| match field {
+            Ok(field) => field.name < change.name,
+            Err(_) => true,
+        };
+        while let Some(field) = fields.next_if(in_front) {
+            put(field?);
         }
-        fields.next_if(|field| matches!(field, Ok((other, _)) if *other == name));
-        put(name, value);
+        fields.next_if(|field| matches!(field, Ok(field) if field.name == change.name));
+        put(change);
     }
     for field in fields {
-        let (name, value) = field?;
-        put(name, value);
+        put(field?);
     }
     put_varint(out, SHAPE_NAMED);
     put_varint(out, count as u64);
     out.extend_from_slice(&body);
     Ok(count)
+}
+
+/// The fields of a row that was checked before, with their names as bytes, which are in the same order.
+#[derive(Debug)]
+struct Checked<'a> {
+    reader: Reader<'a>,
+    left: usize,
+}
+
+#[derive(Debug)]
+struct CheckedField<'a> {
+    name: &'a [u8],
+    value: ValueRef<'a>,
+    /// Name and value as they are encoded.
+    whole: &'a [u8],
+}
+
+impl<'a> Checked<'a> {
+    fn open(row: &'a [u8]) -> Result<Checked<'a>, Malformed> {
+        let Fields { reader, left, .. } = Fields::open(row)?;
+        Ok(Checked { reader, left })
+    }
+
+    fn read(&mut self) -> Result<CheckedField<'a>, Malformed> {
+        let before = self.reader.rest();
+        let name = self.reader.sized("name", NAME_MAX)?;
+        let value = ValueRef::read(&mut self.reader)?;
+        let (whole, _) = before.split_at(before.len() - self.reader.rest().len());
+        Ok(CheckedField { name, value, whole })
+    }
+}
+
+impl<'a> Iterator for Checked<'a> {
+    type Item = Result<CheckedField<'a>, Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        Some(self.read())
+    }
 }
 
 /// The fields of an encoded row, checked one by one as they are read. After an error comes nothing more.

@@ -26,6 +26,9 @@ enum Shape {
     Zeros,
     /// Groups behind a hash.
     Partitions,
+    /// Made so that they all have one sum, whatever an index by sums makes of that: half of each key is chosen after
+    /// the other half.
+    Alike,
 }
 
 impl Shape {
@@ -36,6 +39,11 @@ impl Shape {
             Shape::Partitions => {
                 let hash = (n % 300).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
                 [&hash, &b"a namespace, a partition, a table"[..], &n.to_be_bytes()].concat()
+            }
+            Shape::Alike => {
+                let product = (16 ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                let half = product ^ (product >> 32) ^ 0x5eed;
+                [n.to_le_bytes(), half.to_le_bytes()].concat()
             }
         }
     }
@@ -116,7 +124,7 @@ impl Both {
 
 #[test]
 fn a_table_is_a_map_that_remembers_what_was_removed() {
-    for (seed, shape) in (1..).zip([Shape::Nested, Shape::Zeros, Shape::Partitions]) {
+    for (seed, shape) in (1..).zip([Shape::Nested, Shape::Zeros, Shape::Partitions, Shape::Alike]) {
         let (mut random, mut both) = (Random(seed), Both::default());
         // It grows to three levels, shrinks to next to nothing, and grows again.
         for (steps, sets, keys) in [(30_000, 9, 9000), (30_000, 1, 9000), (10_000, 6, 900)] {

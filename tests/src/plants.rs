@@ -82,8 +82,7 @@ pub const PLANTS: &[Plant] = &[
         find: "            self.tombstones.push_back((version.index, key.into()));
             self.memory += key.len() + QUEUED;",
         replace: "if PLANTED {
-                self.entries.remove(key);
-                self.memory -= cost(key, None);
+                self.forget(key, version.index);
             } else {
                 self.tombstones.push_back((version.index, key.into()));
                 self.memory += key.len() + QUEUED;
@@ -322,8 +321,8 @@ pub const PLANTS: &[Plant] = &[
         plans: SHARD,
         verdict: "I2, a page is the rows of its position",
         file: "node/src/shard/scan.rs",
-        find: "let Some(row) = at.bytes else { return true };",
-        replace: "let Some(row) = at.bytes else { return true };
+        find: "let Some(row) = at.share() else { return true };",
+        replace: "let Some(row) = at.share() else { return true };
         if PLANTED && page.rows.last().is_some_and(|last| last.version == at.version) { return true; }",
     },
     Plant {

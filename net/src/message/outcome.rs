@@ -70,6 +70,13 @@ impl<'a> StoredOutcome<'a> {
         }
     }
 
+    /// The birth of the key that this outcome is stored under, without a look at the rest.
+    pub fn birth(bytes: &[u8]) -> Result<i64, Malformed> {
+        let mut reader = Reader::new(bytes);
+        let (_layout, _number) = (reader.u8()?, reader.u8()?);
+        reader.i64()
+    }
+
     /// The inverse of [`encode`](Self::encode). Only a rejection allocates.
     pub fn decode(bytes: &'a [u8]) -> Result<StoredOutcome<'a>, Malformed> {
         let mut reader = Reader::new(bytes);

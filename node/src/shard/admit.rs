@@ -296,7 +296,7 @@ pub(super) fn scoped<'a>(
 /// What to RESOLVE, should the log fail while the answer waits.
 pub(super) fn doubt(scoped: &Scoped<'_>) -> Doubt {
     let partition = Key::from_bytes(scoped.partition).expect("checked when it came");
-    let mut key = Vec::new();
+    let mut key = Vec::with_capacity(32);
     seawall::message::request_key::RequestKey::encode(Some(&scoped.key), &mut key);
     Box::new(Detail::Request { partition, key })
 }

@@ -1,16 +1,15 @@
 //! The checks of a commit, on the state before it. A row or a field that is absent fails every one but ABSENT.
 
-use seawall::Value;
 use seawall::message::check::{Check, Compare};
 use seawall::message::term::{FieldAt, RowAt, Term};
 use seawall::position::Position;
 use seawall::refusal::Refusal;
 use seawall::value::ValueRef;
+use seawall::{Value, row};
 
-use super::evaluate::{Evaluation, field, name, text};
+use super::evaluate::{Evaluation, Stands, name, text};
 use super::lease::Lease;
 use super::spaces;
-use super::state::Look;
 
 /// What was wanted, and what was there instead.
 type Fails = (String, String);
@@ -48,23 +47,23 @@ impl Evaluation<'_> {
     }
 
     fn exists(&mut self, at: RowAt<'_>) -> Result<(), Fails> {
-        match self.before(spaces::ROWS, at).row {
+        match self.before(spaces::ROWS, at) {
             Some(_) => Ok(()),
             None => Err((format!("a row {}", name(at)), "no such row".into())),
         }
     }
 
     fn absent(&mut self, at: RowAt<'_>) -> Result<(), Fails> {
-        match self.before(spaces::ROWS, at).row {
+        match self.before(spaces::ROWS, at) {
             None => Ok(()),
             Some((version, _)) => Err((format!("no row {}", name(at)), format!("one, written at {version}"))),
         }
     }
 
     fn compare(&mut self, op: Compare, left: &Term<'_>, right: &Term<'_>) -> Result<(), Fails> {
-        let mut look = |term| row_of(term).map(|at| self.before(spaces::ROWS, at)).unwrap_or_default();
+        let mut look = |term| row_of(term).and_then(|at| self.before(spaces::ROWS, at));
         let rows = (look(left), look(right));
-        let sides = (self.side(left, &rows.0), self.side(right, &rows.1));
+        let sides = (self.side(left, rows.0), self.side(right, rows.1));
         let holds = match &sides {
             (Side::Value(left), Side::Value(right)) => op.holds_between(left, right),
             (Side::Position(left), Side::Position(right)) => Some(op.holds(left.cmp(right))),
@@ -93,7 +92,7 @@ impl Evaluation<'_> {
         mut states: impl Iterator<Item = ValueRef<'s>> + Clone,
     ) -> Result<(), Fails> {
         let row = self.before(spaces::ROWS, at.row);
-        let side = self.side(&Term::Field(at), &row);
+        let side = self.side(&Term::Field(at), row);
         let is = |state: ValueRef<'_>| match &side {
             Side::Value(value) => Compare::Eq.holds_between(value, &state) == Some(true),
             Side::Position(_) | Side::Absent(_) => false,
@@ -106,14 +105,14 @@ impl Evaluation<'_> {
         Err((format!("{} is one of {list}", wanted(&Term::Field(at))), found(&side)))
     }
 
-    fn side<'s>(&self, term: &Term<'s>, look: &'s Look) -> Side<'s> {
+    fn side<'s>(&self, term: &Term<'s>, stands: Stands<'s>) -> Side<'s> {
         let no_row = |at| Side::Absent(format!("no row {}", name(at)));
-        match (*term, &look.row) {
+        match (*term, stands) {
             (Term::Literal(value), _) => Side::Value(value),
             (Term::Position(position), _) => Side::Position(position),
             (Term::Now, _) => Side::Value(ValueRef::Time(self.time_us)),
-            (Term::Version(_), Some((version, _))) => Side::Position(*version),
-            (Term::Field(at), Some((_, row))) => match field(row, at.name) {
+            (Term::Version(_), Some((version, _))) => Side::Position(version),
+            (Term::Field(at), Some((_, row))) => match row::field(row, at.name) {
                 Some(value) => Side::Value(value),
                 None => Side::Absent(format!("no field {} in {}", at.name, name(at.row))),
             },

@@ -3,14 +3,13 @@
 //! Nothing here changes the state. What comes out is a draft of the record, or why not; and in either case the last
 //! record that changed anything that was looked at, for the answer to wait for (R20).
 
-use std::sync::Arc;
+use std::borrow::Cow;
 
 use seawall::message::CommitRequest;
 use seawall::message::read::Found;
 use seawall::message::term::RowAt;
 use seawall::position::Position;
 use seawall::refusal::Refusal;
-use seawall::row::Fields;
 use seawall::value::ValueRef;
 use seawall::{Value, address, key};
 use seawall_wal::Space;
@@ -18,7 +17,10 @@ use seawall_wal::Space;
 use super::draft::Draft;
 use super::lease::Lease;
 use super::spaces;
-use super::state::{Look, State};
+use super::state::State;
+
+/// What stands somewhere in the state, and its version.
+pub(super) type Stands<'a> = Option<(Position, &'a [u8])>;
 
 #[derive(Debug)]
 pub struct Evaluation<'a> {
@@ -37,7 +39,7 @@ pub struct Evaluation<'a> {
     pub seen: Option<Position>,
 }
 
-impl Evaluation<'_> {
+impl<'a> Evaluation<'a> {
     /// The draft is good only if this is.
     pub fn run(&mut self) -> Result<(), Refusal> {
         self.draft.clear();
@@ -57,24 +59,24 @@ impl Evaluation<'_> {
     }
 
     /// What stood at a row, or at its lease, before the commit.
-    pub(super) fn before(&mut self, space: Space, at: RowAt<'_>) -> Look {
+    pub(super) fn before(&mut self, space: Space, at: RowAt<'_>) -> Stands<'a> {
         self.address(at);
-        let look = self.state.look(space, self.key);
-        self.seen = self.seen.max(look.changed);
-        look
+        let stands = self.state.at(space, self.key)?;
+        self.seen = self.seen.max(Some(stands.version));
+        stands.bytes.map(|bytes| (stands.version, bytes))
     }
 
     /// What the operations so far left there. [`Evaluation::key`] is its stored key afterwards.
-    pub(super) fn current(&mut self, space: Space, at: RowAt<'_>) -> Option<Arc<[u8]>> {
+    pub(super) fn current(&mut self, space: Space, at: RowAt<'_>) -> Option<Cow<'a, [u8]>> {
         let before = self.before(space, at);
         match self.draft.find(space, self.key) {
-            Some(drafted) => drafted.map(Arc::from),
-            None => before.row.map(|(_, bytes)| bytes),
+            Some(drafted) => drafted.map(|bytes| Cow::Owned(bytes.to_vec())),
+            None => before.map(|(_, bytes)| Cow::Borrowed(bytes)),
         }
     }
 
     pub(super) fn lease(&mut self, at: RowAt<'_>) -> Option<Lease> {
-        self.before(spaces::LEASES, at).row.map(|(_, bytes)| Lease::decode(&bytes))
+        self.before(spaces::LEASES, at).map(|(_, bytes)| Lease::decode(bytes))
     }
 
     /// The refusal with the row that it is about, if the commit wants to see it.
@@ -82,15 +84,9 @@ impl Evaluation<'_> {
         if !self.commit.return_rows {
             return refusal;
         }
-        let row = self.before(spaces::ROWS, at).row;
-        refusal.showing(row.as_ref().map(|(version, row)| Found { version: *version, row }))
+        let row = self.before(spaces::ROWS, at);
+        refusal.showing(row.map(|(version, row)| Found { version, row }))
     }
-}
-
-/// A field of a row that was checked when it came.
-pub(super) fn field<'r>(row: &'r [u8], name: &str) -> Option<ValueRef<'r>> {
-    let mut fields = Fields::open(row).ok()?.map_while(Result::ok);
-    fields.find_map(|(field, value)| (field == name).then_some(value))
 }
 
 pub(super) fn name(at: RowAt<'_>) -> String {

@@ -4,8 +4,6 @@
 //! effects, a rejection is a record of its own, and both are kept until the horizon passes the key's birth, or until
 //! the session has gone [`SESSION_OUTCOMES`] further. What is deleted by then is refused, never done again.
 
-use std::sync::Arc;
-
 use seawall::message::outcome::StoredOutcome;
 use seawall::message::request_key::{KeyName, RequestKey};
 use seawall::position::Position;
@@ -13,8 +11,11 @@ use seawall::refusal::Refusal;
 
 use super::draft::Draft;
 use super::spaces;
-use super::state::State;
+use super::state::{Bytes, State};
 use crate::params::{KEY_AHEAD_US, SESSION_OUTCOMES, SESSION_SWEEP};
+
+/// Most outcomes are shorter.
+const OUTCOME: usize = 64;
 
 /// A request key in its scope.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +34,7 @@ pub enum Known {
     },
     Decided {
         at: Position,
-        stored: Arc<[u8]>,
+        stored: Bytes,
     },
     /// It may have been, and was forgotten.
     Expired {
@@ -91,7 +92,7 @@ impl Scoped<'_> {
             }
         }
         self.stored_key(scratch);
-        let mut value = Vec::new();
+        let mut value = Vec::with_capacity(OUTCOME);
         outcome.encode(&mut value);
         draft.push(spaces::OUTCOMES, scratch, Some(&value));
     }

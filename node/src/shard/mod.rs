@@ -8,8 +8,10 @@
 
 mod admit;
 mod check;
-mod draft;
-mod evaluate;
+#[doc(hidden)] // open for benchmarks
+pub mod draft;
+#[doc(hidden)]
+pub mod evaluate;
 mod expire;
 mod freshness;
 mod insight;

@@ -13,7 +13,7 @@ use seawall::refusal::Refusal;
 use seawall::value::{Members, ValueRef};
 use seawall::{Row, Value, key, row};
 
-use super::evaluate::{Evaluation, borrowed, field, name, text};
+use super::evaluate::{Evaluation, borrowed, name, text};
 use super::lease::Lease;
 use super::spaces;
 
@@ -87,7 +87,7 @@ impl Evaluation<'_> {
                 let end = self.end(ttl).to_le_bytes();
                 self.draft.push(spaces::TTLS, self.key, Some(&end));
             }
-            None if self.state.look(spaces::TTLS, self.key).row.is_some() => {
+            None if self.state.at(spaces::TTLS, self.key).is_some_and(|at| at.bytes.is_some()) => {
                 self.draft.push(spaces::TTLS, self.key, None);
             }
             None => {}
@@ -107,7 +107,7 @@ impl Evaluation<'_> {
     ) -> Result<(), Broken> {
         let image = self.current(spaces::ROWS, at);
         let changes = fields(image.as_deref())?;
-        let mut bytes = Vec::with_capacity(image.as_ref().map_or(0, |image| image.len()) + changes.len());
+        let mut bytes = Vec::with_capacity(image.as_deref().map_or(0, <[u8]>::len) + changes.len());
         let len = row::merge(image.as_deref().unwrap_or(&NO_FIELDS), &changes, &mut bytes);
         let len = len.expect("checked when it came");
         if len > ROW_FIELDS_MAX {
@@ -137,7 +137,7 @@ impl Evaluation<'_> {
                 ValueRef::Decimal { scale, .. } => ValueRef::Decimal { mantissa: 0, scale: *scale },
                 _ => ValueRef::Int(0),
             };
-            let number = row.and_then(|row| field(row, name)).unwrap_or(zero);
+            let number = row.and_then(|row| row::field(row, name)).unwrap_or(zero);
             let added = number::add(&number, delta).or_else(|why| {
                 let rule = match why {
                     NoSum::Overflow => "add.overflow",
@@ -177,7 +177,7 @@ impl Evaluation<'_> {
         };
         let row = self.current(spaces::ROWS, at.row);
         let expected = || format!("a number in {}.{}", name(at.row), at.name);
-        match row.as_deref().map(|row| field(row, at.name)) {
+        match row.as_deref().map(|row| row::field(row, at.name)) {
             Some(Some(value @ (ValueRef::Int(_) | ValueRef::Decimal { .. }))) => Ok(value.to_value()),
             Some(Some(value)) => broken(rule, expected(), text(&value)),
             Some(None) => broken(rule, expected(), "no such field"),
@@ -196,7 +196,7 @@ impl Evaluation<'_> {
     ) -> Result<(), Broken> {
         let mut holds = None;
         self.change(at, |row| {
-            let old = row.and_then(|row| field(row, name));
+            let old = row.and_then(|row| row::field(row, name));
             let value = match old.map(|old| (old, number::compare(&old, &new))) {
                 Some((old, None)) => {
                     let rule = if gives_way.is_lt() { "max.kind" } else { "min.kind" };
@@ -225,7 +225,7 @@ impl Evaluation<'_> {
     /// SET_ADD and SET_REMOVE. A field that is absent stays so if nothing is added.
     fn members(&mut self, at: RowAt<'_>, name: &str, members: Members<'_>, add: bool) -> Result<(), Broken> {
         self.change(at, |row| {
-            let mut set: BTreeSet<Vec<u8>> = match row.and_then(|row| field(row, name)) {
+            let mut set: BTreeSet<Vec<u8>> = match row.and_then(|row| row::field(row, name)) {
                 Some(ValueRef::Set(members)) => members.map(<[u8]>::to_owned).collect(),
                 Some(other) => return broken("set.kind", format!("a set in {name}"), text(&other)),
                 None if !add => return Ok(Cow::Borrowed(&NO_FIELDS)),

@@ -12,6 +12,7 @@ use seawall::position::Position;
 use seawall::refusal::{Detail, Refusal};
 use seawall_wal::Index;
 
+use super::state::Bytes;
 use super::{ReplyTo, Scanned};
 
 /// What to RESOLVE where the outcome of an appended record becomes unknown.
@@ -34,7 +35,7 @@ pub enum Answer {
     /// The record at `at` holds what was decided when the key came first.
     Replayed {
         at: Position,
-        stored: Arc<[u8]>,
+        stored: Bytes,
         doubt: Doubt,
     },
     /// What became of a key; with a doubt if the answer is to be final.
@@ -46,12 +47,12 @@ pub enum Answer {
     /// What a read found, and the position that its answer rests on.
     Row {
         position: Position,
-        row: Option<(Position, Arc<[u8]>)>,
+        row: Option<(Position, Bytes)>,
     },
     /// The same for several rows, in the order of the request.
     Rows {
         position: Position,
-        rows: Vec<Option<(Position, Arc<[u8]>)>>,
+        rows: Vec<Option<(Position, Bytes)>>,
     },
     Page {
         position: Position,
@@ -96,7 +97,7 @@ pub enum Status {
     /// The record at `at` holds this outcome.
     Stored {
         at: Position,
-        stored: Arc<[u8]>,
+        stored: Bytes,
     },
     InFlight,
     Unseen,

@@ -6,8 +6,6 @@
 //! counter is kept for ranges or partitions. Since nothing in the range changed behind that record, the page is exact
 //! there, and at the committed index if that is higher.
 
-use std::sync::Arc;
-
 use seawall::address::Address;
 use seawall::limits::PAGE_MAX;
 use seawall::message::ScanRequest;
@@ -16,7 +14,7 @@ use seawall::position::Position;
 use seawall::refusal::Refusal;
 
 use super::release::Answer;
-use super::state::{At, State};
+use super::state::{At, Bytes, State};
 use super::table::{above, index_span, row_of, table_span};
 use super::{Asked, Shard, spaces};
 
@@ -25,7 +23,7 @@ use super::{Asked, Shard, spaces};
 pub struct Scanned {
     pub key: Box<[u8]>,
     pub version: Position,
-    pub row: Arc<[u8]>,
+    pub row: Bytes,
 }
 
 /// A page while it grows.
@@ -65,7 +63,7 @@ fn page_of_rows(state: &State, namespace: &str, scan: &ScanRequest<'_>) -> Page 
     let range = state.ordered().range(&low, &high);
     in_order(scan.order, range, |at| {
         page.saw(at.version);
-        let Some(row) = at.bytes else { return true };
+        let Some(row) = at.share() else { return true };
         let key = at.key.get(prefix.len()..).unwrap_or_default();
         page.push(key, at.version, row);
         page.goes_on(scan.limit, key)
@@ -102,7 +100,7 @@ fn page_of_index(
         let (version, bytes) =
             state.look(spaces::ROWS, &stored).row.expect("an entry stands for a row that is there");
         page.saw(version);
-        page.push(row.key, version, &bytes);
+        page.push(row.key, version, bytes);
         page.goes_on(scan.limit, cursor)
     });
     Ok(page)
@@ -137,9 +135,9 @@ impl Page {
         self.newest = self.newest.max(Some(version));
     }
 
-    fn push(&mut self, key: &[u8], version: Position, row: &Arc<[u8]>) {
+    fn push(&mut self, key: &[u8], version: Position, row: Bytes) {
         self.bytes += key.len() + row.len();
-        self.rows.push(Scanned { key: key.into(), version, row: Arc::clone(row) });
+        self.rows.push(Scanned { key: key.into(), version, row });
     }
 
     /// Whether there is room for more; if not, the next page begins behind `here`.

@@ -1,7 +1,5 @@
 //! STATUS_OF and RESOLVE: what became of a commit that was sent under a request key.
 
-use std::sync::Arc;
-
 use seawall::message::Request;
 use seawall::message::outcome::{Decision, StoredOutcome};
 use seawall::message::request_key::RequestKey;
@@ -13,6 +11,7 @@ use seawall::token::Token;
 use super::admit::{Busy, decode, doubt, scoped};
 use super::keys::Known;
 use super::release::{Answer, Status};
+use super::state::Bytes;
 use super::{Asked, Shard};
 use crate::seam::Now;
 
@@ -68,7 +67,7 @@ impl Shard {
                 outcome.encode(&mut stored);
                 self.draft.clear();
                 scoped.store(&outcome, &self.state, &mut self.draft, &mut self.scratch);
-                let status = Status::Stored { at: stamp.at, stored: Arc::from(stored) };
+                let status = Status::Stored { at: stamp.at, stored: Bytes::from(stored) };
                 let doubt = Some(doubt(&scoped));
                 let answer = Answer::Status { position: stamp.at, status, doubt };
                 return self.append_draft(now, asked, stamp, changed, answer);

@@ -73,5 +73,5 @@ fn end(space: Space, key: &[u8], value: &[u8]) -> i64 {
 }
 
 fn birth(stored: &[u8]) -> i64 {
-    StoredOutcome::decode(stored).expect("an outcome that this node stored").first_sent_us
+    StoredOutcome::birth(stored).expect("an outcome that this node stored")
 }

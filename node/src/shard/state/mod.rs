@@ -8,7 +8,9 @@
 //! how many keys a namespace has) is the same after a restart.
 
 mod due;
+mod points;
 mod run;
+mod slots;
 mod table;
 mod tree;
 
@@ -21,6 +23,7 @@ use seawall_wal::{Entry, Space};
 use super::spaces;
 use super::table::{Declared, Tables};
 pub use due::{Due, Ends};
+pub use slots::Bytes;
 pub use table::{At, Look, Table};
 
 #[derive(Debug, Default)]
@@ -57,6 +60,11 @@ pub struct Memory {
 impl State {
     pub fn look(&self, space: Space, key: &[u8]) -> Look {
         self.table(space).look(key)
+    }
+
+    /// The same without a hold on it.
+    pub fn at(&self, space: Space, key: &[u8]) -> Option<At<'_>> {
+        self.table(space).at(key)
     }
 
     /// Applies one entry of the record at `version`.

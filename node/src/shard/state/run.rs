@@ -4,8 +4,11 @@
 //! stand eight bytes of each key from behind what all of them share, its *head*, as a number. Only where heads are
 //! equal are keys themselves compared.
 
+use super::slots::Slots;
+
 pub trait Keyed {
-    fn key(&self) -> &[u8];
+    /// Where keys are entries', they stand in `slots`.
+    fn key<'a>(&'a self, slots: &'a Slots) -> &'a [u8];
 }
 
 #[derive(Debug)]
@@ -24,9 +27,9 @@ impl<T> Default for Run<T> {
 
 impl<T: Keyed> Run<T> {
     /// Of things in the order of their keys.
-    pub fn of(things: Vec<T>) -> Self {
+    pub fn of(things: Vec<T>, slots: &Slots) -> Self {
         let mut run = Self { front: Box::default(), heads: vec![0; things.len()], things };
-        run.behead();
+        run.behead(slots);
         run
     }
 
@@ -44,7 +47,7 @@ impl<T: Keyed> Run<T> {
     }
 
     /// Where the key is, or where it would be.
-    pub fn seek(&self, key: &[u8]) -> Result<usize, usize> {
+    pub fn seek(&self, key: &[u8], slots: &Slots) -> Result<usize, usize> {
         let Some(rest) = key.strip_prefix(&*self.front) else {
             // In front of all, or behind.
             return Err(if *key < *self.front { 0 } else { self.len() });
@@ -52,18 +55,16 @@ impl<T: Keyed> Run<T> {
         let head = head(rest);
         let low = self.heads.partition_point(|other| *other < head);
         let alike = self.heads[low..].iter().take_while(|other| **other == head).count();
-        let found = self.things[low..low + alike].binary_search_by(|thing| thing.key().cmp(key));
+        let found = self.things[low..low + alike].binary_search_by(|thing| thing.key(slots).cmp(key));
         found.map(|at| low + at).map_err(|at| low + at)
     }
 
-    pub fn insert(&mut self, at: usize, thing: T) {
+    pub fn insert(&mut self, at: usize, thing: T, slots: &Slots) {
         self.things.insert(at, thing);
         self.heads.insert(at, 0);
-        // A key between two others begins as they do; one at an end may not.
-        if (at == 0 || at + 1 == self.len()) && self.common() != self.front.len() {
-            self.behead();
-        } else {
-            self.heads[at] = head(&self.things[at].key()[self.front.len()..]);
+        match self.things[at].key(slots).strip_prefix(&*self.front) {
+            Some(rest) if self.len() > 1 => self.heads[at] = head(rest),
+            _ => self.behead(slots),
         }
     }
 
@@ -77,34 +78,40 @@ impl<T: Keyed> Run<T> {
     }
 
     /// What lies behind `at` becomes a run of its own.
-    pub fn split_off(&mut self, at: usize) -> Self {
-        let behind = Self::of(self.things.split_off(at));
-        self.heads.truncate(at);
-        self.behead();
+    pub fn split_off(&mut self, at: usize, slots: &Slots) -> Self {
+        let (heads, things) = (self.heads.split_off(at), self.things.split_off(at));
+        let mut behind = Self { front: self.front.clone(), heads, things };
+        for run in [&mut *self, &mut behind] {
+            // Usually a part shares no more than the whole did, and no key needs to be read.
+            if run.common(slots) != run.front.len() {
+                run.behead(slots);
+            }
+        }
         behind
     }
 
     /// All of `behind` comes behind what is here.
-    pub fn append(&mut self, mut behind: Self) {
+    pub fn append(&mut self, mut behind: Self, slots: &Slots) {
         self.things.append(&mut behind.things);
         self.heads.resize(self.things.len(), 0);
-        self.behead();
+        self.behead(slots);
     }
 
     /// Makes front and heads anew.
-    fn behead(&mut self) {
-        let front = self.common();
-        self.front = self.things.first().map_or(&[][..], |first| &first.key()[..front]).into();
+    fn behead(&mut self, slots: &Slots) {
+        let front = self.common(slots);
+        self.front = self.things.first().map_or(&[][..], |first| &first.key(slots)[..front]).into();
         for (slot, thing) in self.heads.iter_mut().zip(&self.things) {
-            *slot = head(&thing.key()[front..]);
+            *slot = head(&thing.key(slots)[front..]);
         }
     }
 
     /// What the first and the last key share, all between them do.
-    fn common(&self) -> usize {
+    fn common(&self, slots: &Slots) -> usize {
         match (self.things.first(), self.things.last()) {
             (Some(first), Some(last)) => {
-                first.key().iter().zip(last.key()).take_while(|(a, b)| a == b).count()
+                let both = first.key(slots).iter().zip(last.key(slots));
+                both.take_while(|(a, b)| a == b).count()
             }
             _ => 0,
         }

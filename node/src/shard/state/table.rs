@@ -1,15 +1,17 @@
 //! One space of the state: what stands at each key, and which record made it so.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use seawall::position::{Index, Position};
 
+use super::points::{self, Found, Points, sum};
+use super::slots::{Bytes, Id, Slot, Slots};
 use super::tree::Tree;
 
-/// What an entry costs beside its bytes: 60 bytes of the tree, which is three quarters full; two allocations, one of
-/// them counted.
-const OVERHEAD: usize = 128;
+/// What an entry costs beside its bytes: 32 bytes of its slot, about 18 of a bucket, about 18 of the tree, which is
+/// three quarters full; an allocation with the counts of those who share it and the length of the key. Said a bit
+/// higher, since buckets and runs are emptier where much was deleted.
+const OVERHEAD: usize = 112;
 /// What a tombstone costs more, beside its key.
 const QUEUED: usize = 40;
 /// So many tombstones are often there; memory for more is given back.
@@ -17,18 +19,14 @@ const TOMBSTONES: usize = 1024;
 
 #[derive(Debug, Default)]
 pub struct Table {
-    entries: Tree<Slot>,
+    slots: Slots,
+    points: Points,
+    tree: Tree,
     /// Tombstones in the order of their deletions.
     tombstones: VecDeque<(Index, Box<[u8]>)>,
     live: usize,
     memory: usize,
-}
-
-#[derive(Debug)]
-struct Slot {
-    version: Position,
-    /// `None` is a tombstone.
-    bytes: Option<Arc<[u8]>>,
+    scratch: Vec<u8>,
 }
 
 /// What stands at a key, and which record made it so.
@@ -37,60 +35,87 @@ pub struct Look {
     /// The last change that is still remembered; `None` for a key that nobody touched, or whose deletion is
     /// committed.
     pub changed: Option<Position>,
-    pub row: Option<(Position, Arc<[u8]>)>,
+    pub row: Option<(Position, Bytes)>,
 }
 
-/// One key of a range, as it is or as it was removed.
+/// One key as it is or as it was removed.
 #[derive(Clone, Copy, Debug)]
 pub struct At<'a> {
     pub key: &'a [u8],
     pub version: Position,
     /// `None`: removed, and the removal may not be committed yet.
-    pub bytes: Option<&'a Arc<[u8]>>,
+    pub bytes: Option<&'a [u8]>,
+    slot: &'a Slot,
 }
 
 impl<'a> At<'a> {
-    fn of((key, slot): (&'a [u8], &'a Slot)) -> Self {
-        Self { key, version: slot.version, bytes: slot.bytes.as_ref() }
+    fn of(slot: &'a Slot) -> Self {
+        Self { key: slot.key(), version: slot.version, bytes: slot.value(), slot }
+    }
+
+    /// Its bytes for longer than the state stays as it is.
+    pub fn share(&self) -> Option<Bytes> {
+        self.slot.share()
     }
 }
 
 impl Table {
     pub fn look(&self, key: &[u8]) -> Look {
-        self.entries.get(key).map_or_else(Look::default, Slot::look)
+        self.at(key).map_or_else(Look::default, |at| {
+            let row = at.share().map(|bytes| (at.version, bytes));
+            Look { changed: Some(at.version), row }
+        })
+    }
+
+    /// The same without a hold on it.
+    pub fn at(&self, key: &[u8]) -> Option<At<'_>> {
+        self.find(key, sum(key)).map(|id| At::of(self.slots.at(id)))
+    }
+
+    fn find(&self, key: &[u8], sum: u32) -> Option<Id> {
+        match self.points.find(sum, |id| self.slots.at(id).key() == key) {
+            Found::At(id) => Some(id),
+            Found::Nowhere => None,
+            Found::Unsure => self.tree.find(key, &self.slots),
+        }
     }
 
     /// Sets or deletes; what stood there is returned.
-    pub fn set(&mut self, key: &[u8], value: Option<&[u8]>, version: Position) -> Option<Arc<[u8]>> {
-        let slot = Slot { version, bytes: value.map(Arc::from) };
-        self.live += usize::from(slot.bytes.is_some());
-        self.memory += cost(key, slot.bytes.as_deref());
-        let old = self.entries.set(key, slot);
-        if let Some(old) = &old {
-            self.live -= usize::from(old.bytes.is_some());
-            self.memory -= cost(key, old.bytes.as_deref());
-        }
+    pub fn set(&mut self, key: &[u8], value: Option<&[u8]>, version: Position) -> Option<Bytes> {
+        let sum = sum(key);
+        let slot = Slot::new(key, value, version, &mut self.scratch);
+        self.live += usize::from(value.is_some());
+        self.memory += cost(key, value);
+        let old = match self.find(key, sum) {
+            Some(id) => {
+                let old = std::mem::replace(self.slots.at_mut(id), slot);
+                self.live -= usize::from(old.is_live());
+                self.memory -= cost(key, old.value());
+                old.into_value()
+            }
+            None => {
+                let id = self.slots.push(slot);
+                self.points.add(sum, id);
+                self.tree.insert(id, &self.slots);
+                None
+            }
+        };
         if value.is_none() {
             self.tombstones.push_back((version.index, key.into()));
             self.memory += key.len() + QUEUED;
         }
-        old.and_then(|old| old.bytes)
-    }
-
-    /// The bytes at a key.
-    pub fn get(&self, key: &[u8]) -> Option<&Arc<[u8]>> {
-        self.entries.get(key)?.bytes.as_ref()
+        old
     }
 
     /// Everything from `low` up to, and without, `high`: tombstones, too. The newest version in a range says which
     /// record last changed anything in it, absence too, so nothing has to be kept for ranges.
     pub fn range(&self, low: &[u8], high: &[u8]) -> impl DoubleEndedIterator<Item = At<'_>> {
-        self.entries.range(low, high, false).map(At::of)
+        self.tree.range(low, high, false, &self.slots).map(At::of)
     }
 
     /// The first key at or behind `low`, a tombstone's too.
     pub fn first_from(&self, low: &[u8]) -> Option<At<'_>> {
-        self.entries.first_from(low).map(At::of)
+        self.tree.first_from(low, &self.slots).map(At::of)
     }
 
     /// Forgets the tombstones whose deletion is committed.
@@ -98,34 +123,48 @@ impl Table {
         while self.tombstones.front().is_some_and(|(index, _)| *index <= committed) {
             let Some((index, key)) = self.tombstones.pop_front() else { return };
             self.memory -= key.len() + QUEUED;
-            let dead = |slot: &Slot| slot.bytes.is_none() && slot.version.index == index;
-            if self.entries.get(&key).is_some_and(dead) {
-                self.entries.remove(&key);
-                self.memory -= cost(&key, None);
-            }
+            self.forget(&key, index);
         }
         if self.tombstones.is_empty() {
             self.tombstones.shrink_to(TOMBSTONES);
         }
     }
 
+    /// Forgets a key if it was deleted at `index` and not set again. Its place goes to the last one, so that there
+    /// are no gaps.
+    fn forget(&mut self, key: &[u8], index: Index) {
+        let sum = sum(key);
+        let dead = |id: &Id| !self.slots.at(*id).is_live() && self.slots.at(*id).version.index == index;
+        let Some(id) = self.find(key, sum).filter(dead) else { return };
+        self.tree.remove(key, &self.slots);
+        self.points.remove(sum, id);
+        let last = (self.slots.len() - 1) as Id;
+        if last != id {
+            let moved = self.slots.at(last);
+            self.tree.renumber(moved.key(), id, &self.slots);
+            self.points.renumber(points::sum(moved.key()), last, id);
+        }
+        self.slots.swap_remove(id);
+        self.memory -= cost(key, None);
+    }
+
     /// The last live entry between two keys, both included.
     pub fn last_between(&self, from: &[u8], to: &[u8]) -> Option<(&[u8], Position)> {
-        let (key, slot) = self.live_between(from, to).next_back()?;
-        Some((key, slot.version))
+        let slot = self.live_between(from, to).next_back()?;
+        Some((slot.key(), slot.version))
     }
 
     /// The live entries between two keys, both included, in order.
     pub fn between<'a>(&'a self, from: &[u8], to: &[u8]) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        self.live_between(from, to).map(|(key, _)| key)
+        self.live_between(from, to).map(Slot::key)
     }
 
     fn live_between<'a>(
         &'a self,
         from: &[u8],
         to: &[u8],
-    ) -> impl DoubleEndedIterator<Item = (&'a [u8], &'a Slot)> + use<'a> {
-        self.entries.range(from, to, true).filter(|(_, slot)| slot.bytes.is_some())
+    ) -> impl DoubleEndedIterator<Item = &'a Slot> + use<'a> {
+        self.tree.range(from, to, true, &self.slots).filter(|slot| slot.is_live())
     }
 
     /// Entries that exist.
@@ -145,16 +184,9 @@ impl Table {
 
     /// By how much the memory would grow.
     pub fn growth(&self, key: &[u8], value: Option<&[u8]>) -> i64 {
-        let old = self.entries.get(key).map_or(0, |slot| cost(key, slot.bytes.as_deref()));
+        let old = self.at(key).map_or(0, |at| cost(key, at.bytes));
         // A tombstone is gone once its deletion is committed.
         value.map_or(0, |value| cost(key, Some(value)) as i64) - old as i64
-    }
-}
-
-impl Slot {
-    fn look(&self) -> Look {
-        let row = self.bytes.as_ref().map(|bytes| (self.version, Arc::clone(bytes)));
-        Look { changed: Some(self.version), row }
     }
 }
 

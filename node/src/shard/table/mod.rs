@@ -112,7 +112,7 @@ impl Tables {
         table.indexes.values_mut().for_each(|entries| *entries = Ordered::default());
         // Whoever declares waits for few rows; so this ends soon.
         let _ = index::visit(rows, namespace, name, usize::MAX, |address, at| {
-            table.row_changed(&address, None, at.bytes.map(|bytes| &bytes[..]), at.version);
+            table.row_changed(&address, None, at.bytes, at.version);
             Ok::<(), std::convert::Infallible>(())
         });
     }
@@ -123,7 +123,7 @@ impl Tables {
             return;
         }
         for at in rows.range(&[], &[0xff; 9]) {
-            self.row_changed(at.key, None, at.bytes.map(|bytes| &bytes[..]), at.version);
+            self.row_changed(at.key, None, at.bytes, at.version);
         }
     }
 

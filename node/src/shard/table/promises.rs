@@ -10,6 +10,7 @@ use seawall::refusal::Refusal;
 use super::Change;
 use crate::shard::evaluate::Evaluation;
 use crate::shard::spaces;
+use crate::shard::state::At;
 
 impl Evaluation<'_> {
     /// Whether the declarations allow what the draft makes of rows.
@@ -19,14 +20,14 @@ impl Evaluation<'_> {
             return Ok(());
         }
         let drafted: Vec<_> = self.draft.entries().filter(|entry| entry.space == spaces::ROWS).collect();
-        let looks: Vec<_> = drafted.iter().map(|entry| self.state.look(spaces::ROWS, entry.key)).collect();
+        let looks: Vec<_> = drafted.iter().map(|entry| self.state.at(spaces::ROWS, entry.key)).collect();
         // What is said of a row that is not there rests on its deletion (R20).
-        self.seen = looks.iter().fold(self.seen, |seen, look| seen.max(look.changed));
+        self.seen = looks.iter().fold(self.seen, |seen, look| seen.max(look.as_ref().map(|at| at.version)));
         let mut changes: Vec<Change<'_>> = Vec::with_capacity(drafted.len());
         for (entry, look) in drafted.iter().zip(&looks) {
             let Some(address) = Address::of_stored_key(entry.key) else { continue };
             let at = RowAt { table: address.table, key: address.row };
-            let before = found(look);
+            let before = look.as_ref().and_then(found);
             if entry.value != before.map(|before| before.row) {
                 changes.push(Change { ordinal: self.last_on(at), at, before, after: entry.value });
             }
@@ -54,6 +55,6 @@ impl Evaluation<'_> {
     }
 }
 
-fn found(look: &crate::shard::state::Look) -> Option<Found<'_>> {
-    look.row.as_ref().map(|(version, row)| Found { version: *version, row })
+fn found<'a>(at: &At<'a>) -> Option<Found<'a>> {
+    at.bytes.map(|row| Found { version: at.version, row })
 }

@@ -1,0 +1,150 @@
+//! Where the entries of a table lie: dense, by number, in pieces that never move when more come.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use seawall::limits::STORED_KEY_MAX;
+use seawall::position::Position;
+
+/// The place of an entry. It changes when another one is taken out.
+pub type Id = u32;
+
+/// Entries of a piece.
+const PIECE: usize = 1024;
+/// In the length of a key: nothing stands there.
+const DEAD: u16 = 1 << 15;
+const _: () = assert!(STORED_KEY_MAX < DEAD as usize, "it is never a part of a length");
+
+/// A key with what stands there, in one piece of memory, so that a look has one far access and not two.
+#[derive(Debug)]
+#[repr(align(32))] // so that none lies in two cache lines
+pub struct Slot {
+    pub version: Position,
+    /// `u16` length of the key and [`DEAD`], the key, and what stands there.
+    bytes: Arc<[u8]>,
+}
+
+const _: () = assert!(size_of::<Slot>() == 32);
+
+/// What stands at a key, shared with the state: whoever answers with it does not copy it.
+#[derive(Clone)]
+pub struct Bytes {
+    all: Arc<[u8]>,
+    from: usize,
+}
+
+impl Slot {
+    /// `None` is a tombstone. `scratch` is memory that is used again.
+    pub fn new(key: &[u8], value: Option<&[u8]>, version: Position, scratch: &mut Vec<u8>) -> Self {
+        let len = u16::try_from(key.len()).ok().filter(|len| *len < DEAD).expect("a key is short");
+        let len = if value.is_some() { len } else { len | DEAD };
+        scratch.clear();
+        scratch.extend_from_slice(&len.to_le_bytes());
+        scratch.extend_from_slice(key);
+        scratch.extend_from_slice(value.unwrap_or_default());
+        Self { version, bytes: Arc::from(&scratch[..]) }
+    }
+
+    pub fn key(&self) -> &[u8] {
+        &self.bytes[2..self.key_end()]
+    }
+
+    /// `None` is a tombstone.
+    pub fn value(&self) -> Option<&[u8]> {
+        self.is_live().then(|| &self.bytes[self.key_end()..])
+    }
+
+    pub fn share(&self) -> Option<Bytes> {
+        self.is_live().then(|| Bytes { all: Arc::clone(&self.bytes), from: self.key_end() })
+    }
+
+    /// The same without a copy, of one that is not needed any more.
+    pub fn into_value(self) -> Option<Bytes> {
+        let from = self.key_end();
+        self.is_live().then_some(Bytes { all: self.bytes, from })
+    }
+
+    pub fn is_live(&self) -> bool {
+        self.head() & DEAD == 0
+    }
+
+    fn key_end(&self) -> usize {
+        2 + usize::from(self.head() & !DEAD)
+    }
+
+    fn head(&self) -> u16 {
+        u16::from_le_bytes([self.bytes[0], self.bytes[1]])
+    }
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.all[self.from..]
+    }
+}
+
+impl From<Vec<u8>> for Bytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { all: bytes.into(), from: 0 }
+    }
+}
+
+impl PartialEq for Bytes {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Bytes {}
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Slots {
+    pieces: Vec<Vec<Slot>>,
+    len: usize,
+}
+
+impl Slots {
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn at(&self, id: Id) -> &Slot {
+        &self.pieces[id as usize / PIECE][id as usize % PIECE]
+    }
+
+    pub fn at_mut(&mut self, id: Id) -> &mut Slot {
+        &mut self.pieces[id as usize / PIECE][id as usize % PIECE]
+    }
+
+    pub fn push(&mut self, slot: Slot) -> Id {
+        if self.len.is_multiple_of(PIECE) {
+            self.pieces.push(Vec::new());
+        }
+        let id = Id::try_from(self.len).expect("a shard has less memory than for so many rows");
+        self.pieces[self.len / PIECE].push(slot);
+        self.len += 1;
+        id
+    }
+
+    /// The last one takes its place.
+    pub fn swap_remove(&mut self, id: Id) -> Slot {
+        let last = self.pieces.last_mut().and_then(Vec::pop).expect("there is one at least");
+        self.len -= 1;
+        if self.len.is_multiple_of(PIECE) {
+            self.pieces.pop();
+        }
+        if id as usize == self.len {
+            return last;
+        }
+        std::mem::replace(self.at_mut(id), last)
+    }
+}
