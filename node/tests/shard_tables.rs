@@ -376,3 +376,18 @@ fn a_refused_declaration_waits_for_all_rows_that_it_saw() {
     let heard = bench.heard();
     assert_eq!((rule(&heard[1]).0, heard[1].at), (Code::Constraint, heard[0].at));
 }
+
+/// R20. Without the version before it the declaration would have been refused for its version, and not for a row.
+#[test]
+fn a_refused_declaration_waits_for_the_version_before_it() {
+    let mut bench = Bench::serving();
+    bench.done(&on(1, Row::new().with("note", "x")));
+    let field = Field { kind: Kind::Int, required: true };
+    let needs = Declaration { fields: [("n".to_owned(), field)].into(), ..Declaration::default() };
+    bench.declare("t", 1, &Declaration::default());
+    bench.declare("t", 2, &needs);
+    assert_eq!(bench.heard(), [], "a crash takes the first version back");
+    bench.settle();
+    let heard = bench.heard();
+    assert_eq!((rule(&heard[1]).1, heard[1].at), ("table.required".to_owned(), heard[0].at));
+}

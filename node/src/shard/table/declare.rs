@@ -46,7 +46,9 @@ impl Shard {
         }
         let promises = Declaration::decode(declare.declaration)
             .map_err(|malformed| (Refusal::malformed("declare", malformed), None))?;
-        judge(&self.state, namespace, declare.table, &promises)?;
+        // That it comes to the rows at all rests on the version before it.
+        judge(&self.state, namespace, declare.table, &promises)
+            .map_err(|(refusal, seen)| (refusal, seen.max(at)))?;
         let Life::Running(running) = &mut self.life else {
             return Err((Refusal::log_failed("the log failed"), None));
         };
