@@ -129,7 +129,7 @@ impl fmt::Display for Error {
             Error::NoAnswer { address, why } => {
                 write!(
                     f,
-                    "{address} did not answer ({why}); a read changes nothing: repeat it, or allow more time"
+                    "{address} did not answer ({why}); this may be repeated without harm: do so, or allow more time"
                 )
             }
             Error::Broken { address, why } => {
