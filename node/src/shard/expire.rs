@@ -58,7 +58,7 @@ impl Shard {
     /// False if there is no room now: the next tick tries again.
     fn append_expiry(&mut self, now: Now, stamp: Stamp) -> bool {
         let appended: Result<Index, NoRoom> = self.append(now, stamp);
-        debug_assert!(!matches!(appended, Err(NoRoom::TooLarge)), "half of what fits");
+        assert!(!matches!(appended, Err(NoRoom::TooLarge)), "half of what fits");
         let Life::Running(running) = &self.life else { return false };
         appended.is_ok_and(|index| position(running.log.epoch(), index) == stamp.at)
     }
