@@ -250,9 +250,14 @@ impl Node {
             match notices.recv().expect("workers hold the other end while they run") {
                 Notice::Recovered { shard, report } => self.show_recovery(shard, &report),
                 Notice::NoSpace { shard, why } => {
-                    console::complain(format_args!("THE LOG OF SHARD {} CANNOT GROW: {why}", shard.0));
+                    let path = self.directory.shard_path(shard);
+                    let path = path.display();
+                    console::complain(format_args!(
+                        "THE LOG OF SHARD {} CANNOT GROW: {path}: {why}",
+                        shard.0
+                    ));
                     console::complain(
-                        "commits are refused until there is space; it is tried again by itself",
+                        "commits are refused until there is space: free space there; it is tried again by itself",
                     );
                 }
                 Notice::FoldFailed { shard, why } => {
