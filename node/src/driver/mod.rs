@@ -10,7 +10,7 @@
 //! ring/         the io_uring driver: log files and sockets on one ring, one wait point
 //! syscall/      the driver without io_uring: sockets on epoll, log files on threads
 //! keeper.rs     folds and removals, on a thread of their own         places.rs   open files of a log by number
-//! mark.rs       how the process before this one ended
+//! mark.rs       how the process before this one ended                restore.rs  the first start on a backup
 //! connections.rs  connections by number              admission.rs  when they are accepted, and when not
 //! clock.rs      the two clocks of the core          console.rs  what people are told          bell.rs  an eventfd
 //! engine.rs     one log on one driver, and nothing else, for those who measure it
@@ -44,11 +44,12 @@ mod keeper;
 pub mod listener;
 mod lock;
 pub mod mailbox;
-mod mark;
+pub mod mark;
 pub mod node;
 mod places;
 pub mod probe;
 mod reactor;
+mod restore;
 pub mod ring;
 mod signals;
 mod sleeper;

@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::{fmt, io};
 
 use seawall::map::{Generation, Map, ShardId};
-use seawall_wal::LogLimits;
+use seawall_wal::{LogId, LogLimits};
 
 use super::choice::{self, Choice, Kind};
 use super::directory::{Directory, DirectoryError, ShardDirectory};
@@ -357,7 +357,10 @@ impl fmt::Display for Node {
 
 /// From here on the logs count as open.
 fn last_ends(directory: &Directory) -> Result<Vec<LastEnd>, NodeError> {
-    let take = |shard| LastEnd::take(&directory.shard_path(ShardId(shard)), directory.made);
+    let take = |shard| {
+        let log = LogId { lineage: directory.lineage().0, shard };
+        LastEnd::take(&directory.shard_path(ShardId(shard)), &log, directory.made)
+    };
     (1..=directory.shards()).map(take).collect::<io::Result<_>>().map_err(NodeError::Start)
 }
 

@@ -19,7 +19,7 @@ const HOPELESS: usize = 7;
 /// One booking that was acknowledged.
 #[derive(Clone, Debug)]
 pub struct Booking {
-    key: String,
+    pub key: String,
     pub version: Position,
 }
 
@@ -197,9 +197,18 @@ impl Clerk {
     pub fn forget_audits(&mut self) {
         self.audited = (0, 0);
     }
+
+    /// Forgets what stands behind a position, and returns it: a backup that ends there does not hold it.
+    pub fn keep_until(&mut self, covered: Position) -> Vec<Booking> {
+        let later = self.booked.extract_if(.., |booking| booking.version > covered).collect();
+        self.newest = self.booked.last().map_or(Position::default(), |booking| booking.version);
+        self.refused.clear();
+        self.forget_audits();
+        later
+    }
 }
 
-fn place(key: &str) -> RowRef {
+pub fn place(key: &str) -> RowRef {
     row("booking", key)
 }
 

@@ -24,7 +24,7 @@ struct Disk {
 fn run(command: &str, arguments: &[&str]) -> Result<(), String> {
     let output = Command::new(command).args(arguments).stdin(Stdio::null()).output();
     let output = output.map_err(|e| format!("{command}: {e}"))?;
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    let said = String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or_default().to_owned();
     output.status.success().then_some(()).ok_or_else(|| format!("{command} {arguments:?}: {said}"))
 }
 

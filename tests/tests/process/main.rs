@@ -7,6 +7,7 @@
     reason = "this room runs real processes and threads that load them, and says what they felt"
 )]
 
+mod backup;
 mod clerk;
 mod end;
 mod examples;
