@@ -71,17 +71,35 @@ impl Both {
         assert_eq!(old.as_deref(), expected.and_then(|(_, bytes)| bytes).as_deref());
     }
 
+    fn fill(&mut self, key: &[u8], value: Option<&[u8]>) {
+        self.index += 1;
+        self.table.fill(key, value, Position::new(1, self.index));
+        self.model.insert(key.to_vec(), (Position::new(1, self.index), value.map(<[u8]>::to_vec)));
+    }
+
+    fn fill_now(&mut self, key: &[u8], value: Option<&[u8]>) {
+        self.index += 1;
+        let version = Position::new(1, self.index);
+        let old = self.table.fill_now(key, value, version);
+        let expected = self.model.insert(key.to_vec(), (version, value.map(<[u8]>::to_vec)));
+        assert_eq!(old.as_deref(), expected.and_then(|(_, bytes)| bytes).as_deref());
+    }
+
     fn bury(&mut self, committed: u64) {
         self.table.bury(Index(committed));
         self.model.retain(|_, (version, bytes)| bytes.is_some() || version.index.0 > committed);
     }
 
-    fn compare_at(&self, key: &[u8]) {
+    fn compare_look(&self, key: &[u8]) {
         let look = self.table.look(key);
         let expected = self.model.get(key);
         assert_eq!(look.changed, expected.map(|(version, _)| *version));
         let row = expected.and_then(|(version, bytes)| Some((*version, bytes.as_deref()?)));
         assert_eq!(look.row.as_ref().map(|(version, bytes)| (*version, &bytes[..])), row);
+    }
+
+    fn compare_at(&self, key: &[u8]) {
+        self.compare_look(key);
         let first = self.model.range(key.to_vec()..).next().map(|(key, _)| &key[..]);
         assert_eq!(self.table.first_from(key).map(|at| at.key), first);
     }
@@ -181,6 +199,51 @@ fn keys_in_their_order_and_against_it_are_found_again() {
         both.compare_between(&[], &[0xff; 9]);
         for n in (0..10_001u64).step_by(7) {
             both.compare_at(&n.to_be_bytes());
+        }
+    }
+}
+
+/// At a start a table takes what comes in any order, some of it again, and makes its order at the end. It is then the
+/// same as one that took each change at once.
+#[test]
+fn a_table_that_was_filled_is_one_that_was_set() {
+    for (seed, shape) in (11..).zip([Shape::Nested, Shape::Zeros, Shape::Partitions, Shape::Alike]) {
+        for (in_order, changes, keys) in
+            [(0, 0, 1), (0, 7, 3), (900, 0, 9000), (900, 3000, 2000), (0, 40_000, 9000)]
+        {
+            let (mut random, mut both, mut set) = (Random(seed), Both::default(), Both::default());
+            let mut sorted: Vec<_> = (0..in_order).map(|n| shape.key(n * 3)).collect();
+            sorted.sort();
+            sorted.dedup();
+            for key in sorted {
+                both.fill(&key, Some(b"of a checkpoint"));
+                set.set(&key, Some(b"of a checkpoint"));
+            }
+            for step in 0..changes {
+                let key = shape.key(random.below(keys));
+                let value = vec![7; random.below(40) as usize];
+                let value = (random.below(10) < 7).then_some(&value[..]);
+                set.set(&key, value);
+                match step % 100 {
+                    0 => both.fill_now(&key, value),
+                    _ => both.fill(&key, value),
+                }
+                if step < 300 {
+                    both.compare_look(&shape.key(random.below(keys)));
+                }
+            }
+            both.table.filled();
+            assert_eq!(both.table.memory(), set.table.memory(), "{shape:?}");
+            both.compare_between(&[], &[0xff; 60]);
+            both.model.keys().for_each(|key| both.compare_at(key));
+            assert_eq!(both.table.live(), set.table.live());
+            // And goes on as any other.
+            for step in 0..2000 {
+                both.set(&shape.key(random.below(keys)), (step % 3 > 0).then_some(b"later"));
+                both.compare_at(&shape.key(random.below(keys)));
+                both.bury(both.index.saturating_sub(random.below(20)));
+            }
+            both.compare_between(&[], &[0xff; 60]);
         }
     }
 }

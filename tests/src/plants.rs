@@ -79,14 +79,16 @@ pub const PLANTS: &[Plant] = &[
         plans: SLICE,
         verdict: "",
         file: "node/src/shard/state/table.rs",
-        find: "            self.tombstones.push_back((version.index, key.into()));
-            self.memory += key.len() + QUEUED;",
-        replace: "if PLANTED {
-                self.forget(key, version.index);
-            } else {
-                self.tombstones.push_back((version.index, key.into()));
-                self.memory += key.len() + QUEUED;
-            }",
+        find: "        if value.is_none() {
+            self.entomb(key, version);
+        }
+        old",
+        replace: "        match value {
+            None if PLANTED => self.forget(key, version.index),
+            None => self.entomb(key, version),
+            Some(_) => {}
+        }
+        old",
     },
     Plant {
         name: "believe-what-can-be-read",

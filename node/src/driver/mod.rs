@@ -14,7 +14,7 @@
 //! connections.rs  connections by number              admission.rs  when they are accepted, and when not
 //! clock.rs      the two clocks of the core          console.rs  what people are told          bell.rs  an eventfd
 //! engine.rs     one log on one driver, and nothing else, for those who measure it
-//! mailbox.rs    letters between workers, control from the service plane, waking only a sleeper
+//! mailbox.rs    letters between workers, control from the service plane       sleeper.rs  waking only who sleeps
 //! ```
 //!
 //! The ring works on [`table`]: an operation owns its buffer from submission until the last completion was reaped.
@@ -25,6 +25,11 @@
     clippy::disallowed_types,
     reason = "this room is made for files, sockets, clocks and threads"
 )]
+
+/// What `sleeper.rs` is made of; a model checker has its own in this place.
+mod atomics {
+    pub use std::sync::atomic::{AtomicBool, Ordering, fence};
+}
 
 mod admission;
 mod bell;
@@ -47,6 +52,7 @@ mod reactor;
 mod restore;
 pub mod ring;
 mod signals;
+mod sleeper;
 pub mod superblock;
 pub mod syscall;
 mod table;

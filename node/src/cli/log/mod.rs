@@ -1,7 +1,7 @@
 //! `seawall log`: looks at a log without a node, and at the log of a running one. Files are opened read-only, no
 //! lock is taken, nothing is changed.
 //!
-//! [`target`] finds what a path is; [`look`] lets recovery's own judgement run over it, ended before its first write;
+//! [`target`] finds what a path is; [`mod@look`] lets recovery's own judgement run over it, ended before its first write;
 //! [`tally`] counts what it meets. Each verb says its part of that.
 
 mod dump;

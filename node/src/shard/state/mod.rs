@@ -70,26 +70,25 @@ impl State {
     /// Applies one entry of the record at `version`.
     pub fn apply(&mut self, space: Space, key: &[u8], value: Option<&[u8]>, version: Position) {
         match space {
-            spaces::ROWS => {
+            spaces::ROWS if self.live => {
                 let old = self.rows.set(key, value, version);
-                if self.live {
-                    self.tables.row_changed(key, old.as_deref(), value, version);
-                }
+                self.tables.row_changed(key, old.as_deref(), value, version);
             }
+            spaces::ROWS => self.rows.fill(key, value, version),
             spaces::TABLES => self.declare(key, value, version),
             spaces::STREAMS => {
-                self.streams.set(key, value, version);
+                put(&mut self.streams, self.live, key, value, version);
             }
             spaces::TTLS => {
-                let old = self.ttls.set(key, value, version);
+                let old = put(&mut self.ttls, self.live, key, value, version);
                 self.due.change(space, key, old.as_deref(), value);
             }
             spaces::LEASES => {
-                let old = self.leases.set(key, value, version);
+                let old = put(&mut self.leases, self.live, key, value, version);
                 self.due.change(space, key, old.as_deref(), value);
             }
             spaces::OUTCOMES => {
-                let old = self.outcomes.set(key, value, version);
+                let old = put(&mut self.outcomes, self.live, key, value, version);
                 self.due.change(space, key, old.as_deref(), value);
                 self.count(key, old.is_some(), value.is_some());
             }
@@ -116,6 +115,9 @@ impl State {
     /// here.
     pub fn recovered(&mut self) {
         self.live = true;
+        for table in self.logged_tables() {
+            table.filled();
+        }
         self.tables.index_all(&self.rows);
     }
 
@@ -137,8 +139,7 @@ impl State {
 
     /// Forgets the tombstones whose deletion is committed.
     pub fn bury(&mut self, committed: Index) {
-        for table in [&mut self.rows, &mut self.ttls, &mut self.leases, &mut self.streams, &mut self.outcomes]
-        {
+        for table in self.logged_tables() {
             table.bury(committed);
         }
         self.tables.bury(committed);
@@ -204,6 +205,10 @@ impl State {
         }
     }
 
+    fn logged_tables(&mut self) -> [&mut Table; 5] {
+        [&mut self.rows, &mut self.ttls, &mut self.leases, &mut self.streams, &mut self.outcomes]
+    }
+
     fn table(&self, space: Space) -> &Table {
         match space {
             spaces::ROWS => &self.rows,
@@ -220,6 +225,10 @@ impl Memory {
     pub fn total(&self) -> usize {
         self.rows + self.ttls + self.leases + self.streams + self.outcomes + self.indexes
     }
+}
+
+fn put(table: &mut Table, live: bool, key: &[u8], value: Option<&[u8]>, version: Position) -> Option<Bytes> {
+    if live { table.set(key, value, version) } else { table.fill_now(key, value, version) }
 }
 
 fn number(value: &[u8]) -> Option<i64> {

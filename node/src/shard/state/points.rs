@@ -18,6 +18,8 @@ const PARTS: usize = 32;
 pub struct Points {
     /// None, or [`PARTS`].
     parts: Vec<Part>,
+    /// Of each part, what [`Points::add_all`] adds.
+    later: Vec<Vec<Entry>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -81,20 +83,51 @@ pub fn sum(key: &[u8]) -> u32 {
 
 impl Points {
     pub fn find(&self, sum: u32, is_it: impl Fn(Id) -> bool) -> Found {
-        match self.parts.get(part_of(sum)) {
-            Some(part) if !part.buckets.is_empty() => part.buckets[part.place(sum)].find(sum, is_it),
-            _ => Found::Nowhere,
+        self.bucket(sum).map_or(Found::Nowhere, |bucket| bucket.find(sum, is_it))
+    }
+
+    /// Of a key that is not there. False if its bucket is full.
+    pub fn add(&mut self, sum: u32, id: Id) -> bool {
+        self.parts.resize(PARTS, Part::default());
+        let part = &mut self.parts[part_of(sum)];
+        part.make_room(1);
+        part.add(Entry::of(sum, id))
+    }
+
+    /// Of a key that is not there, and for which nobody looks until [`Points::add_all`].
+    pub fn add_later(&mut self, sum: u32, id: Id) {
+        self.later.resize_with(PARTS, Vec::new);
+        self.later[part_of(sum)].push(Entry::of(sum, id));
+    }
+
+    /// Part by part, so that each is near while it is filled, and has its size before. Says which find no room.
+    pub fn add_all(&mut self, mut away: impl FnMut(Id)) {
+        if self.later.is_empty() {
+            return;
+        }
+        self.parts.resize(PARTS, Part::default());
+        for (part, later) in self.parts.iter_mut().zip(std::mem::take(&mut self.later)) {
+            part.make_room(later.len());
+            for entry in later {
+                if !part.add(entry) {
+                    entry.id().into_iter().for_each(&mut away);
+                }
+            }
         }
     }
 
-    /// Of a key that is not there.
-    pub fn add(&mut self, sum: u32, id: Id) {
-        self.parts.resize(PARTS, Part::default());
-        let part = &mut self.parts[part_of(sum)];
-        if part.len >= MOST * part.buckets.len() {
-            part.rebuild((2 * part.buckets.len()).max(1));
-        }
-        part.add(Entry::of(sum, id));
+    /// Reads a bit of where `sum` would be.
+    pub fn touch(&self, sum: u32) -> u16 {
+        self.bucket(sum).map_or(0, |bucket| bucket.len)
+    }
+
+    /// A key with the same sum, most often the one.
+    pub fn like(&self, sum: u32) -> Option<Id> {
+        self.bucket(sum)?.entries.iter().find(|entry| entry.sum() == sum)?.id()
+    }
+
+    fn bucket(&self, sum: u32) -> Option<&Bucket> {
+        self.parts.get(part_of(sum)).and_then(|part| part.buckets.get(part.place(sum)))
     }
 
     pub fn remove(&mut self, sum: u32, id: Id) {
@@ -126,9 +159,22 @@ impl Part {
         ((u64::from(sum << PARTS.ilog2()) * self.buckets.len() as u64) >> u32::BITS) as usize
     }
 
-    fn add(&mut self, entry: Entry) {
+    /// For so many more.
+    fn make_room(&mut self, more: usize) {
+        let mut buckets = self.buckets.len().max(usize::from(more > 0));
+        while self.len + more > MOST * buckets {
+            buckets *= 2;
+        }
+        if buckets != self.buckets.len() {
+            self.rebuild(buckets);
+        }
+    }
+
+    fn add(&mut self, entry: Entry) -> bool {
         let place = self.place(entry.sum());
-        self.len += usize::from(self.buckets[place].add(entry));
+        let added = self.buckets[place].add(entry);
+        self.len += usize::from(added);
+        added
     }
 
     /// Twice or half as many buckets. A key that was turned away may belong to any that a full one becomes.

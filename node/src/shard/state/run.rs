@@ -28,7 +28,8 @@ impl<T> Default for Run<T> {
 impl<T: Keyed> Run<T> {
     /// Of things in the order of their keys.
     pub fn of(things: Vec<T>, slots: &Slots) -> Self {
-        let mut run = Self { front: Box::default(), heads: vec![0; things.len()], things };
+        let mut run = Self { front: Box::default(), heads: Vec::with_capacity(things.capacity()), things };
+        run.heads.resize(run.things.len(), 0);
         run.behead(slots);
         run
     }
@@ -120,7 +121,7 @@ impl<T: Keyed> Run<T> {
 
 /// The first eight bytes behind the front, as a number with the same order. A key that ends sooner counts as if zeros
 /// followed, which at worst makes it look equal to one behind it.
-fn head(rest: &[u8]) -> u64 {
+pub fn head(rest: &[u8]) -> u64 {
     if let Some(bytes) = rest.first_chunk() {
         return u64::from_be_bytes(*bytes);
     }

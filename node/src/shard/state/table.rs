@@ -1,5 +1,7 @@
 //! One space of the state: what stands at each key, and which record made it so.
 
+mod fill;
+
 use std::collections::VecDeque;
 
 use seawall::position::{Index, Position};
@@ -7,6 +9,7 @@ use seawall::position::{Index, Position};
 use super::points::{self, Found, Points, sum};
 use super::slots::{Bytes, Id, Slot, Slots};
 use super::tree::Tree;
+use fill::Filling;
 
 /// What an entry costs beside its bytes: 32 bytes of its slot, about 18 of a bucket, about 18 of the tree, which is
 /// three quarters full; an allocation with the counts of those who share it and the length of the key. Said a bit
@@ -27,6 +30,7 @@ pub struct Table {
     live: usize,
     memory: usize,
     scratch: Vec<u8>,
+    filling: Filling,
 }
 
 /// What stands at a key, and which record made it so.
@@ -69,6 +73,9 @@ impl Table {
 
     /// The same without a hold on it.
     pub fn at(&self, key: &[u8]) -> Option<At<'_>> {
+        if self.filling.under_way() {
+            return self.at_in_filling(key);
+        }
         self.find(key, sum(key)).map(|id| At::of(self.slots.at(id)))
     }
 
@@ -82,17 +89,13 @@ impl Table {
 
     /// Sets or deletes; what stood there is returned.
     pub fn set(&mut self, key: &[u8], value: Option<&[u8]>, version: Position) -> Option<Bytes> {
+        if self.filling.under_way() {
+            self.filled();
+        }
         let sum = sum(key);
-        let slot = Slot::new(key, value, version, &mut self.scratch);
-        self.live += usize::from(value.is_some());
-        self.memory += cost(key, value);
+        let slot = self.make(key, value, version);
         let old = match self.find(key, sum) {
-            Some(id) => {
-                let old = std::mem::replace(self.slots.at_mut(id), slot);
-                self.live -= usize::from(old.is_live());
-                self.memory -= cost(key, old.value());
-                old.into_value()
-            }
+            Some(id) => self.replace(id, slot),
             None => {
                 let id = self.slots.push(slot);
                 self.points.add(sum, id);
@@ -101,25 +104,48 @@ impl Table {
             }
         };
         if value.is_none() {
-            self.tombstones.push_back((version.index, key.into()));
-            self.memory += key.len() + QUEUED;
+            self.entomb(key, version);
         }
         old
+    }
+
+    /// What will stand somewhere, already counted.
+    fn make(&mut self, key: &[u8], value: Option<&[u8]>, version: Position) -> Slot {
+        self.live += usize::from(value.is_some());
+        self.memory += cost(key, value);
+        Slot::new(key, value, version, &mut self.scratch)
+    }
+
+    fn replace(&mut self, id: Id, slot: Slot) -> Option<Bytes> {
+        let old = std::mem::replace(self.slots.at_mut(id), slot);
+        self.live -= usize::from(old.is_live());
+        self.memory -= cost(old.key(), old.value());
+        old.into_value()
+    }
+
+    fn entomb(&mut self, key: &[u8], version: Position) {
+        self.tombstones.push_back((version.index, key.into()));
+        self.memory += key.len() + QUEUED;
     }
 
     /// Everything from `low` up to, and without, `high`: tombstones, too. The newest version in a range says which
     /// record last changed anything in it, absence too, so nothing has to be kept for ranges.
     pub fn range(&self, low: &[u8], high: &[u8]) -> impl DoubleEndedIterator<Item = At<'_>> {
+        assert!(!self.filling.under_way(), "order is there once all is there");
         self.tree.range(low, high, false, &self.slots).map(At::of)
     }
 
     /// The first key at or behind `low`, a tombstone's too.
     pub fn first_from(&self, low: &[u8]) -> Option<At<'_>> {
+        assert!(!self.filling.under_way(), "order is there once all is there");
         self.tree.first_from(low, &self.slots).map(At::of)
     }
 
     /// Forgets the tombstones whose deletion is committed.
     pub fn bury(&mut self, committed: Index) {
+        if self.filling.under_way() {
+            self.filled();
+        }
         while self.tombstones.front().is_some_and(|(index, _)| *index <= committed) {
             let Some((index, key)) = self.tombstones.pop_front() else { return };
             self.memory -= key.len() + QUEUED;
@@ -164,6 +190,7 @@ impl Table {
         from: &[u8],
         to: &[u8],
     ) -> impl DoubleEndedIterator<Item = &'a Slot> + use<'a> {
+        assert!(!self.filling.under_way(), "order is there once all is there");
         self.tree.range(from, to, true, &self.slots).filter(|slot| slot.is_live())
     }
 

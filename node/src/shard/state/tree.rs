@@ -4,7 +4,9 @@
 //! [`Points`](super::points::Points); here is what keys have an order for. Which runs there are follows from what was
 //! done to the table alone, so it is the same on every replica and in every run of a simulation.
 
-use super::run::{Keyed, Run};
+use std::hint::black_box;
+
+use super::run::{Keyed, Run, head};
 use super::slots::{Id, Slot, Slots};
 
 /// The most that one run holds. Wider: fewer levels; more to move at each insertion. For a moment it holds one more,
@@ -12,6 +14,8 @@ use super::slots::{Id, Slot, Slots};
 const WIDTH: usize = 63;
 /// Neighbours that together hold no more become one, so that what was deleted gives its room back.
 const MERGED: usize = 48;
+/// What a run holds of a tree that is made at once: there is room for more.
+const MADE: usize = 48;
 
 #[derive(Debug)]
 pub struct Tree {
@@ -79,6 +83,20 @@ impl Default for Tree {
 }
 
 impl Tree {
+    /// Of all entries, in the order of their keys.
+    pub fn of(ids: &[Id], slots: &Slots) -> Self {
+        let leaves = ids.chunks(MADE).map(|some| Node::Leaf(Run::of(with_room(some.iter().copied()), slots)));
+        let mut level: Vec<Node> = leaves.collect();
+        while level.len() > 1 {
+            let mut below = level.into_iter().map(|node| node.child(slots)).peekable();
+            level = Vec::new();
+            while below.peek().is_some() {
+                level.push(Node::Inner(Run::of(with_room(below.by_ref().take(MADE)), slots)));
+            }
+        }
+        level.pop().map_or_else(Self::default, |root| Self { root })
+    }
+
     pub fn find(&self, key: &[u8], slots: &Slots) -> Option<Id> {
         let mut node = &self.root;
         loop {
@@ -135,6 +153,50 @@ impl Tree {
     /// The first at or behind `low`.
     pub fn first_from<'a>(&self, low: &[u8], slots: &'a Slots) -> Option<&'a Slot> {
         self.root.first(low, false, slots).map(|spot| spot.slot(slots))
+    }
+}
+
+fn with_room<T>(things: impl Iterator<Item = T>) -> Vec<T> {
+    let mut made = Vec::with_capacity(WIDTH + 1);
+    made.extend(things);
+    made
+}
+
+/// Puts entries into the order of their keys. Far memory is read once for each, and again only where keys begin alike.
+pub fn sort(ids: &mut [Id], slots: &Slots) {
+    sort_behind(0, ids, slots);
+}
+
+/// Of entries whose keys share their first `known` bytes.
+fn sort_behind(known: usize, ids: &mut [Id], slots: &Slots) {
+    const FEW: usize = 8;
+    const NEAR: usize = 256;
+    let key = |id: &Id| slots.at(*id).key();
+    let Some(first) = ids.first().map(key) else { return };
+    // Reads that do not wait for each other bring near what is needed next.
+    black_box(ids.iter().take(NEAR).fold(0, |all, id| all ^ key(id).len()));
+    let mut front = first;
+    for key in ids.iter().map(key) {
+        if !key.starts_with(front) {
+            front = &front[..front.iter().zip(key).take_while(|(a, b)| a == b).count()];
+        }
+    }
+    let shared = front.len();
+    if ids.len() <= FEW || shared < known {
+        return ids.sort_unstable_by_key(key);
+    }
+    let mut heads: Vec<(u64, Id)> = ids.iter().map(|id| (head(&key(id)[shared..]), *id)).collect();
+    heads.sort_by_key(|(head, _)| *head);
+    for (id, (_, sorted)) in ids.iter_mut().zip(&heads) {
+        *id = *sorted;
+    }
+    let mut rest = ids;
+    for alike in heads.chunk_by(|(a, _), (b, _)| a == b) {
+        let (some, behind) = rest.split_at_mut(alike.len());
+        if some.len() > 1 {
+            sort_behind(shared + size_of::<u64>(), some, slots);
+        }
+        rest = behind;
     }
 }
 
