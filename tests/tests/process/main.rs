@@ -43,6 +43,12 @@ fn what_was_acknowledged_by_the_syscall_driver_is_there_after_a_sigkill_under_lo
     kill_under_load(1, || Node::start_with(&folder, &["--driver", "syscall"]));
 }
 
+#[test]
+fn what_was_acknowledged_over_multishot_receives_is_there_after_a_sigkill_under_load() {
+    let folder = folder("sigkill-multishot");
+    kill_under_load(1, || Node::start_with(&folder, &["--driver", "ring", "--set", "receive=multishot"]));
+}
+
 fn kill_under_load(rounds: usize, start: impl Fn() -> Node) {
     let mut writers: Vec<Writer> = (0..WRITERS).map(Writer::new).collect();
     let mut node = start();
