@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::key::{Key, NoKey, encode_text, split, split_name};
 use crate::wire::check_name;
@@ -82,12 +82,10 @@ pub fn row_suffix(table: &str, row: &[u8], out: &mut Vec<u8>) {
 
 /// The hash that places a partition: XXH3-64 with seed 0 over the encoded namespace and the encoded partition.
 pub fn partition_hash(namespace: &str, partition: &[u8]) -> u64 {
-    let mut encoded = Vec::with_capacity(namespace.len() + 2);
+    let mut encoded = Vec::with_capacity(namespace.len() + 2 + partition.len());
     encode_text(&mut encoded, namespace);
-    let mut hasher = Xxh3::new();
-    hasher.update(&encoded);
-    hasher.update(partition);
-    hasher.digest()
+    encoded.extend_from_slice(partition);
+    xxh3_64(&encoded)
 }
 
 /// A row as a person types it: `TABLE/PARTITION/ROW`; see [`Key`] for how keys are written.

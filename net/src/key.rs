@@ -183,11 +183,17 @@ pub fn split_name(bytes: &[u8]) -> Option<(&str, &[u8])> {
 }
 
 fn encode_escaped(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
+    out.reserve(bytes.len() + 2);
     out.push(tag);
-    for byte in bytes {
-        match *byte {
-            low @ (END | ESCAPE) => out.extend_from_slice(&[ESCAPE, low + 1]),
-            plain => out.push(plain),
+    let least = bytes.iter().copied().fold(u8::MAX, u8::min);
+    if least > ESCAPE {
+        out.extend_from_slice(bytes); // nearly always: names and texts have nothing to escape
+    } else {
+        for byte in bytes {
+            match *byte {
+                low @ (END | ESCAPE) => out.extend_from_slice(&[ESCAPE, low + 1]),
+                plain => out.push(plain),
+            }
         }
     }
     out.push(END);

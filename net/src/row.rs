@@ -85,16 +85,28 @@ pub fn field<'a>(row: &'a [u8], name: &str) -> Option<ValueRef<'a>> {
     fields.find_map(|field| (field.name == name.as_bytes()).then_some(field.value))
 }
 
+/// Appends the bytes of a row with one field.
+pub fn encode_one(name: &str, value: &Value, out: &mut Vec<u8>) {
+    put_varint(out, SHAPE_NAMED);
+    put_varint(out, 1);
+    put_sized(out, name.as_bytes());
+    value.encode(out);
+}
+
 /// Appends the bytes of `row` with the fields of `changes` set in it, both checked before, and says how many fields
 /// there are. What is over a limit is written all the same, and refused by [`check`].
 pub fn merge(row: &[u8], changes: &[u8], out: &mut Vec<u8>) -> Result<usize, Malformed> {
-    let mut fields = Checked::open(row)?.peekable();
-    let (mut body, mut count) = (Vec::with_capacity(row.len() + changes.len()), 0);
+    let (fields, changes) = (Checked::open(row)?, Checked::open(changes)?);
+    put_varint(out, SHAPE_NAMED);
+    let at = out.len();
+    put_varint(out, (fields.left + changes.left) as u64); // as many at most
+    let (body, most) = (out.len(), fields.left + changes.left);
+    let (mut fields, mut count) = (fields.peekable(), 0);
     let mut put = |field: CheckedField<'_>| {
-        body.extend_from_slice(field.whole);
+        out.extend_from_slice(field.whole);
         count += 1;
     };
-    for change in Checked::open(changes)? {
+    for change in changes {
         let change = change?;
         let in_front = |field: &Result<CheckedField<'_>, _>| match field {
             Ok(field) => field.name < change.name,
@@ -109,9 +121,15 @@ pub fn merge(row: &[u8], changes: &[u8], out: &mut Vec<u8>) -> Result<usize, Mal
     for field in fields {
         put(field?);
     }
-    put_varint(out, SHAPE_NAMED);
-    put_varint(out, count as u64);
-    out.extend_from_slice(&body);
+    match (count, out.get_mut(at..body)) {
+        (count, _) if count == most => {}
+        (0..0x80, Some([only])) => *only = count as u8, // a varint of one byte
+        _ => {
+            let mut exact = Vec::new();
+            put_varint(&mut exact, count as u64);
+            out.splice(at..body, exact);
+        }
+    }
     Ok(count)
 }
 

@@ -127,6 +127,16 @@ parameters! {
     /// Bytes of a connection's receive buffer once it said HELLO. A larger frame grows it for as long as it lasts.
     CONNECTION_INPUT: usize = 32 << 10, Bytes, [fixed];
 
+    /// Buffers of a worker into which multishot receives go. More: more connections may have bytes that were not taken
+    /// yet before some receive one by one.
+    RECEIVE_BUFFERS: u16 = 256, Count, [fixed];
+
+    /// Bytes of each of them.
+    RECEIVE_BUFFER_BYTES: usize = 16 << 10, Bytes, [fixed];
+
+    /// How many of them one connection may fill unasked before it is not read from any more.
+    RECEIVE_HELD: usize = 4, Count, [fixed];
+
     /// Time to say HELLO.
     HANDSHAKE_US: u64 = 10_000_000, Microseconds, [fixed];
 
@@ -349,7 +359,8 @@ pub const fn completion_entries(shards: u32) -> u32 {
     let sockets = 2 * CONNECTIONS_PER_WORKER; // one receive and one send each
     let logs = 2 * LOG_OPERATIONS_PER_SHARD * shards; // a write and its linked flush
     let own = 4 + 256; // accept, bell, tick, cancel; and room for accepted connections
-    (sockets + logs + own).next_power_of_two()
+    let multishot = RECEIVE_BUFFERS as u32;
+    (sockets + logs + own + multishot).next_power_of_two()
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! The socket operations of both drivers against plain clients.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests of the room with the I/O")]
 
-#[macro_use]
 mod driver_support;
 
 use std::io::{Read, Write};
@@ -9,13 +8,35 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use driver_support::Bench;
-use seawall_node::driver::choice::Kind;
+use seawall_node::driver::choice::{Kind, Receive};
 use seawall_node::driver::either::DriverConfig;
 use seawall_node::driver::listener;
 use seawall_node::driver::probe::Durable;
 use seawall_node::seam::{ConnId, Effect, Event, SocketError};
 
-for_both_drivers! {
+/// A driver, and how it receives.
+type Way = (Kind, Receive);
+
+/// Runs each of these tests in each way: all keep one contract.
+macro_rules! in_every_way {
+    ($($test:ident),* $(,)?) => {
+        mod ring {
+            $(#[test] fn $test() { super::$test((super::Kind::Ring, super::Receive::OneShot)) })*
+        }
+        mod multishot {
+            $(#[test] fn $test() { super::$test((super::Kind::Ring, super::Receive::Multishot { buffers: 64 })) })*
+        }
+        mod short_of_buffers {
+            $(#[test] fn $test() { super::$test((super::Kind::Ring, super::Receive::Multishot { buffers: 1 })) })*
+        }
+        mod syscall {
+            $(#[test] fn $test() { super::$test((super::Kind::Syscall, super::Receive::OneShot)) })*
+        }
+    };
+}
+
+in_every_way! {
+    who_is_not_read_from_is_held_up_and_nobody_else,
     who_never_sleeps_hears_all_the_same,
     the_last_bytes_of_a_peer_are_heard_and_then_its_end,
     more_than_the_kernel_keeps_flows_both_ways,
@@ -28,9 +49,9 @@ for_both_drivers! {
     the_end_takes_back_every_operation,
 }
 
-fn listening(kind: Kind, connections: u32) -> (Bench, SocketAddr) {
+fn listening((kind, receive): Way, connections: u32) -> (Bench, SocketAddr) {
     let mut config = DriverConfig::new(kind, 0, Durable::Link, false);
-    config.connections = connections;
+    (config.connections, config.receive) = (connections, receive);
     let mut bench = Bench::new(config);
     let listener = listener::bind("127.0.0.1:0".parse().unwrap(), 1).unwrap().remove(0);
     let address = listener.local_addr().unwrap();
@@ -46,8 +67,8 @@ fn accepted(bench: &mut Bench) -> ConnId {
     }
 }
 
-fn bytes_come_in_behind_what_is_there_and_go_out_from_where_they_start(kind: Kind) {
-    let (mut bench, address) = listening(kind, 8);
+fn bytes_come_in_behind_what_is_there_and_go_out_from_where_they_start(way: Way) {
+    let (mut bench, address) = listening(way, 8);
     let mut client = TcpStream::connect(address).unwrap();
     let conn = accepted(&mut bench);
     client.write_all(b"wall").unwrap();
@@ -67,8 +88,8 @@ fn bytes_come_in_behind_what_is_there_and_go_out_from_where_they_start(kind: Kin
 }
 
 /// Bytes and the end are here before anybody looks, so the kernel tells of both only once.
-fn the_last_bytes_of_a_peer_are_heard_and_then_its_end(kind: Kind) {
-    let (mut bench, address) = listening(kind, 8);
+fn the_last_bytes_of_a_peer_are_heard_and_then_its_end(way: Way) {
+    let (mut bench, address) = listening(way, 8);
     let mut client = TcpStream::connect(address).unwrap();
     let conn = accepted(&mut bench);
     client.write_all(b"sea").unwrap();
@@ -82,9 +103,9 @@ fn the_last_bytes_of_a_peer_are_heard_and_then_its_end(kind: Kind) {
 }
 
 /// An echo of more bytes than all the buffers between the two hold, to a client that begins to read late.
-fn more_than_the_kernel_keeps_flows_both_ways(kind: Kind) {
+fn more_than_the_kernel_keeps_flows_both_ways(way: Way) {
     const BYTES: usize = 24 << 20;
-    let (mut bench, address) = listening(kind, 8);
+    let (mut bench, address) = listening(way, 8);
     let client = TcpStream::connect(address).unwrap();
     let mut sender = client.try_clone().unwrap();
     let byte = |at: usize| (at % 251) as u8;
@@ -138,8 +159,8 @@ fn more_than_the_kernel_keeps_flows_both_ways(kind: Kind) {
 }
 
 /// A worker whose mailbox is never empty does not sleep, turn after turn.
-fn who_never_sleeps_hears_all_the_same(kind: Kind) {
-    let (mut bench, address) = listening(kind, 8);
+fn who_never_sleeps_hears_all_the_same(way: Way) {
+    let (mut bench, address) = listening(way, 8);
     let _client = TcpStream::connect(address).unwrap();
     let patience = Instant::now() + Duration::from_secs(10);
     let (mut accepted, mut ticked) = (false, false);
@@ -155,8 +176,8 @@ fn who_never_sleeps_hears_all_the_same(kind: Kind) {
     }
 }
 
-fn a_crowd_is_let_in_to_the_last(kind: Kind) {
-    let (mut bench, address) = listening(kind, 300);
+fn a_crowd_is_let_in_to_the_last(way: Way) {
+    let (mut bench, address) = listening(way, 300);
     let clients: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(address).unwrap()).collect();
     let mut seen: Vec<ConnId> = (0..clients.len()).map(|_| accepted(&mut bench)).collect();
     seen.sort_unstable();
@@ -164,8 +185,8 @@ fn a_crowd_is_let_in_to_the_last(kind: Kind) {
     assert_eq!(seen.len(), clients.len());
 }
 
-fn a_connection_that_the_peer_broke_ends_what_is_under_way(kind: Kind) {
-    let (mut bench, address) = listening(kind, 8);
+fn a_connection_that_the_peer_broke_ends_what_is_under_way(way: Way) {
+    let (mut bench, address) = listening(way, 8);
     let client = TcpStream::connect(address).unwrap();
     let conn = accepted(&mut bench);
     bench.execute(Effect::Send { conn, buf: b"unread".to_vec(), from: 0 });
@@ -179,8 +200,8 @@ fn a_connection_that_the_peer_broke_ends_what_is_under_way(kind: Kind) {
     assert!(matches!(bench.next(), Event::Closed { .. }));
 }
 
-fn closing_ends_what_is_under_way_and_then_says_so(kind: Kind) {
-    let (mut bench, address) = listening(kind, 8);
+fn closing_ends_what_is_under_way_and_then_says_so(way: Way) {
+    let (mut bench, address) = listening(way, 8);
     let client = TcpStream::connect(address).unwrap();
     let conn = accepted(&mut bench);
     bench.execute(Effect::Receive { conn, buf: vec![0; 64], from: 0 });
@@ -213,8 +234,8 @@ fn closing_ends_what_is_under_way_and_then_says_so(kind: Kind) {
     drop(client);
 }
 
-fn closing_an_idle_connection_is_an_event_too_and_its_number_is_never_the_same(kind: Kind) {
-    let (mut bench, address) = listening(kind, 8);
+fn closing_an_idle_connection_is_an_event_too_and_its_number_is_never_the_same(way: Way) {
+    let (mut bench, address) = listening(way, 8);
     let mut seen = Vec::new();
     for _ in 0..3 {
         let _client = TcpStream::connect(address).unwrap();
@@ -227,8 +248,8 @@ fn closing_an_idle_connection_is_an_event_too_and_its_number_is_never_the_same(k
     }
 }
 
-fn a_full_worker_leaves_clients_in_the_kernels_queue_and_takes_them_up_again(kind: Kind) {
-    let (mut bench, address) = listening(kind, 2);
+fn a_full_worker_leaves_clients_in_the_kernels_queue_and_takes_them_up_again(way: Way) {
+    let (mut bench, address) = listening(way, 2);
     let _first = TcpStream::connect(address).unwrap();
     let one = accepted(&mut bench);
     let _second = TcpStream::connect(address).unwrap();
@@ -245,8 +266,8 @@ fn a_full_worker_leaves_clients_in_the_kernels_queue_and_takes_them_up_again(kin
     third.read_exact(&mut [0]).unwrap();
 }
 
-fn the_end_takes_back_every_operation(kind: Kind) {
-    let (mut bench, address) = listening(kind, 8);
+fn the_end_takes_back_every_operation(way: Way) {
+    let (mut bench, address) = listening(way, 8);
     let _clients: Vec<TcpStream> = (0..4).map(|_| TcpStream::connect(address).unwrap()).collect();
     for _ in 0..4 {
         let conn = accepted(&mut bench);
@@ -260,7 +281,7 @@ fn the_end_takes_back_every_operation(kind: Kind) {
 
 #[test]
 fn a_turn_enters_the_kernel_once_for_all_it_started() {
-    let (mut bench, address) = listening(Kind::Ring, 64);
+    let (mut bench, address) = listening((Kind::Ring, Receive::OneShot), 64);
     let mut clients: Vec<TcpStream> = (0..32).map(|_| TcpStream::connect(address).unwrap()).collect();
     let connections: Vec<ConnId> = (0..32).map(|_| accepted(&mut bench)).collect();
     let before = bench.driver.enters();
@@ -273,4 +294,54 @@ fn a_turn_enters_the_kernel_once_for_all_it_started() {
     for _ in 0..32 {
         assert!(matches!(bench.next(), Event::Received { result: Ok(1), .. }));
     }
+}
+
+/// A crowd sends more than all buffers hold, and is read from in small pieces; one of them is not read from at all until
+/// the others are through.
+fn who_is_not_read_from_is_held_up_and_nobody_else(way: Way) {
+    const BYTES: usize = 1 << 20;
+    const CROWD: usize = 6;
+    let (mut bench, address) = listening(way, 8);
+    let byte = |client: usize, at: usize| ((at + 31 * client) % 251) as u8;
+    let (mut received, mut sending) = (Vec::new(), Vec::new());
+    for nth in 0..CROWD {
+        let mut client = TcpStream::connect(address).unwrap();
+        received.push((accepted(&mut bench), 0));
+        sending.push(std::thread::spawn(move || {
+            let bytes: Vec<u8> = (0..16 * BYTES).map(|at| byte(nth, at)).collect();
+            let bytes = if nth == 0 { &bytes } else { &bytes[..BYTES] };
+            client.write_all(bytes).unwrap();
+            client.shutdown(std::net::Shutdown::Write).unwrap();
+            client
+        }));
+    }
+    let stuck = received[0].0;
+    for (conn, _) in &received {
+        bench.execute(Effect::Receive { conn: *conn, buf: vec![0; 3000], from: 7 });
+    }
+    let mut ended = 0;
+    while ended < CROWD {
+        let Event::Received { conn, buf, result } = bench.next() else { panic!("bytes") };
+        let nth = received.iter().position(|(of, _)| *of == conn).unwrap();
+        let (so_far, got) = (received[nth].1, result.unwrap());
+        assert!(
+            buf[7..7 + got].iter().enumerate().all(|(at, b)| *b == byte(nth, so_far + at)),
+            "client {nth}"
+        );
+        received[nth].1 += got;
+        ended += usize::from(got == 0);
+        if got > 0 && conn != stuck {
+            bench.execute(Effect::Receive { conn, buf, from: 7 });
+        }
+        if got == 0 && ended == CROWD - 1 {
+            assert!(!sending[0].is_finished(), "nobody reads what it sends");
+            bench.execute(Effect::Receive { conn: stuck, buf: vec![0; 3000], from: 7 });
+        }
+        if conn == stuck && ended == CROWD - 1 {
+            bench.execute(Effect::Receive { conn, buf: vec![0; 3000], from: 7 });
+        }
+    }
+    let whole = received.iter().map(|(_, bytes)| *bytes).collect::<Vec<_>>();
+    assert_eq!(whole, [&[16 * BYTES][..], &[BYTES; CROWD - 1]].concat());
+    sending.into_iter().for_each(|client| drop(client.join().unwrap()));
 }

@@ -8,6 +8,7 @@
 )]
 
 mod args;
+mod backup;
 mod columns;
 mod commit;
 mod completions;
@@ -65,6 +66,7 @@ enum Verb {
     Explain(report::Explain),
     Trace(report::Trace),
     Log(log::Log),
+    Backup(backup::Backup),
     Probe(probe::ProbeDir),
     Completions(completions::Completions),
     Config(config::Config),
@@ -98,6 +100,7 @@ pub fn main() -> ExitCode {
         Verb::Explain(explain) => explain.run(),
         Verb::Trace(trace) => trace.run(),
         Verb::Log(log) => log.run(),
+        Verb::Backup(backup) => backup.run(),
         Verb::Probe(probe) => probe.run(),
         Verb::Completions(completions) => completions.run(),
         Verb::Config(config) => config.run(),

@@ -4,12 +4,12 @@ use seawall_wal::LogLimits;
 use seawall_wal::checkpoint::FoldPolicy;
 
 use super::{Settings, settable};
-use crate::driver::choice::Kind;
+use crate::driver::choice::{Kind, Receive};
 use crate::driver::node::NodeConfig;
 use crate::driver::probe::Durable;
 use crate::params::{
     CHECKPOINT_SEGMENTS, CHECKPOINTS, LOG_BUFFER_BYTES, LOG_SEGMENT_BYTES, LOG_SMALL_SEGMENT_BYTES,
-    LOG_WRITES,
+    LOG_WRITES, RECEIVE_BUFFERS,
 };
 use crate::service::Limits;
 use crate::shard::Budget;
@@ -32,6 +32,10 @@ impl Settings {
                 "link" => Some(Durable::Link),
                 "dsync" => Some(Durable::Dsync),
                 _ => None,
+            },
+            receive: match self.word("receive") {
+                "multishot" => Receive::Multishot { buffers: RECEIVE_BUFFERS },
+                _ => Receive::OneShot,
             },
             log: self.log(),
             budget: Budget {

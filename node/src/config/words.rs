@@ -54,6 +54,15 @@ pub const WORDS: &[Word] = &[
                  decides by the disk's cache and by measuring.",
         check: |text| one_of(text, &["auto", "link", "dsync"]),
     },
+    Word {
+        key: "receive",
+        default: "one-shot",
+        allowed: "one-shot or multishot",
+        effect: "How the ring receives: `one-shot` asks for each receive, into the connection's own buffer; \
+                 `multishot` asks once for each connection, into buffers that all share. Deep pipelines are served \
+                 better by the first, many shallow connections perhaps by the second.",
+        check: |text| one_of(text, &["one-shot", "multishot"]),
+    },
 ];
 
 impl Word {

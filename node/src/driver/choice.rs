@@ -29,6 +29,33 @@ impl Kind {
     }
 }
 
+/// How the ring receives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Receive {
+    /// Each receive by an operation of its own, into the connection's buffer.
+    #[default]
+    OneShot,
+    /// By one operation for as long as the connection lasts, into buffers that all connections share.
+    Multishot { buffers: u16 },
+}
+
+/// What is run, and why it is not what was wanted, if it is not.
+pub fn receive(
+    wanted: Receive,
+    kind: Kind,
+    works: impl FnOnce() -> Result<(), String>,
+) -> (Receive, Option<String>) {
+    let not = match (wanted, kind) {
+        (Receive::OneShot, _) => None,
+        (_, Kind::Syscall) => Some("it is a way of the ring".to_owned()),
+        (_, Kind::Ring) => works().err(),
+    };
+    let why = not.map(|why| {
+        format!("receive = multishot is not followed: {why}; each receive is an operation of its own")
+    });
+    if why.is_some() { (Receive::OneShot, why) } else { (wanted, None) }
+}
+
 /// What was chosen. Shown at the start and in the status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
@@ -76,6 +103,17 @@ mod tests {
         let broken = Obstacle { what: "too old".into(), way_out: "run another".into(), blocked: false };
         let refused = choose(None, Err(broken)).unwrap_err();
         assert!(refused.way_out.contains("run another") && refused.way_out.contains("--driver syscall"));
+    }
+
+    #[test]
+    fn a_way_to_receive_gives_way_where_it_is_missing() {
+        let wanted = Receive::Multishot { buffers: 8 };
+        assert_eq!(receive(wanted, Kind::Ring, || Ok(())), (wanted, None));
+        assert_eq!(receive(Receive::OneShot, Kind::Ring, || panic!("not asked")), (Receive::OneShot, None));
+        for kind in [Kind::Ring, Kind::Syscall] {
+            let (run, why) = receive(wanted, kind, || Err("too old".into()));
+            assert!(run == Receive::OneShot && why.is_some_and(|why| why.contains("receive = multishot")));
+        }
     }
 
     #[test]

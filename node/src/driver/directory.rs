@@ -27,10 +27,10 @@ use super::superblock::Superblock;
 use super::{clock, lock::Lock};
 use crate::driver::console;
 
-const SUPERBLOCK: &str = "superblock";
+pub const SUPERBLOCK: &str = "superblock";
 const LOCK: &str = "lock";
 const PROBE: &str = "probe.json";
-const META: &str = "meta";
+pub const META: &str = "meta";
 const UNFINISHED: &str = "tmp";
 
 /// A data directory that this process alone may use.
@@ -242,7 +242,7 @@ fn make(path: &Path, shards: u32) -> Result<Superblock, DirectoryError> {
 }
 
 /// Writes a file so that its name stands for its whole contents, after a crash too.
-pub(super) fn put_file(directory: &Path, name: &str, contents: &[u8]) -> io::Result<()> {
+pub fn put_file(directory: &Path, name: &str, contents: &[u8]) -> io::Result<()> {
     let unfinished = directory.join(format!("{name}.{UNFINISHED}"));
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
@@ -260,7 +260,7 @@ fn random_lineage() -> Lineage {
     Lineage(bytes)
 }
 
-fn shard_path(path: &Path, shard: ShardId) -> PathBuf {
+pub fn shard_path(path: &Path, shard: ShardId) -> PathBuf {
     path.join(format!("shard-{:04}", shard.0))
 }
 

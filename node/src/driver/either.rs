@@ -7,7 +7,7 @@ use std::os::fd::RawFd;
 use seawall::map::ShardId;
 use seawall_wal::{Buffer, FileId, Io};
 
-use super::choice::Kind;
+use super::choice::{Kind, Receive};
 use super::clock;
 use super::directory::ShardDirectory;
 use super::probe::Durable;
@@ -26,6 +26,8 @@ pub struct DriverConfig {
     /// Whether log files are opened with O_DIRECT.
     pub direct: bool,
     pub connections: u32,
+    /// The ring alone has the choice.
+    pub receive: Receive,
     pub slots_per_shard: u32,
     /// The time between two scheduler ticks, at which writes with RWF_DSYNC must not end.
     pub tick_us: u64,
@@ -34,7 +36,8 @@ pub struct DriverConfig {
 impl DriverConfig {
     pub fn new(kind: Kind, shards: u32, durable: Durable, direct: bool) -> Self {
         let (connections, slots_per_shard) = (params::CONNECTIONS_PER_WORKER, params::SLOTS_PER_SHARD);
-        Self { kind, shards, durable, direct, connections, slots_per_shard, tick_us: clock::tick_us() }
+        let (receive, tick_us) = (Receive::OneShot, clock::tick_us());
+        Self { kind, shards, durable, direct, connections, receive, slots_per_shard, tick_us }
     }
 }
 

@@ -1,25 +1,18 @@
 //! What threads of a node hand to each other: letters between workers, and control from the service plane.
 //!
 //! A worker sleeps in its driver. Whoever puts something into one of its queues wakes it, but only when it sleeps: a
-//! wake-up is a system call and 70 us, a push is neither. Two threads must not miss each other here:
-//!
-//! ```text
-//! worker: sleeping = true; fence; are all queues empty? then sleep      sender: push; fence; sleeping? then wake it
-//! ```
-//!
-//! With sequentially consistent fences at least one of the two sees what the other did: either the worker finds the
-//! letter, or the sender finds the flag. Both may happen; a wake-up too many costs one empty turn.
+//! wake-up is a system call and 70 us, a push is neither. How the two do not miss each other stands in `sleeper.rs`.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use crossbeam::queue::ArrayQueue;
 use seawall::map::ShardId;
 use tokio::sync::oneshot;
 
 use super::bell::Bell;
+use super::sleeper::Sleeper;
 use crate::params::{CONTROL_PLACES, MAILBOX_LETTERS};
 use crate::seam::{Event, Letter, WorkerId, WorkerStatus};
 
@@ -50,6 +43,19 @@ struct Mailbox {
     letters: Vec<ArrayQueue<Letter>>,
     control: ArrayQueue<Control>,
     sleeper: Sleeper,
+    bell: Bell,
+}
+
+impl Mailbox {
+    fn wake(&self) {
+        if self.sleeper.must_be_rung() {
+            self.bell.ring();
+        }
+    }
+
+    fn holds_something(&self) -> bool {
+        !self.control.is_empty() || self.letters.iter().any(|letters| !letters.is_empty())
+    }
 }
 
 impl Post {
@@ -59,7 +65,8 @@ impl Post {
             Ok(Mailbox {
                 letters: (0..workers).map(|_| ArrayQueue::new(MAILBOX_LETTERS)).collect(),
                 control: ArrayQueue::new(CONTROL_PLACES),
-                sleeper: Sleeper::new()?,
+                sleeper: Sleeper::new(),
+                bell: Bell::new()?,
             })
         };
         let boxes = (0..workers).map(|_| mailbox()).collect::<io::Result<_>>()?;
@@ -78,14 +85,14 @@ impl Post {
 
     /// After one or many letters: wakes the worker if it sleeps.
     pub fn wake(&self, to: WorkerId) {
-        self.boxes[usize::from(to.0)].sleeper.wake();
+        self.boxes[usize::from(to.0)].wake();
     }
 
     /// Asks or orders; gives `control` back when the worker has not looked at its queue for a long time.
     pub fn control(&self, to: WorkerId, control: Control) -> Result<(), Control> {
         let mailbox = &self.boxes[usize::from(to.0)];
         mailbox.control.push(control)?;
-        mailbox.sleeper.wake();
+        mailbox.wake();
         Ok(())
     }
 
@@ -122,12 +129,7 @@ impl Inbox {
     /// Before sleeping: from now on senders wake. `false` when something has arrived already: do not sleep.
     pub fn may_sleep(&self) -> bool {
         let own = self.own();
-        own.sleeper.announce();
-        let empty = own.control.is_empty() && own.letters.iter().all(ArrayQueue::is_empty);
-        if !empty {
-            own.sleeper.awake();
-        }
-        empty
+        own.sleeper.may_sleep(|| own.holds_something())
     }
 
     /// After sleeping.
@@ -137,35 +139,6 @@ impl Inbox {
 
     /// The eventfd that a wake-up writes; the driver listens to it.
     pub fn bell(&self) -> RawFd {
-        self.own().sleeper.bell.as_raw_fd()
-    }
-}
-
-/// The flag and the bell of one worker.
-struct Sleeper {
-    sleeping: AtomicBool,
-    bell: Bell,
-}
-
-impl Sleeper {
-    fn new() -> io::Result<Self> {
-        Ok(Self { sleeping: AtomicBool::new(false), bell: Bell::new()? })
-    }
-
-    fn announce(&self) {
-        self.sleeping.store(true, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
-    }
-
-    fn awake(&self) {
-        self.sleeping.store(false, Ordering::SeqCst);
-    }
-
-    fn wake(&self) {
-        fence(Ordering::SeqCst);
-        // The first of many senders rings; reading before swapping keeps the line shared while the worker is awake.
-        if self.sleeping.load(Ordering::SeqCst) && self.sleeping.swap(false, Ordering::SeqCst) {
-            self.bell.ring();
-        }
+        self.own().bell.as_raw_fd()
     }
 }

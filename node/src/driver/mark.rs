@@ -6,10 +6,12 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
+use seawall_wal::LogId;
 use seawall_wal::recover::Report;
 use serde_json::{Value, json};
 
 use super::directory::put_file;
+use super::restore;
 use crate::seam::ShardStatus;
 
 const MARK: &str = "closed.json";
@@ -21,13 +23,15 @@ pub enum LastEnd {
     New,
     /// In order, with this as its last record.
     Closed { epoch: u64, index: u64 },
+    /// It is a backup that nothing was started on yet, and this is its last record.
+    Backup { epoch: u64, index: u64 },
     /// Without a mark: by a signal, a crash or a power cut, or by a log that failed.
     Killed,
 }
 
 impl LastEnd {
     /// Reads the mark in `directory` and takes it away.
-    pub fn take(directory: &Path, new: bool) -> io::Result<Self> {
+    pub fn take(directory: &Path, log: &LogId, new: bool) -> io::Result<Self> {
         if new {
             return Ok(LastEnd::New);
         }
@@ -36,13 +40,24 @@ impl LastEnd {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(LastEnd::Killed),
             text => text?,
         };
-        fs::remove_file(&path)?;
-        File::open(directory)?.sync_all()?;
         let mark: Value = serde_json::from_str(&text).unwrap_or_default();
-        Ok(match (mark["epoch"].as_u64(), mark["index"].as_u64()) {
+        let end = match (mark["epoch"].as_u64(), mark["index"].as_u64()) {
+            (Some(epoch), Some(index)) if mark["backup"] == true => LastEnd::Backup { epoch, index },
             (Some(epoch), Some(index)) => LastEnd::Closed { epoch, index },
             _ => LastEnd::Killed,
-        })
+        };
+        if let LastEnd::Backup { .. } = end {
+            restore::promise(directory, log)?; // before the mark goes: a crash between the two does it again
+        }
+        fs::remove_file(&path)?;
+        File::open(directory)?.sync_all()?;
+        Ok(end)
+    }
+
+    /// Marks a copy of a log, which ends here, as a backup.
+    pub fn leave_backup(directory: &Path, epoch: u64, index: u64) -> io::Result<()> {
+        let mark = json!({ "epoch": epoch, "index": index, "backup": true });
+        put_file(directory, MARK, format!("{mark}\n").as_bytes())
     }
 
     /// Leaves a mark, if the log ends where it should: everything that was given an index is durable.
@@ -56,7 +71,7 @@ impl LastEnd {
 
     /// What recovery should have found and did not. What the mark names was durable, and is gone.
     pub fn contradicts(self, report: &Report) -> Option<String> {
-        let LastEnd::Closed { epoch, index } = self else { return None };
+        let (LastEnd::Closed { epoch, index } | LastEnd::Backup { epoch, index }) = self else { return None };
         let found = (report.found_epoch.0, report.last.0);
         (report.halt.is_none() && found != (epoch, index)).then(|| {
             format!(
@@ -73,6 +88,9 @@ impl LastEnd {
             LastEnd::Closed { epoch, index } => {
                 json!({ "ended": "closed cleanly", "position": format!("{epoch}:{index}") })
             }
+            LastEnd::Backup { epoch, index } => {
+                json!({ "ended": "backup", "position": format!("{epoch}:{index}") })
+            }
             LastEnd::Killed => json!({ "ended": "was killed" }),
         }
     }
@@ -83,6 +101,12 @@ impl fmt::Display for LastEnd {
         match self {
             LastEnd::New => f.write_str("new"),
             LastEnd::Closed { epoch, index } => write!(f, "closed cleanly at {epoch}:{index}"),
+            LastEnd::Backup { epoch, index } => {
+                write!(
+                    f,
+                    "a backup that ends at {epoch}:{index}; what came later is not here, and its tokens are refused"
+                )
+            }
             LastEnd::Killed => f.write_str("was killed, or its log had failed: the start recovers it"),
         }
     }
@@ -105,6 +129,8 @@ mod tests {
                 .is_some_and(|why| why.contains("3:41") && why.contains("3:40"))
         );
         assert!(closed.contradicts(&report(2, 41)).is_some());
+        let backup = LastEnd::Backup { epoch: 3, index: 41 };
+        assert!(backup.contradicts(&report(3, 40)).is_some() && backup.contradicts(&report(3, 41)).is_none());
         assert_eq!(LastEnd::Killed.contradicts(&report(3, 40)), None);
     }
 }

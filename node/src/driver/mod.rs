@@ -10,11 +10,11 @@
 //! ring/         the io_uring driver: log files and sockets on one ring, one wait point
 //! syscall/      the driver without io_uring: sockets on epoll, log files on threads
 //! keeper.rs     folds and removals, on a thread of their own         places.rs   open files of a log by number
-//! mark.rs       how the process before this one ended
+//! mark.rs       how the process before this one ended                restore.rs  the first start on a backup
 //! connections.rs  connections by number              admission.rs  when they are accepted, and when not
 //! clock.rs      the two clocks of the core          console.rs  what people are told          bell.rs  an eventfd
 //! engine.rs     one log on one driver, and nothing else, for those who measure it
-//! mailbox.rs    letters between workers, control from the service plane, waking only a sleeper
+//! mailbox.rs    letters between workers, control from the service plane       sleeper.rs  waking only who sleeps
 //! ```
 //!
 //! The ring works on [`table`]: an operation owns its buffer from submission until the last completion was reaped.
@@ -25,6 +25,11 @@
     clippy::disallowed_types,
     reason = "this room is made for files, sockets, clocks and threads"
 )]
+
+/// What `sleeper.rs` is made of; a model checker has its own in this place.
+mod atomics {
+    pub use std::sync::atomic::{AtomicBool, Ordering, fence};
+}
 
 mod admission;
 mod bell;
@@ -39,13 +44,15 @@ mod keeper;
 pub mod listener;
 mod lock;
 pub mod mailbox;
-mod mark;
+pub mod mark;
 pub mod node;
 mod places;
 pub mod probe;
 mod reactor;
+mod restore;
 pub mod ring;
 mod signals;
+mod sleeper;
 pub mod superblock;
 pub mod syscall;
 mod table;

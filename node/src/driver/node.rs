@@ -9,9 +9,9 @@ use std::thread::{self, JoinHandle};
 use std::{fmt, io};
 
 use seawall::map::{Generation, Map, ShardId};
-use seawall_wal::LogLimits;
+use seawall_wal::{LogId, LogLimits};
 
-use super::choice::{self, Choice, Kind};
+use super::choice::{self, Choice, Kind, Receive};
 use super::directory::{Directory, DirectoryError, ShardDirectory};
 use super::either::DriverConfig;
 use super::keeper::Keeper;
@@ -43,6 +43,7 @@ pub struct NodeConfig {
     pub budget: Budget,
     /// Of one worker.
     pub connections: u32,
+    pub receive: Receive,
     pub service: Limits,
     /// How it was configured, for the status.
     pub shown: serde_json::Value,
@@ -84,6 +85,7 @@ impl From<DirectoryError> for NodeError {
 pub struct Node {
     directory: Directory,
     driver: Choice,
+    receive: Receive,
     probe: Probe,
     placement: Placement,
     listeners: Vec<TcpListener>,
@@ -108,6 +110,10 @@ impl Node {
     /// Looks at the machine, takes the data directory and the ports. What can be refused is refused here.
     pub fn prepare(config: NodeConfig) -> Result<Self, NodeError> {
         let driver = choice::choose(config.driver, probe::driver()).map_err(NodeError::Driver)?;
+        let (receive, not_followed) = choice::receive(config.receive, driver.kind, probe::multishot);
+        if let Some(why) = not_followed {
+            console::complain(format_args!("{why}"));
+        }
         let free = Placement::new(None);
         let wanted = config.workers.map(u32::from);
         let directory = Directory::open(&config.data, wanted, u32::from(free.default_workers()))?;
@@ -126,6 +132,7 @@ impl Node {
             switches: Arc::new(Switches::new(workers(&directory))),
             directory,
             driver,
+            receive,
             probe,
             placement,
             listeners,
@@ -184,6 +191,7 @@ impl Node {
             let mut driver = DriverConfig::new(self.driver.kind, 1, durable, direct);
             driver.slots_per_shard = slots;
             driver.connections = self.config.connections;
+            driver.receive = self.receive;
             let seat = Seat {
                 worker: self.worker_config(WorkerId(worker)),
                 driver,
@@ -250,9 +258,14 @@ impl Node {
             match notices.recv().expect("workers hold the other end while they run") {
                 Notice::Recovered { shard, report } => self.show_recovery(shard, &report),
                 Notice::NoSpace { shard, why } => {
-                    console::complain(format_args!("THE LOG OF SHARD {} CANNOT GROW: {why}", shard.0));
+                    let path = self.directory.shard_path(shard);
+                    let path = path.display();
+                    console::complain(format_args!(
+                        "THE LOG OF SHARD {} CANNOT GROW: {path}: {why}",
+                        shard.0
+                    ));
                     console::complain(
-                        "commits are refused until there is space; it is tried again by itself",
+                        "commits are refused until there is space: free space there; it is tried again by itself",
                     );
                 }
                 Notice::FoldFailed { shard, why } => {
@@ -352,7 +365,10 @@ impl fmt::Display for Node {
 
 /// From here on the logs count as open.
 fn last_ends(directory: &Directory) -> Result<Vec<LastEnd>, NodeError> {
-    let take = |shard| LastEnd::take(&directory.shard_path(ShardId(shard)), directory.made);
+    let take = |shard| {
+        let log = LogId { lineage: directory.lineage().0, shard };
+        LastEnd::take(&directory.shard_path(ShardId(shard)), &log, directory.made)
+    };
     (1..=directory.shards()).map(take).collect::<io::Result<_>>().map_err(NodeError::Start)
 }
 

@@ -21,10 +21,16 @@ pub(super) enum Operation {
         buf: Vec<u8>,
         from: usize,
     },
+    /// Into provided buffers, until it is cancelled or fails.
+    ReceiveMany {
+        conn: ConnId,
+    },
     Send {
         conn: ConnId,
         buf: Vec<u8>,
         from: usize,
+        /// Success is not reported.
+        silent: bool,
     },
     Accept {
         multishot: bool,

@@ -4,14 +4,13 @@
 //! The order of refusals: durability, request key, clock, conditions, memory, log. Everything before the append
 //! refuses with `outcome = none`; after it comes nothing but the commit or its rejection.
 
-use seawall::Key;
 use seawall::frame::{Decoder, Step};
 use seawall::limits::FRAME_BODY_MAX;
 use seawall::message::outcome::{Decision, StoredOutcome};
 use seawall::message::request_key::Fingerprint;
 use seawall::message::{CommitRequest, Request, RequestMeta};
 use seawall::position::Position;
-use seawall::refusal::{Detail, Refusal};
+use seawall::refusal::Refusal;
 use seawall_wal::{Index, Kind, NoRoom};
 
 use super::evaluate::Evaluation;
@@ -100,13 +99,14 @@ impl Shard {
         if why.is_some() {
             self.draft.clear();
         }
-        let results = self.draft.results.clone();
+        let results = std::mem::take(&mut self.draft.results);
         let decision = match why {
             None => Decision::Committed { fingerprint, results: results.list() },
             Some(why) => Decision::Rejected { fingerprint, why: why.clone() },
         };
         let outcome = StoredOutcome { first_sent_us: scoped.key.first_sent_us, decision };
         scoped.store(&outcome, &self.state, &mut self.draft, &mut self.scratch);
+        self.draft.results = results;
     }
 
     /// Answers what the key says already; false: it says nothing. Whoever comes while the first one is on its way
@@ -295,10 +295,7 @@ pub(super) fn scoped<'a>(
 
 /// What to RESOLVE, should the log fail while the answer waits.
 pub(super) fn doubt(scoped: &Scoped<'_>) -> Doubt {
-    let partition = Key::from_bytes(scoped.partition).expect("checked when it came");
-    let mut key = Vec::with_capacity(32);
-    seawall::message::request_key::RequestKey::encode(Some(&scoped.key), &mut key);
-    Box::new(Detail::Request { partition, key })
+    Doubt::new(scoped.partition, &scoped.key)
 }
 
 /// A frame that was checked when it arrived.

@@ -13,7 +13,7 @@ use seawall::token::Token;
 use seawall_wal::Index;
 
 use super::release::Answer;
-use super::{Asked, Life, ReplyTo, Shard, admit, position, to_wal};
+use super::{Asked, Life, ReplyTo, Sent, Shard, admit, position, to_wal};
 use crate::params::{RETRY_QUEUE_MS, RETRY_RECOVERY_MS, WAITING_READS, WAITING_READS_BYTES};
 use crate::seam::Now;
 
@@ -157,7 +157,7 @@ impl Shard {
                 to: waiting.to,
                 namespace: &waiting.namespace,
                 request,
-                frame: &waiting.frame,
+                sent: Sent::Frame(&waiting.frame),
             });
         }
     }
@@ -214,13 +214,13 @@ impl Waiting {
             return Err(Refusal::not_ready("stopping", RETRY_RECOVERY_MS));
         }
         let bytes: usize = self.reads.iter().map(|read| read.frame.len()).sum();
-        if self.reads.len() >= WAITING_READS || bytes + asked.frame.len() > WAITING_READS_BYTES {
+        if self.reads.len() >= WAITING_READS || bytes + asked.sent.len() > WAITING_READS_BYTES {
             return Err(Refusal::throttled("the queue of waiting reads", WAITING_READS, RETRY_QUEUE_MS));
         }
         self.reads.push(Read {
             to: asked.to,
             namespace: asked.namespace.into(),
-            frame: asked.frame.to_vec(),
+            frame: asked.sent.to_frame(&asked.to.request),
             need,
             until_us: now.mono_us + u64::from(max_wait_ms) * 1000,
         });

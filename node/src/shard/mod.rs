@@ -31,6 +31,7 @@ pub mod table;
 mod time;
 mod watch;
 
+use seawall::frame::{self, FrameMeta, HEADER_LEN};
 use seawall::map::ShardId;
 use seawall::message::{Request, RequestMeta};
 use seawall::position::{Lineage, Position};
@@ -74,8 +75,48 @@ pub struct Asked<'a> {
     pub to: ReplyTo,
     pub namespace: &'a str,
     pub request: Request<'a>,
-    /// The whole frame, for a request that has to wait.
-    pub frame: &'a [u8],
+    /// Its bytes, if it has to wait.
+    pub sent: Sent<'a>,
+}
+
+/// How a request came. Whoever has to keep it keeps a frame.
+#[derive(Clone, Copy, Debug)]
+pub enum Sent<'a> {
+    /// In a frame of its own.
+    Frame(&'a [u8]),
+    /// As the payload of one among many.
+    Among(&'a [u8]),
+}
+
+impl Sent<'_> {
+    /// The frame, or what would be one.
+    pub fn to_frame(self, meta: &RequestMeta) -> Vec<u8> {
+        let payload = match self {
+            Sent::Frame(frame) => return frame.to_vec(),
+            Sent::Among(payload) => payload,
+        };
+        let meta = FrameMeta {
+            kind: frame::Kind::Request,
+            opcode: meta.opcode,
+            correlation: meta.correlation,
+            generation: meta.generation,
+            shard: meta.shard,
+            deadline_ms: meta.deadline_ms,
+            tags: &[],
+        };
+        let mut whole = Vec::with_capacity(HEADER_LEN + payload.len());
+        frame::write(&mut whole, &meta, |out| out.extend_from_slice(payload));
+        whole
+    }
+
+    /// How many bytes of a frame there are to keep.
+    #[expect(clippy::len_without_is_empty, reason = "a frame is never empty")]
+    pub fn len(self) -> usize {
+        match self {
+            Sent::Frame(frame) => frame.len(),
+            Sent::Among(payload) => HEADER_LEN + payload.len(),
+        }
+    }
 }
 
 /// What one shard may hold.

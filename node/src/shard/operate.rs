@@ -11,7 +11,7 @@ use seawall::number::{self, NoSum};
 use seawall::position::Position;
 use seawall::refusal::Refusal;
 use seawall::value::{Members, ValueRef};
-use seawall::{Row, Value, key, row};
+use seawall::{Value, key, row};
 
 use super::evaluate::{Evaluation, borrowed, name, text};
 use super::lease::Lease;
@@ -36,8 +36,8 @@ fn broken<T>(
 const NO_FIELDS: [u8; 2] = [0, 0];
 
 fn one_field(name: &str, value: impl Into<Value>) -> Cow<'static, [u8]> {
-    let mut bytes = Vec::new();
-    Row::new().with(name, value).encode(&mut bytes);
+    let mut bytes = Vec::with_capacity(name.len() + 32);
+    row::encode_one(name, &value.into(), &mut bytes);
     Cow::Owned(bytes)
 }
 

@@ -7,7 +7,7 @@ use seawall::refusal::Refusal;
 use seawall_wal::Index;
 
 use super::release::{Answer, Release};
-use super::{Asked, ReplyTo};
+use super::{Asked, ReplyTo, Sent};
 use crate::params::{PARKED_BYTES, PARKED_COMMITS, RETRY_QUEUE_MS};
 use crate::seam::Now;
 
@@ -32,15 +32,15 @@ impl Parked {
     }
 
     pub(super) fn push(&mut self, now: Now, asked: &Asked<'_>) -> Result<(), Refusal> {
-        if self.queue.len() >= PARKED_COMMITS || self.bytes + asked.frame.len() > PARKED_BYTES {
+        if self.queue.len() >= PARKED_COMMITS || self.bytes + asked.sent.len() > PARKED_BYTES {
             return Err(Refusal::throttled("the queue for the shard's log", PARKED_COMMITS, RETRY_QUEUE_MS));
         }
         let deadline = asked.to.request.deadline_ms;
-        self.bytes += asked.frame.len();
+        self.bytes += asked.sent.len();
         self.queue.push_back(Waiting {
             to: asked.to,
             namespace: asked.namespace.into(),
-            frame: asked.frame.to_vec(),
+            frame: asked.sent.to_frame(&asked.to.request),
             until_us: (deadline > 0).then(|| now.mono_us + u64::from(deadline) * 1000),
         });
         Ok(())
@@ -75,6 +75,6 @@ impl Waiting {
     }
 
     pub(super) fn asked<'a>(&'a self, request: Request<'a>) -> Asked<'a> {
-        Asked { to: self.to, namespace: &self.namespace, request, frame: &self.frame }
+        Asked { to: self.to, namespace: &self.namespace, request, sent: Sent::Frame(&self.frame) }
     }
 }

@@ -6,7 +6,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use seawall::Key;
 use seawall::message::assigned::Results;
+use seawall::message::request_key::RequestKey;
 use seawall::message::{Opcode, RequestMeta};
 use seawall::position::Position;
 use seawall::refusal::{Detail, Refusal};
@@ -15,8 +17,31 @@ use seawall_wal::Index;
 use super::state::Bytes;
 use super::{ReplyTo, Scanned};
 
-/// What to RESOLVE where the outcome of an appended record becomes unknown.
-pub type Doubt = Box<Detail>;
+/// What to RESOLVE where the outcome of an appended record becomes unknown: a partition and a request key. Nearly
+/// always it is thrown away, so it is no more than their bytes, one behind the other, until somebody asks.
+#[derive(Clone, Debug)]
+pub struct Doubt {
+    bytes: Box<[u8]>,
+    partition: usize,
+}
+
+impl Doubt {
+    pub fn new(partition: &[u8], key: &RequestKey<'_>) -> Self {
+        let mut bytes = Vec::with_capacity(partition.len() + REQUEST_KEY_BYTES);
+        bytes.extend_from_slice(partition);
+        RequestKey::encode(Some(key), &mut bytes);
+        Self { bytes: bytes.into_boxed_slice(), partition: partition.len() }
+    }
+
+    fn detail(&self) -> Detail {
+        let (partition, key) = self.bytes.split_at(self.partition);
+        let partition = Key::from_bytes(partition).expect("checked when it came");
+        Detail::Request { partition, key: key.to_vec() }
+    }
+}
+
+/// Form, time and a name of middle length.
+const REQUEST_KEY_BYTES: usize = 48;
 
 /// What is said, once it may be said.
 #[derive(Clone, Debug)]
@@ -210,7 +235,7 @@ impl Release {
 fn unknown(why: &str, doubt: Option<Doubt>) -> Refusal {
     let mut refusal = Refusal::log_failed_after_append(why.to_owned());
     if let Some(doubt) = doubt {
-        refusal.reason.detail = *doubt;
+        refusal.reason.detail = doubt.detail();
     }
     refusal
 }

@@ -6,14 +6,13 @@ use seawall::message::read::Found;
 use seawall::message::report::Fact;
 use seawall::message::scan::PageRow;
 use seawall::message::settle::KeyStatus;
-use seawall::position::{Lineage, Position};
+use seawall::position::Position;
 use seawall::refusal::Outcome;
 use seawall::reply::{self, Flags, ReplyMeta};
 
 use crate::shard::release::{Answer, Status};
 
-pub(super) fn encode(out: &mut Vec<u8>, meta: ReplyMeta, answer: &Answer, lineage: &Lineage) {
-    let tag = lineage.tag();
+pub(super) fn encode(out: &mut Vec<u8>, meta: ReplyMeta, answer: &Answer, tag: u32) {
     let rest = |position| ReplyMeta { position: Some(position), ..meta };
     match answer {
         Answer::Committed { position, results, .. } => {

@@ -9,7 +9,6 @@ use std::collections::VecDeque;
 use seawall::frame::HEADER_LEN;
 use seawall::limits::{HANDSHAKE_BODY_MAX, REQUEST_BODY_MAX};
 use seawall::map::ShardId;
-use seawall::position::Lineage;
 use seawall::refusal::Refusal;
 use seawall::reply::ReplyMeta;
 use seawall::session::ServerSession;
@@ -308,11 +307,11 @@ impl Connections {
     }
 
     /// The answer to a request that was under way.
-    pub(super) fn answer(&mut self, conn: ConnId, meta: ReplyMeta, answer: Answer, lineage: &Lineage) {
+    pub(super) fn answer(&mut self, conn: ConnId, meta: ReplyMeta, answer: Answer, tag: u32) {
         self.mark(conn);
         let Some(connection) = self.get(conn) else { return };
         connection.held.push_back((meta, answer));
-        connection.encode_held(lineage);
+        connection.encode_held(tag);
     }
 
     /// Where the reply to a request that was under way goes; `None` if the connection is gone.
@@ -380,11 +379,11 @@ impl Connections {
     }
 
     /// Hands out what is to be sent, received and closed.
-    pub(super) fn flush(&mut self, now: Now, lineage: &Lineage, effects: &mut Effects) {
+    pub(super) fn flush(&mut self, now: Now, tag: u32, effects: &mut Effects) {
         for conn in std::mem::take(&mut self.dirty) {
             if let Some(connection) = self.get(conn) {
                 connection.dirty = false;
-                connection.encode_held(lineage);
+                connection.encode_held(tag);
                 connection.flush(now, effects);
             }
         }
@@ -420,13 +419,13 @@ impl Connection {
         self.held.is_empty() && self.output.len() < CONNECTION_OUTPUT
     }
 
-    fn encode_held(&mut self, lineage: &Lineage) {
+    fn encode_held(&mut self, tag: u32) {
         while self.output.len() < CONNECTION_OUTPUT
             && let Some((meta, answer)) = self.held.pop_front()
         {
             self.waiting -= 1;
             if self.ending < Ending::Now {
-                answer::encode(&mut self.output, meta, &answer, lineage);
+                answer::encode(&mut self.output, meta, &answer, tag);
             }
         }
     }

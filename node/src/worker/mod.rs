@@ -27,7 +27,7 @@ use seawall_wal::LogLimits;
 
 use crate::params::STOP_US;
 use crate::seam::{ConnId, Effect, Effects, Event, Letter, Now, WorkerId, WorkerStatus};
-use crate::shard::{Budget, ReplyTo, Shard, release::Released};
+use crate::shard::{Budget, ReplyTo, Sent, Shard, release::Released};
 use connection::Connections;
 use route::Peers;
 use stream::Streams;
@@ -59,6 +59,8 @@ pub struct Capabilities {
 #[derive(Debug)]
 pub struct Worker {
     config: WorkerConfig,
+    /// Stands in each token.
+    lineage_tag: u32,
     map: Option<Arc<Map>>,
     connections: Connections,
     shards: Vec<Shard>,
@@ -78,6 +80,7 @@ impl Worker {
         let peers = Peers::new(config.id, config.workers);
         let streams = Streams::new(config.workers);
         Self {
+            lineage_tag: config.lineage.tag(),
             config,
             map: None,
             connections: Connections::default(),
@@ -137,7 +140,7 @@ impl Worker {
                 }
                 Ok(Next::Request { meta, request, used }) => {
                     let frame = lent.rest().get(..used).unwrap_or_default();
-                    self.route(now, conn, meta, request, frame);
+                    self.route(now, conn, meta, request, Sent::Frame(frame));
                     self.deliver(); // what is answered at once counts against the output before the next one
                     used
                 }
@@ -211,14 +214,14 @@ impl Worker {
         if self.stop.is_some() {
             self.connections.close_all_after_output();
         }
-        self.connections.flush(now, &self.config.lineage, effects);
+        self.connections.flush(now, self.lineage_tag, effects);
         self.say_stopped(effects);
     }
 
     /// Brings the answers that may leave to their connections, here or at another worker.
     fn deliver(&mut self) {
         let generation = self.generation();
-        let Self { config, shards, connections, peers, .. } = self;
+        let Self { config, lineage_tag, shards, connections, peers, .. } = self;
         for shard in shards {
             let (id, state, staleness_ms) = (shard.id(), shard.reply_state(), shard.staleness_ms());
             for Released { to, answer } in shard.take_ready() {
@@ -233,10 +236,10 @@ impl Worker {
                 let ended = answer.ends(&to.request);
                 if to.worker == config.id {
                     ended.into_iter().for_each(|ended| connections.unsubscribed(to.conn, ended));
-                    connections.answer(to.conn, meta, answer, &config.lineage);
+                    connections.answer(to.conn, meta, answer, *lineage_tag);
                 } else {
                     let mut frame = Vec::new();
-                    answer::encode(&mut frame, meta, &answer, &config.lineage);
+                    answer::encode(&mut frame, meta, &answer, *lineage_tag);
                     peers.reply(to.worker, Letter::Reply { conn: to.conn, frame, ended });
                 }
             }

@@ -4,7 +4,6 @@
 //! a letter to the worker that has it.
 
 use seawall::address::{DEFAULT_NAMESPACE, partition_hash};
-use seawall::frame::{self, FrameMeta, Kind};
 use seawall::map::{Generation, ShardId};
 use seawall::message::report::Subject;
 use seawall::message::watch::{CancelRequest, CreditRequest, Scope, SubscribeRequest};
@@ -14,7 +13,7 @@ use seawall::refusal::Refusal;
 use super::{ReplyTo, Worker};
 use crate::params::{MAILBOX, RETRY_QUEUE_MS, RETRY_RECOVERY_MS};
 use crate::seam::{ConnId, Effect, Effects, Letter, Now, WorkerId};
-use crate::shard::{self, Asked};
+use crate::shard::{self, Asked, Sent};
 
 /// Shard `n` of a node lives on worker `n - 1`: one shard per worker, for as long as the map is fixed.
 pub fn home_of(shard: ShardId, workers: u16) -> WorkerId {
@@ -29,7 +28,7 @@ impl Worker {
         conn: ConnId,
         meta: RequestMeta,
         request: Request<'_>,
-        frame: &[u8],
+        sent: Sent<'_>,
     ) {
         if let Request::CommitMany(many) = request {
             return self.route_each(now, conn, meta, &many);
@@ -54,9 +53,9 @@ impl Worker {
         if home == here {
             let to = ReplyTo::here(here, conn, meta);
             self.connections.asked(conn);
-            return self.ask(now, shard, to, request, frame);
+            return self.ask(now, shard, to, request, sent);
         }
-        match self.peers.request(home, Letter::Request { conn, shard, frame: frame.to_vec() }) {
+        match self.peers.request(home, Letter::Request { conn, shard, frame: sent.to_frame(&meta) }) {
             Ok(()) => self.connections.asked(conn),
             Err(refusal) => {
                 if let Request::Subscribe(_) = request {
@@ -69,22 +68,10 @@ impl Worker {
 
     /// COMMIT_MANY: each of its commits as if it had come in a frame of its own.
     fn route_each(&mut self, now: Now, conn: ConnId, meta: RequestMeta, many: &CommitManyRequest<'_>) {
-        let mut frame = Vec::new();
         for (nth, (payload, commit)) in (0u64..).zip(many.iter()) {
             let correlation = meta.correlation.wrapping_add(nth);
             let meta = RequestMeta { correlation, opcode: Opcode::Commit as u16, ..meta };
-            frame.clear();
-            let head = FrameMeta {
-                kind: Kind::Request,
-                opcode: meta.opcode,
-                correlation,
-                generation: meta.generation,
-                shard: meta.shard,
-                deadline_ms: meta.deadline_ms,
-                tags: &[],
-            };
-            frame::write(&mut frame, &head, |out| out.extend_from_slice(payload));
-            self.route(now, conn, meta, Request::Commit(commit), &frame);
+            self.route(now, conn, meta, Request::Commit(commit), Sent::Among(payload));
         }
     }
 
@@ -138,8 +125,15 @@ impl Worker {
         Ok(Target::Shard(shard))
     }
 
-    pub(super) fn ask(&mut self, now: Now, shard: ShardId, to: ReplyTo, request: Request<'_>, frame: &[u8]) {
-        let asked = Asked { to, namespace: DEFAULT_NAMESPACE, request, frame };
+    pub(super) fn ask(
+        &mut self,
+        now: Now,
+        shard: ShardId,
+        to: ReplyTo,
+        request: Request<'_>,
+        sent: Sent<'_>,
+    ) {
+        let asked = Asked { to, namespace: DEFAULT_NAMESPACE, request, sent };
         self.shard(shard).request(now, asked);
     }
 
@@ -149,7 +143,7 @@ impl Worker {
             Letter::Request { conn, shard, frame } => {
                 let (meta, request) = shard::decode(&frame);
                 let to = ReplyTo { worker: from, conn, request: meta };
-                self.ask(now, shard, to, request, &frame);
+                self.ask(now, shard, to, request, Sent::Frame(&frame));
             }
             Letter::Stream { conn, subscription, frame, last } => {
                 self.streamed(from, conn, subscription, &frame, last);

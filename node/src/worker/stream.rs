@@ -11,7 +11,7 @@ use seawall::message::{Opcode, RequestMeta};
 use seawall::reply::{self, ReplyMeta};
 
 use super::route::home_of;
-use super::{Connections, ReplyTo, Worker};
+use super::{Connections, ReplyTo, Sent, Worker};
 use crate::params::STREAM_LETTERS;
 use crate::seam::{ConnId, Letter, Now, WorkerId};
 use crate::shard::{self, Told};
@@ -121,7 +121,7 @@ impl Worker {
             let (meta, request) = shard::decode(&frame);
             let home = home_of(shard, self.config.workers);
             if home == self.config.id {
-                self.ask(now, shard, ReplyTo::here(home, conn, meta), request, &frame);
+                self.ask(now, shard, ReplyTo::here(home, conn, meta), request, Sent::Frame(&frame));
             } else if self.peers.request(home, Letter::Request { conn, shard, frame }).is_err() {
                 self.streams.gone.push((conn, subscription, shard));
             }

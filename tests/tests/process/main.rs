@@ -7,11 +7,16 @@
     reason = "this room runs real processes and threads that load them, and says what they felt"
 )]
 
+mod backup;
+mod clerk;
+mod end;
 mod examples;
+mod full;
 mod hostile;
 mod load;
 mod node;
 mod once;
+mod pause;
 mod workloads;
 
 use std::process::{Command, Stdio};
@@ -21,23 +26,27 @@ use load::Writer;
 use node::{BINARY, Node, dev, folder};
 use seawall::{Client, Commit, Outcome, Value, row};
 
-/// Rounds of SIGKILL under load with each change; long campaigns set more.
-const ROUNDS: usize = 5;
+/// Rounds of SIGKILL here; `once` has the long campaign.
+const ROUNDS: usize = 3;
 const WRITERS: usize = 4;
 
 #[test]
 fn what_was_acknowledged_is_there_after_each_sigkill_under_load() {
     let test = "what_was_acknowledged_is_there_after_each_sigkill_under_load";
     let folder = folder("sigkill");
-    let rounds =
-        std::env::var("SEAWALL_KILL_ROUNDS").ok().map_or(ROUNDS, |n| n.parse().expect("a number of rounds"));
-    kill_under_load(rounds, || Node::start(test, &folder));
+    kill_under_load(ROUNDS, || Node::start(test, &folder));
 }
 
 #[test]
 fn what_was_acknowledged_by_the_syscall_driver_is_there_after_a_sigkill_under_load() {
     let folder = folder("sigkill-syscall");
     kill_under_load(1, || Node::start_with(&folder, &["--driver", "syscall"]));
+}
+
+#[test]
+fn what_was_acknowledged_over_multishot_receives_is_there_after_a_sigkill_under_load() {
+    let folder = folder("sigkill-multishot");
+    kill_under_load(1, || Node::start_with(&folder, &["--driver", "ring", "--set", "receive=multishot"]));
 }
 
 fn kill_under_load(rounds: usize, start: impl Fn() -> Node) {
@@ -96,10 +105,16 @@ fn a_second_process_on_the_same_directory_is_refused_by_name() {
     let test = "a_second_process_on_the_same_directory_is_refused_by_name";
     let folder = folder("second");
     let node = Node::start(test, &folder);
-    let second = dev(&folder).stdin(Stdio::null()).output().expect("starting a second process");
+    let second = dev(&folder.join("data"), node::ANY_PORT)
+        .stdin(Stdio::null())
+        .output()
+        .expect("starting a second process");
     let said = String::from_utf8_lossy(&[second.stdout, second.stderr].concat()).into_owned();
     assert_eq!(second.status.code(), Some(1), "{said}");
-    assert!(said.contains("data"), "the refusal names the directory: {said}");
+    let names = |text: &str| assert!(said.contains(text), "the refusal does not name {text}: {said}");
+    names(folder.join("data").to_str().expect("a plain path"));
+    names(&format!("process {}", node.pid()));
+    names("--data");
     assert!(!said.contains("listening on"), "{said}");
     Client::connect(node.address.as_str()).expect("the first one still serves");
     assert!(node.terminate().success());

@@ -10,6 +10,8 @@ use seawall_tests::skip::skip;
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_seawall-under-test");
 
+pub const ANY_PORT: &str = "127.0.0.1:0";
+
 /// A folder that is empty at first and stays after a failure.
 pub fn folder(test: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
@@ -20,10 +22,10 @@ pub fn folder(test: &str) -> PathBuf {
     folder
 }
 
-pub fn dev(folder: &Path) -> Command {
+pub fn dev(data: &Path, listen: &str) -> Command {
     let mut command = Command::new(BINARY);
-    command.arg("dev").arg("--data").arg(folder.join("data"));
-    command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    command.arg("dev").arg("--data").arg(data);
+    command.args(["--listen", listen, "--admin", "127.0.0.1:0"]);
     command
 }
 
@@ -48,9 +50,23 @@ impl Node {
     }
 
     pub fn start_with(folder: &Path, options: &[&str]) -> Node {
+        Node::run(folder, &folder.join("data"), ANY_PORT, options)
+    }
+
+    /// Where its clients look for it.
+    pub fn start_at(folder: &Path, listen: &str, options: &[&str]) -> Node {
+        Node::run(folder, &folder.join("data"), listen, options)
+    }
+
+    /// With its data elsewhere; its messages are in the folder.
+    pub fn start_on(folder: &Path, data: &Path, options: &[&str]) -> Node {
+        Node::run(folder, data, ANY_PORT, options)
+    }
+
+    fn run(folder: &Path, data: &Path, listen: &str, options: &[&str]) -> Node {
         let log = folder.join("stderr.txt");
         let stderr = File::options().create(true).append(true).open(&log).expect("a file for its messages");
-        let mut child = dev(folder)
+        let mut child = dev(data, listen)
             .args(options)
             .stdout(Stdio::piped())
             .stderr(stderr)
@@ -87,6 +103,19 @@ impl Node {
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn said(&self) -> &str {
+        &self.said
+    }
+
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
+        assert!(sent.expect("sending a signal").success());
+    }
+
     /// SIGKILL.
     pub fn kill(mut self) {
         self.child.kill().expect("killing the node");
@@ -95,9 +124,7 @@ impl Node {
 
     /// SIGTERM, and how it ended.
     pub fn terminate(mut self) -> ExitStatus {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("sending SIGTERM");
-        assert!(sent.success());
+        self.signal("TERM");
         let until = Instant::now() + Duration::from_secs(20);
         while Instant::now() < until {
             if let Some(status) = self.child.try_wait().expect("asking after the node") {

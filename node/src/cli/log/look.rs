@@ -22,7 +22,7 @@ const LOOKS: usize = 6;
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Who hears of the records.
-pub(super) trait Visitor {
+pub(in crate::cli) trait Visitor {
     /// The look begins, perhaps once more.
     fn begin(&mut self) {}
     fn record(&mut self, replayed: &Replayed<'_>);
@@ -31,7 +31,7 @@ pub(super) trait Visitor {
     }
 }
 
-pub(super) struct Looked {
+pub(in crate::cli) struct Looked {
     pub report: Report,
     pub segments: Vec<(SlotId, SegmentHeader)>,
     /// Segments that the checkpoint covers, and that are kept all the same.
@@ -42,7 +42,7 @@ pub(super) struct Looked {
 
 /// A node that writes may be met in the middle of a write, or of a roll, and both look like damage. Damage stays:
 /// on a live log it counts only when a second look finds it in the same place.
-pub(super) fn look(
+pub(in crate::cli) fn look(
     shard: &Shard,
     progress: &mut Progress,
     visitor: &mut dyn Visitor,
@@ -129,7 +129,7 @@ fn execute(
 }
 
 /// How far a long look came, on a terminal.
-pub(super) struct Progress {
+pub(in crate::cli) struct Progress {
     total: u64,
     done: u64,
     shown: u64,
@@ -144,7 +144,7 @@ impl Progress {
         Self { total, done: 0, shown: u64::MAX, on }
     }
 
-    fn advance(&mut self, bytes: usize) {
+    pub fn advance(&mut self, bytes: usize) {
         self.done += bytes as u64;
         let percent = (self.done * 100 / self.total.max(1)).min(100);
         if self.on && percent != self.shown {
@@ -163,7 +163,7 @@ impl Progress {
 }
 
 /// Where a log ends and why, in words.
-pub(super) fn ending(looked: &Looked) -> String {
+pub(in crate::cli) fn ending(looked: &Looked) -> String {
     let report = &looked.report;
     if let Some(halt) = &report.halt {
         return format!("DAMAGED: {halt}");

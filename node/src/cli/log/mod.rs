@@ -1,7 +1,7 @@
 //! `seawall log`: looks at a log without a node, and at the log of a running one. Files are opened read-only, no
 //! lock is taken, nothing is changed.
 //!
-//! [`target`] finds what a path is; [`look`] lets recovery's own judgement run over it, ended before its first write;
+//! [`target`] finds what a path is; [`mod@look`] lets recovery's own judgement run over it, ended before its first write;
 //! [`tally`] counts what it meets. Each verb says its part of that.
 
 mod dump;
@@ -20,11 +20,10 @@ use serde_json::{Value as Json, json};
 
 use super::Exit;
 use crate::driver::console;
-use look::{Looked, Progress};
 use tally::Tally;
-use target::{Shard, Target};
 
-pub(super) use target::writer;
+pub(super) use look::{Looked, Progress, Visitor, ending, look};
+pub(super) use target::{Shard, Target, writer};
 
 /// Look at a log on disk, of a stopped or of a running node, without changing anything.
 #[derive(Args)]
@@ -55,7 +54,7 @@ struct Place {
 }
 
 /// Why there is no answer about a log.
-enum Failed {
+pub(super) enum Failed {
     /// No such path, no permission, not a log, another version.
     Unreadable(String),
     /// Damage that leaves nothing to walk.
@@ -77,10 +76,15 @@ impl Log {
             Verb::Dump(dump) => dump.run(),
             Verb::Stats(place) => stats::run(&place),
         };
-        match ended {
-            Ok(exit) => exit,
-            Err(Failed::Unreadable(why)) => Exit::Usage(why),
-            Err(Failed::Damaged(why)) => Exit::Refused(why),
+        ended.unwrap_or_else(Exit::from)
+    }
+}
+
+impl From<Failed> for Exit {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Unreadable(why) => Exit::Usage(why),
+            Failed::Damaged(why) => Exit::Refused(why),
         }
     }
 }
@@ -93,7 +97,7 @@ impl Place {
         let mut parts = Vec::new();
         for shard in std::mem::take(&mut target.shards) {
             let mut tally = Tally::default();
-            let looked = look::look(&shard, &mut progress, &mut tally)?;
+            let looked = look(&shard, &mut progress, &mut tally)?;
             parts.push(Part { shard, looked, tally });
         }
         progress.end();
@@ -124,7 +128,7 @@ fn document(place: &Place, target: &Target, parts: &[Part], of: impl Fn(&Part) -
 fn judged(parts: &[Part]) -> Exit {
     let damaged = |part: &Part| {
         let damaged = !part.looked.report.is_clean();
-        damaged.then(|| format!("{}: {}", part.shard.path.display(), look::ending(&part.looked)))
+        damaged.then(|| format!("{}: {}", part.shard.path.display(), ending(&part.looked)))
     };
     match parts.iter().find_map(damaged) {
         Some(why) => Exit::Refused(why),

@@ -15,7 +15,7 @@ use super::Failed;
 use crate::driver::directory::file_of;
 use crate::driver::superblock::Superblock;
 
-pub(super) struct Target {
+pub(in crate::cli) struct Target {
     pub superblock: Option<Superblock>,
     pub shards: Vec<Shard>,
     /// The process that holds the data directory's lock.
@@ -23,7 +23,7 @@ pub(super) struct Target {
 }
 
 /// The files of one log, or one segment of it.
-pub(super) struct Shard {
+pub(in crate::cli) struct Shard {
     /// The shard's directory, or the segment's file.
     pub path: PathBuf,
     directory: PathBuf,

@@ -12,6 +12,7 @@ mod cpu;
 mod disk;
 mod filesystem;
 mod measure;
+mod receive;
 mod report;
 mod rule;
 mod scratch;
@@ -76,6 +77,11 @@ pub struct Probe {
 /// Whether this machine can run the ring; asked before anything is touched.
 pub fn driver() -> Result<(), Obstacle> {
     uring::check()
+}
+
+/// Whether its ring can receive by multishot.
+pub fn multishot() -> Result<(), String> {
+    receive::check()
 }
 
 /// The directory itself, or where it would be made: the nearest one above it that exists.

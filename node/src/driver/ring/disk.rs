@@ -51,6 +51,7 @@ impl Ring {
         let source = buf.bytes()[at..].as_ptr();
         let begun_us = if self.watch.is_some() { clock::stopwatch_us() } else { 0 };
         let write = Write { shard, id, buf, len: range.len, linked, begun_us };
+        self.writes += 1;
         let key = self.table.insert(Operation::Write(write));
         let write = entry_for_write(&range, source, number, flags).user_data(key.user_data(Part::Main));
         if linked {
@@ -88,6 +89,7 @@ impl Ring {
         let Operation::Write(write) = self.table.get_mut(key) else { unreachable!("it was looked at") };
         let Some(result) = write.verdict(part, result) else { return };
         let Operation::Write(write) = self.table.remove(key) else { unreachable!("it was looked at") };
+        self.writes -= 1;
         if let (Some(watch), Ok(_)) = (&mut self.watch, result)
             && let Some(clustered) = watch.saw(clock::stopwatch_us().saturating_sub(write.begun_us))
         {

@@ -6,23 +6,27 @@
 //! ```text
 //! queue.rs    the shared queues and io_uring_enter      files.rs    registered log files and buffers
 //! disk.rs     log writes, their flush, reads            prepare.rs  making a slot: zeros, flush, name
-//! sockets.rs  connections                               accept.rs   where they come from, and when not
+//! sockets.rs  connections, what they send               accept.rs   where they come from, and when not
+//! receive.rs  what they receive, one-shot or multishot  provided.rs the buffers of multishot receives
 //! ```
 
 mod accept;
 mod disk;
 mod files;
 mod prepare;
+pub(in crate::driver) mod provided;
 pub(in crate::driver) mod queue;
+mod receive;
 mod sockets;
 
 use std::io;
 use std::os::fd::RawFd;
 
-use io_uring::{opcode, types};
+use io_uring::{cqueue, opcode, types};
 use seawall::map::ShardId;
 use seawall_wal::{Buffer, FileId};
 
+use super::choice::Receive;
 use super::connections::Connections;
 use super::either::DriverConfig;
 use super::probe::Durable;
@@ -33,8 +37,9 @@ use crate::seam::{Effect, Event};
 
 use accept::Accepting;
 use files::LogFiles;
+use provided::Provided;
 use queue::Queue;
-use sockets::Connection;
+use sockets::{Connection, Silent};
 
 /// One worker's ring. It belongs to the thread that built it.
 pub struct Ring {
@@ -43,6 +48,11 @@ pub struct Ring {
     config: DriverConfig,
     files: LogFiles,
     connections: Connections<Connection>,
+    /// For multishot receives.
+    provided: Option<Provided>,
+    silent: Silent,
+    /// Log writes under way.
+    writes: usize,
     /// While writes use RWF_DSYNC.
     watch: Option<Watch>,
     gave_up_dsync: Option<Clustered>,
@@ -63,12 +73,21 @@ impl Ring {
     pub fn new(config: DriverConfig) -> io::Result<Self> {
         let queue = Queue::new(params::SUBMISSION_ENTRIES, params::completion_entries(config.shards))?;
         let files = LogFiles::new(&queue, config.shards, config.slots_per_shard)?;
+        let provided = match config.receive {
+            Receive::OneShot => None,
+            Receive::Multishot { buffers } => {
+                Some(Provided::new(&queue, buffers, params::RECEIVE_BUFFER_BYTES)?)
+            }
+        };
         Ok(Self {
             queue,
             table: Table::default(),
             watch: (config.durable == Durable::Dsync).then(|| Watch::new(config.tick_us)),
             gave_up_dsync: None,
             connections: Connections::new(config.connections),
+            provided,
+            silent: Silent::default(),
+            writes: 0,
             accepting: Accepting::default(),
             config,
             files,
@@ -102,14 +121,17 @@ impl Ring {
     /// Turns everything that completed into events, in the order of completion.
     pub fn reap(&mut self, events: &mut Vec<Event>) {
         events.append(&mut self.ready);
+        if self.queue.is_settled() {
+            self.silent.settle();
+        }
         while let Some(entry) = self.queue.pop() {
             if entry.user_data() == CANCELLATION {
                 continue;
             }
             let (key, part) = Key::parse(entry.user_data());
-            let more = io_uring::cqueue::more(entry.flags());
-            self.complete(key, part, entry.result(), more, events);
+            self.complete(key, part, entry.result(), entry.flags(), events);
         }
+        self.silence_is_success(events);
         events.append(&mut self.ready);
     }
 
@@ -154,13 +176,15 @@ impl Ring {
         self.table.len()
     }
 
-    fn complete(&mut self, key: Key, part: Part, result: i32, more: bool, events: &mut Vec<Event>) {
+    fn complete(&mut self, key: Key, part: Part, result: i32, flags: u32, events: &mut Vec<Event>) {
         match self.table.get_mut(key) {
             Operation::Write(_) => self.write_completed(key, part, result, events),
             Operation::Read { .. } => self.read_completed(key, result, events),
             Operation::Prepare(_) => self.prepare_completed(key, result, events),
-            Operation::Receive { .. } | Operation::Send { .. } => self.socket_completed(key, result, events),
-            Operation::Accept { .. } => self.accept_completed(key, result, more, events),
+            Operation::Receive { .. } => self.received_once(key, result, events),
+            Operation::ReceiveMany { .. } => self.received_many(key, result, flags, events),
+            Operation::Send { .. } => self.sent(key, result, events),
+            Operation::Accept { .. } => self.accept_completed(key, result, cqueue::more(flags), events),
             Operation::Bell(_) => self.bell_rang(key, result),
             Operation::Tick(_) => self.ticked(key, events),
         }
@@ -244,6 +268,7 @@ impl Drop for Ring {
         if self.table.len() > 0 {
             // The kernel may still touch this memory after the ring is gone, and nobody will learn when it stops.
             self.table.leak();
+            std::mem::forget(self.provided.take());
             std::mem::forget(std::mem::replace(&mut self.zeros, Buffer::new(0, seawall_wal::BLOCK)));
         }
     }

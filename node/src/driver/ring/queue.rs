@@ -51,6 +51,13 @@ impl Queue {
     }
 
     /// # Safety
+    /// `entries` places of 16 bytes at the address, which is a whole number of pages, stay valid as long as the ring.
+    pub unsafe fn register_offers(&self, address: u64, entries: u16, group: u16) -> io::Result<()> {
+        // SAFETY: the caller's promise.
+        unsafe { self.ring.submitter().register_buf_ring_with_flags(address, entries, group, 0) }
+    }
+
+    /// # Safety
     /// Memory and files that `entry` names stay valid, and nobody else touches the memory, until its last
     /// completion was popped.
     pub unsafe fn push(&mut self, entry: squeue::Entry) {
@@ -106,6 +113,12 @@ impl Queue {
             Err(e) if matches!(e.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY)) => {}
             Err(e) => panic!("io_uring_enter failed: {e}"),
         }
+    }
+
+    /// Everything that was pushed was taken by the kernel, and no completion waits outside the queue.
+    pub fn is_settled(&mut self) -> bool {
+        let submissions = self.ring.submission();
+        submissions.is_empty() && !submissions.cq_overflow()
     }
 
     pub fn pop(&mut self) -> Option<cqueue::Entry> {
