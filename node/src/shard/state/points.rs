@@ -86,18 +86,18 @@ impl Points {
                 return Found::At(id, slot);
             }
             if !bucket.spilled {
-                return Found::Nowhere;
+                break;
             }
         }
         if reach.first().is_some_and(|own| own.lost) { Found::Unsure } else { Found::Nowhere }
     }
 
-    /// Of a key that is not there. False if there is no room.
-    pub fn add(&mut self, sum: u32, id: Id, slot: Slot) -> bool {
+    /// Of a key that is not there. Says who is turned away: this one, or others when buckets are made anew.
+    pub fn add(&mut self, sum: u32, id: Id, slot: Slot, mut away: impl FnMut(Id)) {
         self.parts.resize_with(PARTS, Part::default);
         let part = &mut self.parts[part_of(sum)];
-        part.make_room(1);
-        part.add(Entry { sum, id, slot })
+        part.make_room(1, &mut away);
+        part.add(Entry { sum, id, slot }, &mut away);
     }
 
     /// Of a key that is not there, and for which nobody looks until [`Points::add_all`].
@@ -106,20 +106,15 @@ impl Points {
         self.later[part_of(sum)].push(Entry { sum, id, slot });
     }
 
-    /// Part by part, so that each is near while it is filled, and has its size before. Says which find no room.
+    /// Part by part, so that each is near while it is filled, and has its size before. Says who is turned away.
     pub fn add_all(&mut self, mut away: impl FnMut(Id)) {
         if self.later.is_empty() {
             return;
         }
         self.parts.resize_with(PARTS, Part::default);
         for (part, later) in self.parts.iter_mut().zip(std::mem::take(&mut self.later)) {
-            part.make_room(later.len());
-            for entry in later {
-                let id = entry.id;
-                if !part.add(entry) {
-                    away(id);
-                }
-            }
+            part.make_room(later.len(), &mut away);
+            later.into_iter().for_each(|entry| part.add(entry, &mut away));
         }
     }
 
@@ -149,7 +144,7 @@ impl Points {
         let part = &mut self.parts[part_of(sum)];
         part.len -= 1;
         if part.buckets.len() > 1 && part.len < LEAST * part.buckets.len() {
-            part.rebuild(part.buckets.len() / 2);
+            part.rebuild(part.buckets.len() / 2, &mut |_| {}); // the tree knows all that something is taken out of
         }
     }
 
@@ -186,32 +181,32 @@ impl Part {
     }
 
     /// For so many more.
-    fn make_room(&mut self, more: usize) {
+    fn make_room(&mut self, more: usize, away: &mut impl FnMut(Id)) {
         let mut buckets = self.buckets.len().max(usize::from(more > 0));
         while self.len + more > MOST * buckets {
             buckets *= 2;
         }
         if buckets != self.buckets.len() {
-            self.rebuild(buckets);
+            self.rebuild(buckets, away);
         }
     }
 
-    fn add(&mut self, entry: Entry) -> bool {
+    fn add(&mut self, entry: Entry, away: &mut impl FnMut(Id)) {
         let own = self.place(entry.sum);
         for bucket in self.buckets[own..].iter_mut().take(REACH) {
             if usize::from(bucket.len) < FULL {
                 bucket.add(entry);
                 self.len += 1;
-                return true;
+                return;
             }
             bucket.spilled = true;
         }
         self.buckets[own].lost = true;
-        false
+        away(entry.id);
     }
 
     /// More or fewer buckets. A key that was turned away may belong to any that its own one becomes.
-    fn rebuild(&mut self, buckets: usize) {
+    fn rebuild(&mut self, buckets: usize, away: &mut impl FnMut(Id)) {
         let new = std::iter::repeat_with(Bucket::default).take(buckets).collect();
         let old = std::mem::replace(&mut self.buckets, new);
         let before = old.len();
@@ -224,9 +219,7 @@ impl Part {
             }
             let entries = bucket.sums.into_iter().zip(bucket.ids).zip(bucket.slots);
             for ((sum, id), slot) in entries {
-                slot.into_iter().for_each(|slot| {
-                    self.add(Entry { sum, id, slot });
-                });
+                slot.into_iter().for_each(|slot| self.add(Entry { sum, id, slot }, away));
             }
         }
     }
@@ -259,6 +252,7 @@ impl Bucket {
         self.len -= 1;
         let last = usize::from(self.len);
         (self.sums[at], self.ids[at]) = (self.sums[last], self.ids[last]);
-        self.slots[at] = self.slots[last].take();
+        self.slots.swap(at, last);
+        self.slots[last] = None;
     }
 }

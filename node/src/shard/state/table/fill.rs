@@ -87,8 +87,9 @@ impl Table {
     }
 
     fn place_waiting(&mut self) {
+        let (away, slots) = (&mut self.filling.away, &self.slots);
         self.points.add_all(|id| {
-            self.filling.away.insert(self.slots.at(id).key().into(), id);
+            away.insert(slots.at(id).key().into(), id);
         });
         if self.filling.waiting.is_empty() {
             return;
@@ -117,9 +118,10 @@ impl Table {
             Some(id) => self.replace(id, sum, slot),
             None => {
                 let id = self.slots.push(slot.clone());
-                if !self.points.add(sum, id, slot) {
-                    self.filling.away.insert(self.slots.at(id).key().into(), id);
-                }
+                let (away, slots) = (&mut self.filling.away, &self.slots);
+                self.points.add(sum, id, slot, |id| {
+                    away.insert(slots.at(id).key().into(), id);
+                });
                 self.filling.apart = true;
                 None
             }
