@@ -29,7 +29,11 @@ enum Shape {
     /// Made so that they all have one sum, whatever an index by sums makes of that: half of each key is chosen after
     /// the other half.
     Alike,
+    /// Many crowds of such: when there is a new place for all, some lose theirs.
+    Crowds,
 }
+
+const SHAPES: [Shape; 5] = [Shape::Nested, Shape::Zeros, Shape::Partitions, Shape::Alike, Shape::Crowds];
 
 impl Shape {
     fn key(self, n: u64) -> Vec<u8> {
@@ -40,13 +44,16 @@ impl Shape {
                 let hash = (n % 300).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
                 [&hash, &b"a namespace, a partition, a table"[..], &n.to_be_bytes()].concat()
             }
-            Shape::Alike => {
-                let product = (16 ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-                let half = product ^ (product >> 32) ^ 0x5eed;
-                [n.to_le_bytes(), half.to_le_bytes()].concat()
-            }
+            Shape::Alike => alike(n, 0),
+            Shape::Crowds => alike(n, n / 25),
         }
     }
+}
+
+fn alike(n: u64, crowd: u64) -> Vec<u8> {
+    let product = (16 ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let half = product ^ (product >> 32) ^ (0x5eed + crowd);
+    [n.to_le_bytes(), half.to_le_bytes()].concat()
 }
 
 /// The table, and what it should be.
@@ -142,7 +149,7 @@ impl Both {
 
 #[test]
 fn a_table_is_a_map_that_remembers_what_was_removed() {
-    for (seed, shape) in (1..).zip([Shape::Nested, Shape::Zeros, Shape::Partitions, Shape::Alike]) {
+    for (seed, shape) in (1..).zip(SHAPES) {
         let (mut random, mut both) = (Random(seed), Both::default());
         // It grows to three levels, shrinks to next to nothing, and grows again.
         for (steps, sets, keys) in [(30_000, 9, 9000), (30_000, 1, 9000), (10_000, 6, 900)] {
@@ -207,7 +214,7 @@ fn keys_in_their_order_and_against_it_are_found_again() {
 /// same as one that took each change at once.
 #[test]
 fn a_table_that_was_filled_is_one_that_was_set() {
-    for (seed, shape) in (11..).zip([Shape::Nested, Shape::Zeros, Shape::Partitions, Shape::Alike]) {
+    for (seed, shape) in (11..).zip(SHAPES) {
         for (in_order, changes, keys) in
             [(0, 0, 1), (0, 7, 3), (900, 0, 9000), (900, 3000, 2000), (0, 40_000, 9000)]
         {

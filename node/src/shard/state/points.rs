@@ -1,16 +1,20 @@
 //! Where single keys are found: by a sum of each, in a bucket that a look reads whole.
 //!
-//! It is an aid beside the tree and need not know every key: a bucket that is full turns keys away, remembers that it
-//! did, and for those a look goes down the tree. So keys that somebody chose to have one sum cost no more than that.
-//! The sum has no secret, and nothing ever goes over the buckets in their order but to make them anew.
+//! A bucket shares the entries themselves, so that a look goes from it to the entry and has no other far access. When
+//! it is full, the next few take in what belongs to it. It is an aid beside the tree and need not know every key: one
+//! that finds no room there is turned away, which its bucket remembers, and for those a look goes down the tree. So
+//! keys that somebody chose to have one sum cost no more than that. The sum has no secret, and nothing ever goes over
+//! the buckets in their order but to make them anew.
 
-use super::slots::Id;
+use super::slots::{Id, Slot};
 
 /// What a bucket holds.
-const FULL: usize = 15;
+const FULL: usize = 5;
+/// Buckets that a key may be in: its own and those behind.
+const REACH: usize = 4;
 /// Keys of a bucket from which on, on average, there are twice as many buckets, and half as many.
-const MOST: usize = 8;
-const LEAST: usize = 3;
+const MOST: usize = 3;
+const LEAST: usize = 1;
 /// Each part grows alone, so that no commit waits for all of it.
 const PARTS: usize = 32;
 
@@ -22,46 +26,39 @@ pub struct Points {
     later: Vec<Vec<Entry>>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct Part {
     buckets: Vec<Bucket>,
     len: usize,
 }
 
-/// Two cache lines next to each other; a look often needs only the first.
-#[derive(Clone, Debug, Default)]
+/// Two cache lines next to each other, which a look reads at the same time.
+#[derive(Debug, Default)]
 #[repr(C, align(128))]
 struct Bucket {
     /// As many are in use as `len` says, from the first on.
-    entries: [Entry; FULL],
-    len: u16,
-    /// Some keys may be elsewhere.
-    full: bool,
+    sums: [u32; FULL],
+    ids: [Id; FULL],
+    len: u8,
+    /// The next bucket may hold what belongs to this one, or to one in front.
+    spilled: bool,
+    /// Some keys that belong here may be nowhere in reach.
+    lost: bool,
+    slots: [Option<Slot>; FULL],
 }
 
 const _: () = assert!(size_of::<Bucket>() == 128);
 
-/// A key's sum, and below it its number and one more: 0 is no entry.
-#[derive(Clone, Copy, Debug, Default)]
-struct Entry(u64);
-
-impl Entry {
-    fn of(sum: u32, id: Id) -> Self {
-        Self(u64::from(sum) << 32 | (u64::from(id) + 1))
-    }
-
-    fn sum(self) -> u32 {
-        (self.0 >> 32) as u32
-    }
-
-    fn id(self) -> Option<Id> {
-        (self.0 as u32).checked_sub(1)
-    }
+#[derive(Debug)]
+struct Entry {
+    sum: u32,
+    id: Id,
+    slot: Slot,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
-    At(Id),
+#[derive(Clone, Copy, Debug)]
+pub enum Found<'a> {
+    At(Id, &'a Slot),
     Nowhere,
     /// Only the tree knows.
     Unsure,
@@ -82,70 +79,94 @@ pub fn sum(key: &[u8]) -> u32 {
 }
 
 impl Points {
-    pub fn find(&self, sum: u32, is_it: impl Fn(Id) -> bool) -> Found {
-        self.bucket(sum).map_or(Found::Nowhere, |bucket| bucket.find(sum, is_it))
+    pub fn find(&self, sum: u32, key: &[u8]) -> Found<'_> {
+        let reach = self.reach(sum);
+        for bucket in reach {
+            if let Some((id, slot)) = bucket.find(sum, key) {
+                return Found::At(id, slot);
+            }
+            if !bucket.spilled {
+                break;
+            }
+        }
+        if reach.first().is_some_and(|own| own.lost) { Found::Unsure } else { Found::Nowhere }
     }
 
-    /// Of a key that is not there. False if its bucket is full.
-    pub fn add(&mut self, sum: u32, id: Id) -> bool {
-        self.parts.resize(PARTS, Part::default());
+    /// Of a key that is not there. Says who is turned away: this one, or others when buckets are made anew.
+    pub fn add(&mut self, sum: u32, id: Id, slot: Slot, mut away: impl FnMut(Id)) {
+        self.parts.resize_with(PARTS, Part::default);
         let part = &mut self.parts[part_of(sum)];
-        part.make_room(1);
-        part.add(Entry::of(sum, id))
+        part.make_room(1, &mut away);
+        part.add(Entry { sum, id, slot }, &mut away);
     }
 
     /// Of a key that is not there, and for which nobody looks until [`Points::add_all`].
-    pub fn add_later(&mut self, sum: u32, id: Id) {
+    pub fn add_later(&mut self, sum: u32, id: Id, slot: Slot) {
         self.later.resize_with(PARTS, Vec::new);
-        self.later[part_of(sum)].push(Entry::of(sum, id));
+        self.later[part_of(sum)].push(Entry { sum, id, slot });
     }
 
-    /// Part by part, so that each is near while it is filled, and has its size before. Says which find no room.
+    /// Part by part, so that each is near while it is filled, and has its size before. Says who is turned away.
     pub fn add_all(&mut self, mut away: impl FnMut(Id)) {
         if self.later.is_empty() {
             return;
         }
-        self.parts.resize(PARTS, Part::default());
+        self.parts.resize_with(PARTS, Part::default);
         for (part, later) in self.parts.iter_mut().zip(std::mem::take(&mut self.later)) {
-            part.make_room(later.len());
-            for entry in later {
-                if !part.add(entry) {
-                    entry.id().into_iter().for_each(&mut away);
-                }
-            }
+            part.make_room(later.len(), &mut away);
+            later.into_iter().for_each(|entry| part.add(entry, &mut away));
         }
     }
 
     /// Reads a bit of where `sum` would be.
-    pub fn touch(&self, sum: u32) -> u16 {
-        self.bucket(sum).map_or(0, |bucket| bucket.len)
+    pub fn touch(&self, sum: u32) -> usize {
+        self.reach(sum)
+            .first()
+            .map_or(0, |own| usize::from(own.len) + usize::from(own.slots[FULL - 1].is_some()))
     }
 
-    /// A key with the same sum, most often the one.
-    pub fn like(&self, sum: u32) -> Option<Id> {
-        self.bucket(sum)?.entries.iter().find(|entry| entry.sum() == sum)?.id()
+    /// An entry with the same sum, most often the one.
+    pub fn like(&self, sum: u32) -> Option<&Slot> {
+        let own = self.reach(sum).first()?;
+        own.slots[own.sums.iter().position(|other| *other == sum)?].as_ref()
     }
 
-    fn bucket(&self, sum: u32) -> Option<&Bucket> {
-        self.parts.get(part_of(sum)).and_then(|part| part.buckets.get(part.place(sum)))
+    /// Something else stands at a key that is there.
+    pub fn replace(&mut self, sum: u32, id: Id, slot: Slot) {
+        if let Some((bucket, at)) = self.holder(sum, id) {
+            bucket.slots[at] = Some(slot);
+        }
     }
 
     pub fn remove(&mut self, sum: u32, id: Id) {
+        let Some((bucket, at)) = self.holder(sum, id) else { return };
+        bucket.remove(at);
         let part = &mut self.parts[part_of(sum)];
-        let place = part.place(sum);
-        part.len -= usize::from(part.buckets[place].remove(id));
+        part.len -= 1;
         if part.buckets.len() > 1 && part.len < LEAST * part.buckets.len() {
-            part.rebuild(part.buckets.len() / 2);
+            part.rebuild(part.buckets.len() / 2, &mut |_| {}); // the tree knows all that something is taken out of
         }
     }
 
     pub fn renumber(&mut self, sum: u32, from: Id, to: Id) {
-        let part = &mut self.parts[part_of(sum)];
-        let place = part.place(sum);
-        let bucket = &mut part.buckets[place];
-        if let Some(at) = bucket.position(from) {
-            bucket.entries[at] = Entry::of(sum, to);
+        if let Some((bucket, at)) = self.holder(sum, from) {
+            bucket.ids[at] = to;
         }
+    }
+
+    /// The buckets where `sum` may be: its own and those behind.
+    fn reach(&self, sum: u32) -> &[Bucket] {
+        self.parts.get(part_of(sum)).map_or(&[], |part| {
+            let own = part.place(sum);
+            &part.buckets[own..part.buckets.len().min(own + REACH)]
+        })
+    }
+
+    fn holder(&mut self, sum: u32, id: Id) -> Option<(&mut Bucket, usize)> {
+        let part = self.parts.get_mut(part_of(sum))?;
+        let own = part.place(sum);
+        let mut reach = part.buckets[own..].iter_mut().take(REACH);
+        reach.find_map(|bucket| bucket.position(id).map(|at| (bucket, at)))
     }
 }
 
@@ -160,79 +181,78 @@ impl Part {
     }
 
     /// For so many more.
-    fn make_room(&mut self, more: usize) {
+    fn make_room(&mut self, more: usize, away: &mut impl FnMut(Id)) {
         let mut buckets = self.buckets.len().max(usize::from(more > 0));
         while self.len + more > MOST * buckets {
             buckets *= 2;
         }
         if buckets != self.buckets.len() {
-            self.rebuild(buckets);
+            self.rebuild(buckets, away);
         }
     }
 
-    fn add(&mut self, entry: Entry) -> bool {
-        let place = self.place(entry.sum());
-        let added = self.buckets[place].add(entry);
-        self.len += usize::from(added);
-        added
+    fn add(&mut self, entry: Entry, away: &mut impl FnMut(Id)) {
+        let own = self.place(entry.sum);
+        for bucket in self.buckets[own..].iter_mut().take(REACH) {
+            if usize::from(bucket.len) < FULL {
+                bucket.add(entry);
+                self.len += 1;
+                return;
+            }
+            bucket.spilled = true;
+        }
+        self.buckets[own].lost = true;
+        away(entry.id);
     }
 
-    /// Twice or half as many buckets. A key that was turned away may belong to any that a full one becomes.
-    fn rebuild(&mut self, buckets: usize) {
-        let old = std::mem::replace(&mut self.buckets, vec![Bucket::default(); buckets]);
+    /// More or fewer buckets. A key that was turned away may belong to any that its own one becomes.
+    fn rebuild(&mut self, buckets: usize, away: &mut impl FnMut(Id)) {
+        let new = std::iter::repeat_with(Bucket::default).take(buckets).collect();
+        let old = std::mem::replace(&mut self.buckets, new);
+        let before = old.len();
         self.len = 0;
-        for (nth, bucket) in old.iter().enumerate() {
-            for entry in &bucket.entries[..usize::from(bucket.len)] {
-                self.add(*entry);
+        for (nth, bucket) in old.into_iter().enumerate() {
+            if bucket.lost {
+                let first = nth * buckets / before;
+                let last = ((nth + 1) * buckets / before).max(first + 1);
+                self.buckets[first..last].iter_mut().for_each(|bucket| bucket.lost = true);
             }
-            if bucket.full {
-                let first = nth * buckets / old.len();
-                let last = ((nth + 1) * buckets / old.len()).max(first + 1);
-                self.buckets[first..last].iter_mut().for_each(|bucket| bucket.full = true);
+            let entries = bucket.sums.into_iter().zip(bucket.ids).zip(bucket.slots);
+            for ((sum, id), slot) in entries {
+                slot.into_iter().for_each(|slot| self.add(Entry { sum, id, slot }, away));
             }
         }
     }
 }
 
 impl Bucket {
-    fn find(&self, sum: u32, is_it: impl Fn(Id) -> bool) -> Found {
-        let (line, next) = self.entries.split_at(8);
-        for some in [line, next] {
-            // All of them at once, which a processor does without a branch.
-            if !some.iter().fold(false, |any, entry| any | (entry.sum() == sum)) {
-                continue;
-            }
-            let mut alike = some.iter().filter(|entry| entry.sum() == sum).filter_map(|entry| entry.id());
-            if let Some(id) = alike.find(|id| is_it(*id)) {
-                return Found::At(id);
-            }
+    fn find(&self, sum: u32, key: &[u8]) -> Option<(Id, &Slot)> {
+        // All of them at once, which a processor does without a branch and without waiting for one line, then the next.
+        let is_like = |nth: &usize| (self.sums[*nth] == sum) & self.slots[*nth].is_some();
+        if !(0..FULL).fold(false, |any, nth| any | is_like(&nth)) {
+            return None;
         }
-        if self.full { Found::Unsure } else { Found::Nowhere }
+        let mut alike =
+            (0..FULL).filter(is_like).filter_map(|nth| Some((self.ids[nth], self.slots[nth].as_ref()?)));
+        alike.find(|(_, slot)| slot.key() == key)
     }
 
     fn position(&self, id: Id) -> Option<usize> {
-        self.entries.iter().position(|entry| entry.id() == Some(id))
+        self.ids[..usize::from(self.len)].iter().position(|other| *other == id)
     }
 
-    /// False if there is no room.
-    fn add(&mut self, entry: Entry) -> bool {
+    fn add(&mut self, entry: Entry) {
         let at = usize::from(self.len);
-        self.full |= at == FULL;
-        if at < FULL {
-            self.entries[at] = entry;
-            self.len += 1;
-        }
-        at < FULL
+        (self.sums[at], self.ids[at], self.slots[at]) = (entry.sum, entry.id, Some(entry.slot));
+        self.len += 1;
     }
 
-    /// False if it is not here.
-    fn remove(&mut self, id: Id) -> bool {
-        let Some(at) = self.position(id) else { return false };
+    /// The last one takes its place.
+    fn remove(&mut self, at: usize) {
         self.len -= 1;
-        let last = std::mem::take(&mut self.entries[usize::from(self.len)]);
-        if at < usize::from(self.len) {
-            self.entries[at] = last;
-        }
-        true
+        let last = usize::from(self.len);
+        (self.sums[at], self.ids[at]) = (self.sums[last], self.ids[last]);
+        self.slots.swap(at, last);
+        self.slots[last] = None;
     }
 }

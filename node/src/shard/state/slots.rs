@@ -16,16 +16,17 @@ const PIECE: usize = 1024;
 const DEAD: u16 = 1 << 15;
 const _: () = assert!(STORED_KEY_MAX < DEAD as usize, "it is never a part of a length");
 
-/// A key with what stands there, in one piece of memory, so that a look has one far access and not two.
-#[derive(Debug)]
-#[repr(align(32))] // so that none lies in two cache lines
+/// A key with what stands there and its version, in one piece of memory: a look has one far access for all of it. The
+/// piece is shared by those who found it, and by the bucket of its key.
+#[derive(Clone, Debug)]
 pub struct Slot {
-    pub version: Position,
-    /// `u16` length of the key and [`DEAD`], the key, and what stands there.
+    /// Length of the key and [`DEAD`] (2 bytes), epoch and index of the version (8 each), the key, and what stands
+    /// there.
     bytes: Arc<[u8]>,
 }
 
-const _: () = assert!(size_of::<Slot>() == 32);
+/// Where the key begins.
+const KEY: usize = 2 + 8 + 8;
 
 /// What stands at a key, shared with the state: whoever answers with it does not copy it.
 #[derive(Clone)]
@@ -41,13 +42,23 @@ impl Slot {
         let len = if value.is_some() { len } else { len | DEAD };
         scratch.clear();
         scratch.extend_from_slice(&len.to_le_bytes());
+        scratch.extend_from_slice(&version.epoch.0.to_le_bytes());
+        scratch.extend_from_slice(&version.index.0.to_le_bytes());
         scratch.extend_from_slice(key);
         scratch.extend_from_slice(value.unwrap_or_default());
-        Self { version, bytes: Arc::from(&scratch[..]) }
+        Self { bytes: Arc::from(&scratch[..]) }
+    }
+
+    pub fn version(&self) -> Position {
+        Position::new(self.number(2), self.number(10))
+    }
+
+    fn number(&self, at: usize) -> u64 {
+        self.bytes[at..].first_chunk().copied().map_or(0, u64::from_le_bytes)
     }
 
     pub fn key(&self) -> &[u8] {
-        &self.bytes[2..self.key_end()]
+        &self.bytes[KEY..self.key_end()]
     }
 
     /// `None` is a tombstone.
@@ -70,7 +81,7 @@ impl Slot {
     }
 
     fn key_end(&self) -> usize {
-        2 + usize::from(self.head() & !DEAD)
+        KEY + usize::from(self.head() & !DEAD)
     }
 
     fn head(&self) -> u16 {

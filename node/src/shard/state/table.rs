@@ -11,10 +11,10 @@ use super::slots::{Bytes, Id, Slot, Slots};
 use super::tree::Tree;
 use fill::Filling;
 
-/// What an entry costs beside its bytes: 32 bytes of its slot, about 18 of a bucket, about 18 of the tree, which is
-/// three quarters full; an allocation with the counts of those who share it and the length of the key. Said a bit
-/// higher, since buckets and runs are emptier where much was deleted.
-const OVERHEAD: usize = 112;
+/// What an entry costs beside its bytes: 16 bytes of its slot, about 60 of a bucket (43 to 85), about 18 of the tree,
+/// which is three quarters full; an allocation with the counts of those who share it, the version, and the length of
+/// the key.
+const OVERHEAD: usize = 144;
 /// What a tombstone costs more, beside its key.
 const QUEUED: usize = 40;
 /// So many tombstones are often there; memory for more is given back.
@@ -54,7 +54,7 @@ pub struct At<'a> {
 
 impl<'a> At<'a> {
     fn of(slot: &'a Slot) -> Self {
-        Self { key: slot.key(), version: slot.version, bytes: slot.value(), slot }
+        Self { key: slot.key(), version: slot.version(), bytes: slot.value(), slot }
     }
 
     /// Its bytes for longer than the state stays as it is.
@@ -76,12 +76,16 @@ impl Table {
         if self.filling.under_way() {
             return self.at_in_filling(key);
         }
-        self.find(key, sum(key)).map(|id| At::of(self.slots.at(id)))
+        match self.points.find(sum(key), key) {
+            Found::At(_, slot) => Some(At::of(slot)),
+            Found::Nowhere => None,
+            Found::Unsure => self.tree.find(key, &self.slots).map(|id| At::of(self.slots.at(id))),
+        }
     }
 
     fn find(&self, key: &[u8], sum: u32) -> Option<Id> {
-        match self.points.find(sum, |id| self.slots.at(id).key() == key) {
-            Found::At(id) => Some(id),
+        match self.points.find(sum, key) {
+            Found::At(id, _) => Some(id),
             Found::Nowhere => None,
             Found::Unsure => self.tree.find(key, &self.slots),
         }
@@ -95,10 +99,10 @@ impl Table {
         let sum = sum(key);
         let slot = self.make(key, value, version);
         let old = match self.find(key, sum) {
-            Some(id) => self.replace(id, slot),
+            Some(id) => self.replace(id, sum, slot),
             None => {
-                let id = self.slots.push(slot);
-                self.points.add(sum, id);
+                let id = self.slots.push(slot.clone());
+                self.points.add(sum, id, slot, |_| {}); // the tree knows all
                 self.tree.insert(id, &self.slots);
                 None
             }
@@ -116,7 +120,8 @@ impl Table {
         Slot::new(key, value, version, &mut self.scratch)
     }
 
-    fn replace(&mut self, id: Id, slot: Slot) -> Option<Bytes> {
+    fn replace(&mut self, id: Id, sum: u32, slot: Slot) -> Option<Bytes> {
+        self.points.replace(sum, id, slot.clone());
         let old = std::mem::replace(self.slots.at_mut(id), slot);
         self.live -= usize::from(old.is_live());
         self.memory -= cost(old.key(), old.value());
@@ -160,7 +165,7 @@ impl Table {
     /// are no gaps.
     fn forget(&mut self, key: &[u8], index: Index) {
         let sum = sum(key);
-        let dead = |id: &Id| !self.slots.at(*id).is_live() && self.slots.at(*id).version.index == index;
+        let dead = |id: &Id| !self.slots.at(*id).is_live() && self.slots.at(*id).version().index == index;
         let Some(id) = self.find(key, sum).filter(dead) else { return };
         self.tree.remove(key, &self.slots);
         self.points.remove(sum, id);
@@ -177,7 +182,7 @@ impl Table {
     /// The last live entry between two keys, both included.
     pub fn last_between(&self, from: &[u8], to: &[u8]) -> Option<(&[u8], Position)> {
         let slot = self.live_between(from, to).next_back()?;
-        Some((slot.key(), slot.version))
+        Some((slot.key(), slot.version()))
     }
 
     /// The live entries between two keys, both included, in order.

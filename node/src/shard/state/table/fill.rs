@@ -41,8 +41,8 @@ impl Table {
         let slot = self.make(key, value, version);
         let sum = sum(key);
         if self.is_behind_all(key) {
-            let id = self.slots.push(slot);
-            self.points.add_later(sum, id);
+            let id = self.slots.push(slot.clone());
+            self.points.add_later(sum, id, slot);
             self.filling.in_order += 1;
             self.filling.apart = true;
         } else {
@@ -87,8 +87,9 @@ impl Table {
     }
 
     fn place_waiting(&mut self) {
+        let (away, slots) = (&mut self.filling.away, &self.slots);
         self.points.add_all(|id| {
-            self.filling.away.insert(self.slots.at(id).key().into(), id);
+            away.insert(slots.at(id).key().into(), id);
         });
         if self.filling.waiting.is_empty() {
             return;
@@ -96,7 +97,7 @@ impl Table {
         let mut waiting = std::mem::take(&mut self.filling.waiting);
         // Reads ahead do nothing but bring near what is needed next: buckets, and then what stands there already.
         black_box(waiting.iter().fold(0, |all, (sum, _)| all ^ self.points.touch(*sum)));
-        let like = |sum: u32| self.points.like(sum).map_or(0, |id| self.slots.at(id).key().len());
+        let like = |sum: u32| self.points.like(sum).map_or(0, |slot| slot.key().len());
         black_box(waiting.iter().fold(0, |all, (sum, _)| all ^ like(*sum)));
         for (sum, slot) in waiting.drain(..) {
             self.place(sum, slot);
@@ -105,8 +106,8 @@ impl Table {
     }
 
     fn place(&mut self, sum: u32, slot: Slot) -> Option<Bytes> {
-        let known = match self.points.find(sum, |id| self.slots.at(id).key() == slot.key()) {
-            Found::At(id) => Some(id),
+        let known = match self.points.find(sum, slot.key()) {
+            Found::At(id, _) => Some(id),
             Found::Nowhere => None,
             Found::Unsure => {
                 let away = self.filling.away.get(slot.key()).copied();
@@ -114,12 +115,13 @@ impl Table {
             }
         };
         match known {
-            Some(id) => self.replace(id, slot),
+            Some(id) => self.replace(id, sum, slot),
             None => {
-                let id = self.slots.push(slot);
-                if !self.points.add(sum, id) {
-                    self.filling.away.insert(self.slots.at(id).key().into(), id);
-                }
+                let id = self.slots.push(slot.clone());
+                let (away, slots) = (&mut self.filling.away, &self.slots);
+                self.points.add(sum, id, slot, |id| {
+                    away.insert(slots.at(id).key().into(), id);
+                });
                 self.filling.apart = true;
                 None
             }
