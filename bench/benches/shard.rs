@@ -13,7 +13,7 @@ use std::cell::LazyCell;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group};
 use seawall::Key;
 use seawall::address::DEFAULT_NAMESPACE;
 use seawall::frame::{Decoder, Step};
@@ -260,4 +260,10 @@ fn short() -> Criterion {
 }
 
 criterion_group! { name = benches; config = short(); targets = memory, looks, decisions, served, starts }
-criterion_main!(benches);
+
+/// With memory as the node has it.
+fn main() {
+    seawall_node::driver::huge_pages::ask();
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+}

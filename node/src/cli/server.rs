@@ -7,8 +7,8 @@ use clap::Args;
 
 use super::Exit;
 use crate::config::{self, Given, Origin, Settings};
-use crate::driver::console;
 use crate::driver::node::{Node, Serving};
+use crate::driver::{console, huge_pages};
 
 /// Start a node as a configuration file says.
 #[derive(Args)]
@@ -103,6 +103,9 @@ pub(super) fn load(file: Option<&Path>) -> Result<Settings, Exit> {
 
 /// Runs a node until it is told to stop.
 pub(super) fn serve(settings: &Settings, dev: bool) -> Exit {
+    if settings.word("huge_pages") == "on" {
+        huge_pages::ask();
+    }
     let node = match Node::prepare(settings.node(dev)) {
         Ok(node) => node,
         Err(e) => return Exit::Refused(e.to_string()),

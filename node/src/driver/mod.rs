@@ -13,6 +13,7 @@
 //! mark.rs       how the process before this one ended                restore.rs  the first start on a backup
 //! connections.rs  connections by number              admission.rs  when they are accepted, and when not
 //! clock.rs      the two clocks of the core          console.rs  what people are told          bell.rs  an eventfd
+//! huge_pages.rs  the memory of the whole process, in large pages
 //! engine.rs     one log on one driver, and nothing else, for those who measure it
 //! mailbox.rs    letters between workers, control from the service plane       sleeper.rs  waking only who sleeps
 //! ```
@@ -40,6 +41,7 @@ pub mod console;
 pub mod directory;
 pub mod either;
 pub mod engine;
+pub mod huge_pages;
 mod keeper;
 pub mod listener;
 mod lock;
