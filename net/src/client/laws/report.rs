@@ -1,7 +1,7 @@
 //! What a node knows of itself, of its shards, and of a request.
 
 use super::answer::{Error, Failure, Result, unexpected};
-use super::ask::{Ask, Request};
+use super::ask::Ask;
 use super::settle::SentKey;
 use crate::address::{DEFAULT_NAMESPACE, partition_hash};
 use crate::key::Key;
@@ -49,12 +49,12 @@ impl About {
 }
 
 /// STATUS, or EXPLAIN.
-pub(crate) fn about(opcode: Opcode, about: About) -> impl Request<End = Report> {
+pub(crate) fn about(opcode: Opcode, about: About) -> Ask<impl Fn(&mut Vec<u8>), Report> {
     let subject = about.subject();
     Ask::new(opcode, move |payload| subject.encode(payload), report)
 }
 
-pub(crate) fn trace<'a>(partition: &'a Key, key: &'a SentKey) -> impl Request<End = Report> {
+pub(crate) fn trace<'a>(partition: &'a Key, key: &'a SentKey) -> Ask<impl Fn(&mut Vec<u8>), Report> {
     let request_key = RequestKey { name: key.name(), first_sent_us: key.first_sent_us().unwrap_or(0) };
     let subject = Subject::Request { partition: partition.as_bytes(), request_key };
     Ask::new(Opcode::Trace, move |payload| subject.encode(payload), report)
@@ -63,7 +63,7 @@ pub(crate) fn trace<'a>(partition: &'a Key, key: &'a SentKey) -> impl Request<En
 /// The parts of the partition map: the first hash of each, and its shard, in the order of the hashes.
 pub(crate) type Parts = Vec<(u64, ShardId)>;
 
-pub(crate) fn map() -> impl Request<End = Parts> {
+pub(crate) fn map() -> Ask<impl Fn(&mut Vec<u8>), Parts> {
     let get = MapRequest { known: Generation::ANY };
     Ask::new(Opcode::GetMap, move |payload| get.encode(payload), parts)
 }

@@ -3,7 +3,7 @@
 use std::ops::Bound;
 
 use super::answer::{Failure, Result, decode_row, token, unexpected};
-use super::ask::{Ask, Request};
+use super::ask::Ask;
 use crate::key::Key;
 use crate::limits::SCAN_ROWS_MAX;
 use crate::message::scan::{Order, ScanRequest, Span};
@@ -135,7 +135,7 @@ pub struct Page {
 }
 
 /// One page.
-pub(crate) fn scan(scan: &Scan) -> impl Request<End = Page> {
+pub(crate) fn scan(scan: &Scan) -> Ask<impl Fn(&mut Vec<u8>), Page> {
     let request = scan.request();
     let opcode = if request.index.is_some() { Opcode::ScanIndex } else { Opcode::Scan };
     Ask::new(opcode, move |payload| request.encode(payload), page).seen_at(|page| Some(page.token))

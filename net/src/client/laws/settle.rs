@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::answer::{Committed, Error, Failure, Result, Unknown, token, unexpected};
-use super::ask::{Ask, Request};
+use super::ask::Ask;
 use crate::key::Key;
 use crate::message::assigned::Results;
 use crate::message::settle::{KeyStatus, SettleRequest};
@@ -123,7 +123,7 @@ pub(crate) fn settle(
     partition: Key,
     key: Option<SentKey>,
     token: Option<Token>,
-) -> Result<impl Request<End = Settled>> {
+) -> Result<Ask<impl Fn(&mut Vec<u8>), Settled>> {
     let sent = key.and_then(|key| Some((key.first_sent_us?, key)));
     let (first_sent_us, key) = sent.ok_or_else(|| {
         let expected = "a request key that was sent";

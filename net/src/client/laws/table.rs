@@ -1,7 +1,7 @@
 //! What tables promise. Each shard keeps the declarations of its own rows, so each is asked by itself.
 
 use super::answer::{Failure, done, unexpected};
-use super::ask::{Ask, Request};
+use super::ask::Ask;
 use crate::map::ShardId;
 use crate::message::Opcode;
 use crate::message::declare::{Declaration, DeclareRequest};
@@ -14,7 +14,7 @@ pub(crate) fn declare(
     table: &str,
     version: u64,
     declaration: &Declaration,
-) -> impl Request<End = ()> {
+) -> Ask<impl Fn(&mut Vec<u8>), ()> {
     let mut bytes = Vec::new();
     declaration.encode(&mut bytes);
     let write = move |payload: &mut Vec<u8>| {
@@ -23,7 +23,10 @@ pub(crate) fn declare(
     Ask::new(Opcode::Declare, write, done).of(shard)
 }
 
-pub(crate) fn describe(shard: ShardId, table: &str) -> impl Request<End = Option<(u64, Declaration)>> {
+pub(crate) fn describe(
+    shard: ShardId,
+    table: &str,
+) -> Ask<impl Fn(&mut Vec<u8>), Option<(u64, Declaration)>> {
     Ask::new(Opcode::Describe, |payload| put_sized(payload, table.as_bytes()), declared).of(shard)
 }
 

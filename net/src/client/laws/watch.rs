@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::answer::{Error, Failure, Result, decode_row, done, token, unexpected};
-use super::ask::{Ask, Request};
+use super::ask::Ask;
 use super::call::ms;
 use super::line::Line;
 use super::state::State;
@@ -152,7 +152,7 @@ pub(crate) struct Begun {
     behind: Token,
 }
 
-pub(crate) fn subscribe(watch: &Watch) -> impl Request<End = Begun> {
+pub(crate) fn subscribe(watch: &Watch) -> Ask<impl Fn(&mut Vec<u8>), Begun> {
     Ask::new(Opcode::Subscribe, |payload| watch.encode(payload), begun)
 }
 
@@ -165,7 +165,11 @@ fn begun(reply: &Reply<'_>) -> std::result::Result<Begun, Failure> {
     }
 }
 
-pub(crate) fn ack_cursor<'a>(watch: &'a Watch, cursor: &'a str, token: Token) -> impl Request<End = ()> {
+pub(crate) fn ack_cursor<'a>(
+    watch: &'a Watch,
+    cursor: &'a str,
+    token: Token,
+) -> Ask<impl Fn(&mut Vec<u8>), ()> {
     let ack = AckRequest { scope: watch.scope.scope(), cursor, token };
     Ask::new(Opcode::AckCursor, move |payload| ack.encode(payload), done)
 }
