@@ -9,6 +9,9 @@ use crate::refusal::Refusal;
 use crate::reply::{Body, Reply};
 use crate::wire::put_sized;
 
+/// A version, and what it promises.
+pub(crate) type Kept = (u64, Declaration);
+
 pub(crate) fn declare(
     shard: ShardId,
     table: &str,
@@ -23,14 +26,11 @@ pub(crate) fn declare(
     Ask::new(Opcode::Declare, write, done).of(shard)
 }
 
-pub(crate) fn describe(
-    shard: ShardId,
-    table: &str,
-) -> Ask<impl Fn(&mut Vec<u8>), Option<(u64, Declaration)>> {
+pub(crate) fn describe(shard: ShardId, table: &str) -> Ask<impl Fn(&mut Vec<u8>), Option<Kept>> {
     Ask::new(Opcode::Describe, |payload| put_sized(payload, table.as_bytes()), declared).of(shard)
 }
 
-fn declared(reply: &Reply<'_>) -> Result<Option<(u64, Declaration)>, Failure> {
+fn declared(reply: &Reply<'_>) -> Result<Option<Kept>, Failure> {
     let Body::Declared { declared } = &reply.body else {
         return Err(unexpected(reply));
     };
