@@ -2,7 +2,7 @@
 //!
 //! `laws` decides everything and touches nothing: what is sent, what an answer means, what may be sent again and when,
 //! what is known at the end. It reads no clock and owns no socket; it says what it wants of the world and is told how
-//! that went. `blocking` does it on the standard library alone; [`tokio`], behind the feature of that name, does it
+//! that went. `blocking` does it on the standard library alone; `tokio`, behind the feature of that name, does it
 //! without blocking a thread. Neither starts a thread or a task.
 //!
 //! [`Client`] makes a call at a time, each within a deadline, and repeats only what the answer allows. [`Pipeline`]
