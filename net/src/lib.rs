@@ -30,7 +30,8 @@
 //! }
 //! ```
 //!
-//! [`Client`] is for applications. But for it, nothing here does I/O, reads a clock or starts a thread; and bytes from
+//! [`Client`] is for applications; behind the feature `tokio`, `client::tokio` has the same calls to be awaited. But for
+//! them, nothing here does I/O, reads a clock or starts a thread; and bytes from
 //! outside never cause a panic.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

@@ -15,8 +15,18 @@ fn says(program: &str, words: &[&str]) -> String {
 #[test]
 fn the_first_program_of_the_documentation_runs() {
     let test = "the_first_program_of_the_documentation_runs";
-    let node = Node::start(test, &folder("first"));
-    let first = || says(env!("CARGO_BIN_EXE_first-program"), &[&node.address]);
+    runs(env!("CARGO_BIN_EXE_first-program"), Node::start(test, &folder("first")));
+}
+
+#[test]
+fn the_first_program_runs_on_tokio() {
+    let test = "the_first_program_runs_on_tokio";
+    runs(env!("CARGO_BIN_EXE_async-first-program"), Node::start(test, &folder("first-tokio")));
+}
+
+/// The first program holds the cabin, and again when it is started again.
+fn runs(program: &str, node: Node) {
+    let first = || says(program, &[&node.address]);
     let line = readme().lines().find(|line| line.contains("-- commit ")).expect("the README makes the rows");
     let (_, words) = line.split_once("-- ").expect("arguments");
     let words: Vec<&str> = words.split_whitespace().chain(["--connect", &node.address]).collect();
@@ -30,6 +40,11 @@ fn the_first_program_of_the_documentation_runs() {
 
 fn readme() -> &'static str {
     include_str!("../../../README.md")
+}
+
+/// The program on tokio, as it would be if nothing had to be waited for.
+fn without_waits(text: &str) -> String {
+    text.replace("async fn main()", "fn main()").replace(".await", "")
 }
 
 /// The program without what is said about it, line by line; where the node is, is the example's own.
@@ -49,6 +64,12 @@ fn the_first_program_is_the_same_everywhere() {
     assert_eq!(program(&block(readme(), "```rust")), first, "README.md");
     let door = include_str!("../../../net/src/lib.rs");
     assert_eq!(program(&block(door, "```no_run")), first, "net/src/lib.rs");
+    let waits = include_str!("../../../net/examples/async_first.rs");
+    assert_eq!(program(&without_waits(waits)), first, "net/examples/async_first.rs");
+    let shown =
+        readme().split("```rust").nth(2).expect("a second block").split("```").next().expect("its end");
+    let missing: Vec<&str> = shown.lines().filter(|line| !waits.contains(line)).collect();
+    assert_eq!(missing, [] as [&str; 0], "README.md shows what is not in net/examples/async_first.rs");
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use std::ops::Bound;
 
-use super::Client;
 use super::answer::{Failure, Result, decode_row, token, unexpected};
+use super::ask::Ask;
 use crate::key::Key;
 use crate::limits::SCAN_ROWS_MAX;
 use crate::message::scan::{Order, ScanRequest, Span};
@@ -134,34 +134,42 @@ pub struct Page {
     pub cursor: Option<Vec<u8>>,
 }
 
-impl Client {
-    /// One page.
-    pub fn scan(&mut self, scan: &Scan) -> Result<Page> {
-        let request = scan.request();
-        let opcode = if request.index.is_some() { Opcode::ScanIndex } else { Opcode::Scan };
-        let page = self.ask(opcode, |payload| request.encode(payload), page)?;
-        self.saw(page.token);
-        Ok(page)
+/// One page.
+pub(crate) fn scan(scan: &Scan) -> Ask<impl Fn(&mut Vec<u8>), Page> {
+    let request = scan.request();
+    let opcode = if request.index.is_some() { Opcode::ScanIndex } else { Opcode::Scan };
+    Ask::new(opcode, move |payload| request.encode(payload), page).seen_at(|page| Some(page.token))
+}
+
+/// All rows, page after page; each page is exact at a position of its own. Ends behind the first error.
+#[derive(Debug)]
+pub(crate) struct Pages {
+    rows: std::vec::IntoIter<PageRow>,
+    next: Option<Scan>,
+}
+
+impl Pages {
+    pub(crate) fn of(scan: Scan) -> Pages {
+        Pages { rows: Vec::new().into_iter(), next: Some(scan) }
     }
 
-    /// All rows, page after page; each page is exact at a position of its own. Ends behind the first error.
-    pub fn rows(&mut self, scan: Scan) -> impl Iterator<Item = Result<PageRow>> {
-        let (mut next, mut rows) = (Some(scan), Vec::new().into_iter());
-        std::iter::from_fn(move || {
-            loop {
-                if let Some(row) = rows.next() {
-                    return Some(Ok(row));
-                }
-                let scan = next.take()?;
-                match self.scan(&scan) {
-                    Ok(page) => {
-                        rows = page.rows.into_iter();
-                        next = page.cursor.map(|cursor| scan.behind(cursor));
-                    }
-                    Err(error) => return Some(Err(error)),
-                }
-            }
-        })
+    /// The next row of the page that is there.
+    pub(crate) fn row(&mut self) -> Option<PageRow> {
+        self.rows.next()
+    }
+
+    /// The page that is wanted when the rows of the last one are gone.
+    pub(crate) fn wanted(&self) -> Option<&Scan> {
+        self.next.as_ref()
+    }
+
+    /// The page that was wanted.
+    pub(crate) fn turn(&mut self, page: Result<Page>) -> Result<()> {
+        let scan = self.next.take();
+        let Page { rows, cursor, .. } = page?;
+        self.rows = rows.into_iter();
+        self.next = scan.zip(cursor).map(|(scan, cursor)| scan.behind(cursor));
+        Ok(())
     }
 }
 

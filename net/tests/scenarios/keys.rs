@@ -1,138 +1,37 @@
-//! The client against a node that plays a script: request keys, doubts, other addresses, scans and streams.
-#![allow(
-    clippy::disallowed_types,
-    clippy::disallowed_methods,
-    reason = "a scripted node has a socket and a thread"
-)]
+//! Request keys, doubts, other addresses, scans and streams.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::thread::{JoinHandle, spawn};
-use std::time::Duration;
+use std::thread::spawn;
 
-use seawall::client::{Doubt, Options, Pipeline, Scan, SentKey, Settled, Watch, What};
-use seawall::limits::REQUEST_BODY_MAX;
-use seawall::map::ShardId;
-use seawall::message::hello::{HelloReply, Limits};
+use seawall::client::{Doubt, Options, Scan, SentKey, Settled, Watch, What};
 use seawall::message::read::Found;
 use seawall::message::scan::PageRow;
 use seawall::message::settle::KeyStatus;
 use seawall::message::watch::{Begin, Change, What as Told};
-use seawall::message::{Opcode, Request, RequestMeta};
-use seawall::position::{Lineage, Position};
+use seawall::message::{Opcode, Request};
+use seawall::position::Position;
+use seawall::refusal;
 use seawall::reply::{self, Body, ReplyMeta};
-use seawall::session::{Next, ServerSession};
-use seawall::{Client, Commit, Error, Key, List, Outcome, Refusal, Row, row};
+use seawall::{Commit, Error, Key, List, Outcome, Refusal, Row, row};
 
-const SERVER_TIME: i64 = 1_784_053_800_000_000;
-const AT: Position = Position::new(1, 7);
-
-/// Answers one request, or hangs up without an answer.
-type Act = Box<dyn FnOnce(&ReplyMeta, Request<'_>) -> Option<Vec<u8>> + Send>;
-
-fn act(act: impl FnOnce(&ReplyMeta, Request<'_>) -> Option<Vec<u8>> + Send + 'static) -> Act {
-    Box::new(act)
-}
-
-fn answer(write: impl FnOnce(&mut Vec<u8>, &ReplyMeta) + Send + 'static) -> Act {
-    act(|meta, _| {
-        let mut out = Vec::new();
-        write(&mut out, meta);
-        Some(out)
-    })
-}
-
-fn commits() -> Act {
-    answer(|out, meta| reply::encode_committed(out, meta, 77, &List::EMPTY))
-}
-
-fn refuses(refusal: Refusal) -> Act {
-    answer(move |out, meta| reply::encode_refusal(out, meta, &refusal))
-}
-
-fn hangs_up() -> Act {
-    act(|_, _| None)
-}
-
-/// Plays over as many connections as it takes, and returns the first time and the name of each key that was sent.
-fn node(script: Vec<Act>) -> (String, JoinHandle<Vec<(i64, String)>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let played = spawn(move || {
-        let (mut script, mut keys) = (script.into_iter(), Vec::new());
-        while script.len() > 0 {
-            play(listener.accept().unwrap().0, &mut script, &mut keys);
-        }
-        keys
-    });
-    (address, played)
-}
-
-fn play(mut stream: TcpStream, script: &mut impl Iterator<Item = Act>, keys: &mut Vec<(i64, String)>) {
-    let (mut session, mut inbox) = (ServerSession::new(REQUEST_BODY_MAX), Vec::new());
-    loop {
-        let used = match session.next(&inbox).unwrap() {
-            Next::Need(_) => {
-                let mut bytes = [0; 4096];
-                let Some(received) = stream.read(&mut bytes).ok().filter(|n| *n > 0) else { return };
-                inbox.extend_from_slice(&bytes[..received]);
-                continue;
-            }
-            Next::Request { meta, request: Request::Hello(hello), used } => {
-                session.accept(&hello).unwrap();
-                let mut out = Vec::new();
-                reply::encode_hello(&mut out, &ReplyMeta::to(&meta), &welcome());
-                stream.write_all(&out).unwrap();
-                used
-            }
-            Next::Request { meta, request, used } => {
-                if let Request::Commit(commit) = &request {
-                    keys.extend(commit.request_key.map(|key| (key.first_sent_us, key.name.to_string())));
-                }
-                let act = script.next().expect("the script covers every request");
-                let Some(out) = act(&about(&meta), request) else { return };
-                stream.write_all(&out).unwrap();
-                used
-            }
-            Next::Refused { refusal, .. } => panic!("{refusal}"),
-        };
-        inbox.drain(..used);
-    }
-}
-
-fn about(meta: &RequestMeta) -> ReplyMeta {
-    ReplyMeta { shard: ShardId(1), position: Some(AT), ..ReplyMeta::to(meta) }
-}
-
-fn welcome() -> HelloReply {
-    HelloReply {
-        version: 1,
-        features: 0,
-        lineage: Lineage::default(),
-        cluster: Lineage::default(),
-        server_time_us: SERVER_TIME,
-        limits: Limits::default(),
-        driver: "test".to_owned(),
-        durable_primitive: "none".to_owned(),
-        direct_io: false,
-        dev: true,
-    }
-}
+use super::scripted::{
+    AT, Act, Deed, SERVER_TIME, Seen, act, answer, bytes, commits, hangs_up, hold, listen, node, options,
+    play, refuses,
+};
+use super::{Client, Pipeline};
 
 fn connect(address: &str, session_keys: bool) -> Client {
-    let options = Options { deadline: Duration::from_millis(800), session_keys, ..Options::default() };
-    Client::connect_with(address, options).unwrap()
+    Client::connect_with(address, Options { session_keys, ..options() }).unwrap()
 }
 
-fn hold() -> Commit {
-    Commit::new("p").key("hold-1").put(&row("t", 1), [("state", "held")])
+fn keys(seen: Vec<Seen>) -> Vec<(i64, String)> {
+    seen.into_iter().filter_map(|seen| seen.key).collect()
 }
 
 /// One commit, and the keys under which it arrived.
 fn outcome(commit: &Commit, script: Vec<Act>) -> (seawall::Result<Outcome>, Vec<(i64, String)>) {
     let (address, node) = node(script);
     let outcome = connect(&address, false).commit(commit);
-    (outcome, node.join().unwrap())
+    (outcome, keys(node.join().unwrap()))
 }
 
 #[test]
@@ -173,7 +72,7 @@ fn commits_without_a_key_are_numbered_if_asked_for() {
         assert!(matches!(db.commit(&plain), Ok(Outcome::Committed(_))));
     }
     drop(db);
-    let keys: Vec<String> = node.join().unwrap().into_iter().map(|(_, name)| name).collect();
+    let keys: Vec<String> = keys(node.join().unwrap()).into_iter().map(|(_, name)| name).collect();
     let number = |name: &String| name.rsplit(':').next().unwrap().to_owned();
     assert_eq!(keys.iter().map(number).collect::<Vec<_>>(), ["1", "2", "2"], "{keys:?}");
     let (_, keys) = outcome(&plain, vec![commits()]);
@@ -185,10 +84,8 @@ fn a_doubt_is_resolved() {
     let resolved = act(|meta, request| {
         let Request::Resolve(settle) = request else { panic!("{request:?}") };
         assert_eq!((settle.partition, settle.request_key.first_sent_us), (Key::from("p").as_bytes(), 5));
-        let mut out = Vec::new();
         let status = KeyStatus::Committed { at: Position::new(1, 3), results: List::EMPTY };
-        reply::encode_key_status(&mut out, meta, 77, &status);
-        Some(out)
+        Deed::Say(bytes(|out| reply::encode_key_status(out, meta, 77, &status)))
     });
     let unseen = answer(|out, meta| reply::encode_key_status(out, meta, 77, &KeyStatus::Unseen));
     let (address, node) = node(vec![refuses(Refusal::log_failed_after_append("EIO")), resolved, unseen]);
@@ -214,7 +111,7 @@ fn each_attempt_has_a_key_of_its_own() {
     let attempt = |attempts, script| {
         let (address, node) = node(script);
         let outcome = connect(&address, false).attempt(attempts, |_| Ok(hold()));
-        let names: Vec<String> = node.join().unwrap().into_iter().map(|(_, name)| name).collect();
+        let names: Vec<String> = keys(node.join().unwrap()).into_iter().map(|(_, name)| name).collect();
         (outcome.unwrap(), names)
     };
     let (outcome, names) = attempt(5, vec![faster(), faster(), commits()]);
@@ -244,7 +141,7 @@ fn a_pipeline_says_when_a_key_was_first_sent() {
     pipeline.flush().unwrap();
     assert!(matches!(pipeline.recv().unwrap().1.body, Body::Committed { .. }));
     drop(pipeline);
-    assert!(node.join().unwrap()[0].0 >= SERVER_TIME);
+    assert!(keys(node.join().unwrap())[0].0 >= SERVER_TIME);
 }
 
 fn page(keys: &'static [i32], cursor: &'static [u8]) -> Act {
@@ -252,13 +149,11 @@ fn page(keys: &'static [i32], cursor: &'static [u8]) -> Act {
         let Request::Scan(scan) = request else { panic!("{request:?}") };
         let first = keys.first() == Some(&1);
         assert_eq!((scan.table, scan.cursor, scan.limit), ("t", if first { &b""[..] } else { b"x" }, 2));
-        let (mut out, mut bytes) = (Vec::new(), Vec::new());
-        Row::new().with("a", 1).encode(&mut bytes);
+        let row = bytes(|out| Row::new().with("a", 1).encode(out));
         let keys: Vec<Key> = keys.iter().map(|key| Key::from(*key)).collect();
-        let found = Found { version: AT, row: &bytes };
+        let found = Found { version: AT, row: &row };
         let rows = keys.iter().map(|key| PageRow { key: key.as_bytes(), found });
-        reply::encode_page(&mut out, meta, 77, rows, || cursor);
-        Some(out)
+        Deed::Say(bytes(|out| reply::encode_page(out, meta, 77, rows, || cursor)))
     })
 }
 
@@ -273,36 +168,39 @@ fn a_scan_goes_from_page_to_page() {
     node.join().unwrap();
 }
 
+/// A connection for calls that are none, then one that plays `script`.
+fn watched(script: Vec<Act>) -> (Client, std::thread::JoinHandle<[(); 2]>) {
+    let (address, listener) = listen();
+    let accept = move |script: Vec<Act>| {
+        let (stream, _) = listener.accept().unwrap();
+        spawn(move || play(stream, &mut script.into_iter(), &mut Vec::new()))
+    };
+    let node = spawn(move || [accept(vec![]), accept(script)].map(|played| played.join().unwrap()));
+    (connect(&address, false), node)
+}
+
+/// What a node says of something that happened.
+fn event<'a>(partition: &'a Key, ordinal: usize, payload: &'a [u8]) -> Change<'a> {
+    let what = Told::Event { topic: "e", payload };
+    Change { position: AT, ordinal, time_us: 5, partition: partition.as_bytes(), what }
+}
+
 #[test]
 fn a_watch_tells_what_happens_until_it_ends() {
     let stream = act(|meta, request| {
         let Request::Subscribe(subscribe) = request else { panic!("{request:?}") };
         assert_eq!((subscribe.from, subscribe.topic), (Begin::Oldest, Some("e")));
         let partition = Key::from("p");
-        let change = |ordinal| Change {
-            position: AT,
-            ordinal,
-            time_us: 5,
-            partition: partition.as_bytes(),
-            what: Told::Event { topic: "e", payload: b"x" },
-        };
         let mut out = Vec::new();
         reply::encode_subscribed(&mut out, meta, 77);
         let later =
             ReplyMeta { opcode: Opcode::Subscribe as u16, position: Some(Position::new(1, 9)), ..*meta };
-        reply::encode_changes(&mut out, &later, 77, [change(0), change(1)]);
+        reply::encode_changes(&mut out, &later, 77, [0, 1].map(|nth| event(&partition, nth, b"x")));
         reply::encode_progress(&mut out, &ReplyMeta { position: Some(Position::new(1, 12)), ..later }, 77);
         reply::encode_stream_end(&mut out, &later, &Refusal::compacted("1:12", Position::new(2, 1)));
-        Some(out)
+        Deed::Say(out)
     });
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let accept = move |script: Vec<Act>| {
-        let (stream, _) = listener.accept().unwrap();
-        spawn(move || play(stream, &mut script.into_iter(), &mut Vec::new()))
-    };
-    let node = spawn(move || [accept(vec![]), accept(vec![stream])].map(|played| played.join().unwrap()));
-    let mut db = connect(&address, false);
+    let (mut db, node) = watched(vec![stream]);
     let mut watching = db.watch(&Watch::partition("p").from_oldest().topic("e")).unwrap();
     assert_eq!(watching.token().position, AT, "where it began");
     for ordinal in 0..2 {
@@ -317,6 +215,38 @@ fn a_watch_tells_what_happens_until_it_ends() {
     );
     assert_eq!(watching.token().position, Position::new(1, 12));
     assert!(watching.next().is_none());
+    drop((watching, db));
+    node.join().unwrap();
+}
+
+/// Whoever has taken in half of what may be on its way gives it back, and the stream goes on.
+#[test]
+fn a_watch_gives_credit_for_what_it_has_read() {
+    let (subscribed, subscription) = std::sync::mpsc::channel();
+    let much = act(move |meta, _| {
+        let (partition, payload) = (Key::from("p"), vec![7; 60 << 10]);
+        let mut out = Vec::new();
+        reply::encode_subscribed(&mut out, meta, 77);
+        let stream = ReplyMeta { opcode: Opcode::Subscribe as u16, ..*meta };
+        reply::encode_changes(&mut out, &stream, 77, (0..36).map(|nth| event(&partition, nth, &payload)));
+        subscribed.send(stream).unwrap();
+        Deed::Say(out)
+    });
+    let credited = act(move |meta, request| {
+        let Request::Credit(credit) = request else { panic!("{request:?}") };
+        let stream = subscription.recv().unwrap();
+        assert_eq!(credit.subscription, stream.correlation);
+        assert!(credit.bytes > 2 << 20, "{}", credit.bytes);
+        let mut out = Vec::new();
+        reply::encode_done(&mut out, meta, refusal::Outcome::None);
+        reply::encode_changes(&mut out, &stream, 77, [event(&Key::from("p"), 36, b"x")]);
+        Deed::Say(out)
+    });
+    let (mut db, node) = watched(vec![much, credited]);
+    let mut watching = db.watch(&Watch::partition("p")).unwrap();
+    for ordinal in 0..37 {
+        assert_eq!(watching.next().unwrap().unwrap().ordinal, ordinal);
+    }
     drop((watching, db));
     node.join().unwrap();
 }

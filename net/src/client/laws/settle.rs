@@ -1,15 +1,14 @@
 //! Request keys on the client's side, and what became of the commits that were sent under them.
 
 use std::fmt;
-use std::hash::{BuildHasher, Hasher, RandomState};
 
-use super::answer::{Committed, Failure, Outcome, Result, Unknown, token, unexpected};
-use super::{Client, Error};
+use super::answer::{Committed, Error, Failure, Result, Unknown, token, unexpected};
+use super::ask::Ask;
 use crate::key::Key;
 use crate::message::assigned::Results;
 use crate::message::settle::{KeyStatus, SettleRequest};
 use crate::message::{Commit, KeyName, Opcode, RequestKey};
-use crate::refusal::{Code, Refusal};
+use crate::refusal::Refusal;
 use crate::reply::{Body, Reply};
 use crate::token::Token;
 
@@ -38,7 +37,7 @@ impl SentKey {
     }
 
     /// The key that a commit brings along. A caller's key that has no first time gets one when it is sent.
-    pub(super) fn of(commit: &Commit) -> Option<SentKey> {
+    pub(crate) fn of(commit: &Commit) -> Option<SentKey> {
         let RequestKey { name, first_sent_us } = commit.request_key()?;
         let first_sent_us = (!commit.lacks_first_sent()).then_some(first_sent_us);
         let name = match name {
@@ -54,12 +53,12 @@ impl SentKey {
     }
 
     /// The key as it is sent, with this first time unless it has one.
-    pub(super) fn first_sent_at(&mut self, now_us: i64) -> RequestKey<'_> {
+    pub(crate) fn first_sent_at(&mut self, now_us: i64) -> RequestKey<'_> {
         let first_sent_us = *self.first_sent_us.get_or_insert(now_us);
         RequestKey { name: self.name(), first_sent_us }
     }
 
-    pub(super) fn name(&self) -> KeyName<'_> {
+    pub(crate) fn name(&self) -> KeyName<'_> {
         match &self.name {
             Name::Caller(name) => KeyName::Caller(name),
             Name::Session(session, sequence) => KeyName::Session { session: *session, sequence: *sequence },
@@ -82,22 +81,17 @@ impl From<Unknown> for Option<SentKey> {
 
 /// Numbers commits that have no key of the caller's.
 #[derive(Debug)]
-pub(super) struct Numbers {
+pub(crate) struct Numbers {
     session: [u8; 16],
     next: u64,
 }
 
 impl Numbers {
-    pub(super) fn new() -> Numbers {
-        let random = || RandomState::new().build_hasher().finish().to_le_bytes();
-        let mut session = [0; 16];
-        let (front, back) = session.split_at_mut(8);
-        front.copy_from_slice(&random());
-        back.copy_from_slice(&random());
+    pub(crate) fn of(session: [u8; 16]) -> Numbers {
         Numbers { session, next: 1 }
     }
 
-    pub(super) fn next(&mut self) -> SentKey {
+    pub(crate) fn next(&mut self) -> SentKey {
         let name = Name::Session(self.session, self.next);
         self.next += 1;
         SentKey { name, first_sent_us: None }
@@ -123,61 +117,24 @@ pub enum Settled {
     Lost,
 }
 
-impl Client {
-    /// Reads, decides and commits, and begins again (`attempts` times at most) while the commit is rejected with
-    /// CONDITION_FAILED: somebody was faster. `decide` reads what it needs and makes the commit.
-    ///
-    /// A rejection is remembered under its key, so each attempt has a key of its own: the caller's, then the same with
-    /// `/2`, `/3`, ... behind it. A program that was stopped may do all of it again: it meets its own rejections, then
-    /// its own success.
-    pub fn attempt(
-        &mut self,
-        attempts: u32,
-        mut decide: impl FnMut(&mut Client) -> Result<Commit>,
-    ) -> Result<Outcome> {
-        let mut n = 1;
-        loop {
-            let commit = decide(self)?.attempt(n);
-            match self.commit(&commit)? {
-                Outcome::Rejected(why) if why.code == Code::ConditionFailed && n < attempts => n += 1,
-                outcome => return Ok(outcome),
-            }
-        }
-    }
-
-    /// Makes final what became of a commit: after this it can only have happened already. Takes a [`SentKey`], or the
-    /// [`Unknown`] that the commit ended with.
-    pub fn resolve(&mut self, partition: impl Into<Key>, key: impl Into<Option<SentKey>>) -> Result<Settled> {
-        self.settle(Opcode::Resolve, partition.into(), key.into(), None)
-    }
-
-    /// What is known of a commit so far; with a token of it also whether that history was lost.
-    pub fn status_of(
-        &mut self,
-        partition: impl Into<Key>,
-        key: impl Into<Option<SentKey>>,
-        token: Option<Token>,
-    ) -> Result<Settled> {
-        self.settle(Opcode::StatusOf, partition.into(), key.into(), token)
-    }
-
-    fn settle(
-        &mut self,
-        opcode: Opcode,
-        partition: Key,
-        key: Option<SentKey>,
-        token: Option<Token>,
-    ) -> Result<Settled> {
-        let key = key.as_ref().and_then(|key| Some((key.name(), key.first_sent_us?)));
-        let Some((name, first_sent_us)) = key else {
-            let expected = "a request key that was sent";
-            let refusal = Refusal::bad_frame("request_key", expected, "a commit without one");
-            return Err(Error::Refused(Box::new(refusal)));
-        };
-        let request_key = RequestKey { name, first_sent_us };
-        let request = SettleRequest { partition: partition.as_bytes(), request_key, token };
-        self.ask(opcode, |payload| request.encode(payload), settled)
-    }
+/// STATUS_OF, or RESOLVE. What was sent under no key, or never, cannot be asked for.
+pub(crate) fn settle(
+    opcode: Opcode,
+    partition: Key,
+    key: Option<SentKey>,
+    token: Option<Token>,
+) -> Result<Ask<impl Fn(&mut Vec<u8>), Settled>> {
+    let sent = key.and_then(|key| Some((key.first_sent_us?, key)));
+    let (first_sent_us, key) = sent.ok_or_else(|| {
+        let expected = "a request key that was sent";
+        let refusal = Refusal::bad_frame("request_key", expected, "a commit without one");
+        Error::Refused(Box::new(refusal))
+    })?;
+    let write = move |payload: &mut Vec<u8>| {
+        let request_key = RequestKey { name: key.name(), first_sent_us };
+        SettleRequest { partition: partition.as_bytes(), request_key, token }.encode(payload);
+    };
+    Ok(Ask::new(opcode, write, settled))
 }
 
 fn settled(reply: &Reply<'_>) -> std::result::Result<Settled, Failure> {

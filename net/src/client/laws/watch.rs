@@ -1,11 +1,13 @@
 //! Watching: a connection of its own over which changes arrive as they are committed.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::answer::{Error, Failure, Result, decode_row, token, unexpected};
-use super::connection::Connection;
-use super::{Attempts, Client};
+use super::answer::{Error, Failure, Result, decode_row, done, token, unexpected};
+use super::ask::Ask;
+use super::call::ms;
+use super::line::Line;
+use super::state::State;
 use crate::address::{RowRef, row};
 use crate::key::Key;
 use crate::map::ShardId;
@@ -84,7 +86,7 @@ impl Watch {
         self
     }
 
-    /// Behind what was acknowledged last under this name; see [`Client::ack_cursor`].
+    /// Behind what was acknowledged last under this name; see [`Client::ack_cursor`](crate::Client::ack_cursor).
     pub fn cursor(mut self, name: impl Into<String>) -> Watch {
         self.from = Start::Cursor(name.into());
         self
@@ -144,13 +146,42 @@ pub struct Happened {
     pub what: What,
 }
 
-/// A stream of what happens. Iterating over it waits for ever; [`next_within`](Self::next_within) does not. After an
-/// error nothing more comes: watch again behind [`token`](Self::token).
+/// Where a stream begins.
+pub(crate) struct Begun {
+    subscription: u64,
+    behind: Token,
+}
+
+pub(crate) fn subscribe(watch: &Watch) -> Ask<impl Fn(&mut Vec<u8>), Begun> {
+    Ask::new(Opcode::Subscribe, |payload| watch.encode(payload), begun)
+}
+
+fn begun(reply: &Reply<'_>) -> std::result::Result<Begun, Failure> {
+    match &reply.body {
+        Body::Subscribed { lineage_tag } => {
+            Ok(Begun { subscription: reply.meta.correlation, behind: token(reply, *lineage_tag) })
+        }
+        _ => Err(unexpected(reply)),
+    }
+}
+
+pub(crate) fn ack_cursor<'a>(
+    watch: &'a Watch,
+    cursor: &'a str,
+    token: Token,
+) -> Ask<impl Fn(&mut Vec<u8>), ()> {
+    let ack = AckRequest { scope: watch.scope.scope(), cursor, token };
+    Ask::new(Opcode::AckCursor, move |payload| ack.encode(payload), done)
+}
+
+/// A stream of what happens, but for its waits: hand out [`told`](Self::told) until there is nothing, then send what
+/// is in the line, receive one frame, [`hear`](Self::hear) it, and begin again. It may be left at every step.
 #[derive(Debug)]
-pub struct Watching {
+pub(crate) struct Stream<S> {
+    pub line: Line<S>,
+    /// How long it may take to give credit.
+    pub deadline: Duration,
     address: String,
-    deadline: Duration,
-    connection: Connection,
     subscription: u64,
     told: VecDeque<Happened>,
     /// Up to where everything was handed out, once what is told is.
@@ -161,116 +192,73 @@ pub struct Watching {
     ended: bool,
 }
 
-impl Client {
-    /// Begins to watch, over a connection of its own.
-    pub fn watch(&mut self, watch: &Watch) -> Result<Watching> {
-        let deadline = Attempts::begin(&self.options).deadline();
-        let begin = || {
-            let mut connection = Connection::open(&self.address, &self.options, deadline)?;
-            let subscription = connection.send(deadline, |session, out, ms| {
-                session.ask(out, Opcode::Subscribe, ms, |payload| watch.encode(payload))
-            })?;
-            let from = connection.receive(subscription, deadline, |reply| match &reply.body {
-                Body::Subscribed { lineage_tag } => Ok(token(reply, *lineage_tag)),
-                _ => Err(unexpected(reply)),
-            })?;
-            Ok((connection, subscription, from))
-        };
-        let (connection, subscription, from) =
-            begin().map_err(|failure: Failure| failure.into_error(&self.address))?;
-        Ok(Watching {
-            address: self.address.clone(),
-            deadline: self.options.deadline,
-            connection,
+impl<S> Stream<S> {
+    /// Over the connection of a client that did no more than subscribe.
+    pub(crate) fn over(client: State<S>, begun: Begun) -> Stream<S> {
+        let (address, deadline) = (client.address.clone(), client.options.deadline);
+        let Begun { subscription, behind } = begun;
+        Stream {
+            line: client.into_line(),
+            deadline,
+            address,
             subscription,
             told: VecDeque::new(),
-            reached: from,
-            handed_out: from,
+            reached: behind,
+            handed_out: behind,
             used: 0,
             ended: false,
-        })
-    }
-
-    /// Has the shard remember that everything up to `token` was dealt with, under a name.
-    pub fn ack_cursor(&mut self, watch: &Watch, cursor: &str, token: Token) -> Result<()> {
-        let ack = AckRequest { scope: watch.scope.scope(), cursor, token };
-        self.ask(
-            Opcode::AckCursor,
-            |payload| ack.encode(payload),
-            |reply| match &reply.body {
-                Body::Done => Ok(()),
-                _ => Err(unexpected(reply)),
-            },
-        )
-    }
-}
-
-impl Watching {
-    /// Up to where everything was handed out: acknowledge it, or watch again behind it.
-    pub fn token(&self) -> Token {
-        self.handed_out
-    }
-
-    /// What happened next; `None`: nothing within `wait`.
-    pub fn next_within(&mut self, wait: Duration) -> Result<Option<Happened>> {
-        let until = Instant::now() + wait;
-        loop {
-            if let Some(happened) = self.told.pop_front() {
-                return Ok(Some(happened));
-            }
-            self.handed_out = self.reached;
-            if self.ended {
-                let why = "the stream has ended".to_owned();
-                return Err(Error::Broken { address: self.address.clone(), why });
-            }
-            match self.receive(until) {
-                Ok(true) => {}
-                Ok(false) => return Ok(None),
-                Err(failure) => {
-                    self.ended = true;
-                    return Err(failure.into_error(&self.address));
-                }
-            }
         }
     }
 
-    /// Takes in one frame; false: none came in time.
-    fn receive(&mut self, until: Instant) -> std::result::Result<bool, Failure> {
-        let (told, reached) = (&mut self.told, &mut self.reached);
-        let subscription = self.subscription;
-        let Some((reply, bytes)) = self.connection.recv_sized(until)? else { return Ok(false) };
-        if reply.meta.correlation == subscription {
+    /// Up to where everything was handed out.
+    pub(crate) fn token(&self) -> Token {
+        self.handed_out
+    }
+
+    /// Whether nothing will ever come any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ended && self.told.is_empty()
+    }
+
+    /// What happened next, as far as it was heard.
+    pub(crate) fn told(&mut self) -> Result<Option<Happened>> {
+        let next = self.told.pop_front();
+        if next.is_none() {
+            self.handed_out = self.reached;
+        }
+        if next.is_none() && self.ended {
+            let why = "the stream has ended".to_owned();
+            return Err(Error::Broken { address: self.address.clone(), why });
+        }
+        Ok(next)
+    }
+
+    /// Takes in the frame that came, if one did in time, and says so.
+    pub(crate) fn hear(&mut self, came: std::result::Result<bool, Failure>) -> Result<bool> {
+        let heard = came.and_then(|came| if came { self.take().map(|()| true) } else { Ok(false) });
+        heard.map_err(|failure| {
+            self.ended = true;
+            failure.into_error(&self.address)
+        })
+    }
+
+    fn take(&mut self) -> std::result::Result<(), Failure> {
+        let (reply, bytes) = self.line.reply()?;
+        if reply.meta.correlation == self.subscription {
             self.used += bytes as u64;
-            *reached = take(&reply, told)?;
+            self.reached = take(&reply, &mut self.told)?;
         } else if !matches!(reply.body, Body::Done) {
             return Err(unexpected(&reply)); // to a CREDIT
         }
         if self.used >= CREDIT / 2 {
-            let credit = CreditRequest { subscription, bytes: self.used };
-            let deadline = Instant::now() + self.deadline;
-            self.connection.send(deadline, |session, out, ms| {
+            let credit = CreditRequest { subscription: self.subscription, bytes: self.used };
+            let ms = ms(self.deadline);
+            self.line.push(|session, out| {
                 session.ask(out, Opcode::Credit, ms, |payload| credit.encode(payload))
             })?;
             self.used = 0;
         }
-        Ok(true)
-    }
-}
-
-impl Iterator for Watching {
-    type Item = Result<Happened>;
-
-    fn next(&mut self) -> Option<Result<Happened>> {
-        loop {
-            if self.ended && self.told.is_empty() {
-                return None;
-            }
-            match self.next_within(Duration::from_secs(3600)) {
-                Ok(None) => {}
-                Ok(Some(happened)) => return Some(Ok(happened)),
-                Err(error) => return Some(Err(error)),
-            }
-        }
+        Ok(())
     }
 }
 

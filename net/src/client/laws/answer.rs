@@ -46,7 +46,7 @@ pub struct Committed {
 pub struct Unknown {
     /// Where to look.
     pub partition: Key,
-    /// What it was sent under: [`Client::resolve`](super::Client::resolve) settles it. `None`: it had no key.
+    /// What it was sent under: [`Client::resolve`](crate::Client::resolve) settles it. `None`: it had no key.
     pub key: Option<SentKey>,
     /// Why it is not known.
     pub why: Doubt,
@@ -148,7 +148,7 @@ impl std::error::Error for Error {}
 
 /// How one attempt failed.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// No whole request was handed to the operating system, so no node can have acted on it.
     NotSent(String),
     /// The request was sent, and no answer came.
@@ -161,7 +161,7 @@ pub(super) enum Failure {
 
 impl Failure {
     /// Whether the connection is as good as before. It is not when the map must be learned again: HELLO does that.
-    pub(super) fn leaves_connection(&self) -> bool {
+    pub(crate) fn leaves_connection(&self) -> bool {
         match self {
             Failure::Refused(refusal) => {
                 let poisoned =
@@ -173,7 +173,7 @@ impl Failure {
     }
 
     /// Who leads, if the node that was asked does not and knows it.
-    pub(super) fn leader(&self) -> Option<&str> {
+    pub(crate) fn leader(&self) -> Option<&str> {
         match self {
             Failure::Refused(refusal) if refusal.code == Code::NotLeader => match &refusal.reason.detail {
                 Detail::Leader(address) => Some(address),
@@ -184,7 +184,7 @@ impl Failure {
     }
 
     /// Why an attempt that failed so may have done something all the same.
-    pub(super) fn doubt(&self) -> Option<Doubt> {
+    pub(crate) fn doubt(&self) -> Option<Doubt> {
         match self {
             Failure::Lost(why) => Some(Doubt::Connection(why.clone())),
             Failure::Refused(refused) => match refused.outcome {
@@ -198,7 +198,7 @@ impl Failure {
     }
 
     /// An answer to a commit that cannot be understood is as good as none.
-    pub(super) fn after_sending(self) -> Failure {
+    pub(crate) fn after_sending(self) -> Failure {
         match self {
             Failure::Protocol(refusal) => Failure::Lost(refusal.to_string()),
             other => other,
@@ -206,7 +206,7 @@ impl Failure {
     }
 
     /// What it means for a call that changed nothing.
-    pub(super) fn into_error(self, address: &str) -> Error {
+    pub(crate) fn into_error(self, address: &str) -> Error {
         let address = address.to_owned();
         match self {
             Failure::NotSent(why) => Error::Unreachable { address, why },
@@ -217,7 +217,7 @@ impl Failure {
     }
 }
 
-pub(super) fn committed(reply: &Reply<'_>) -> std::result::Result<Committed, Failure> {
+pub(crate) fn committed(reply: &Reply<'_>) -> std::result::Result<Committed, Failure> {
     match (&reply.body, reply.meta.position) {
         (Body::Committed { lineage_tag, results }, Some(version)) => Ok(Committed {
             token: Token { lineage_tag: *lineage_tag, shard: reply.meta.shard, position: version },
@@ -229,7 +229,7 @@ pub(super) fn committed(reply: &Reply<'_>) -> std::result::Result<Committed, Fai
     }
 }
 
-pub(super) fn got(reply: &Reply<'_>) -> std::result::Result<Got, Failure> {
+pub(crate) fn got(reply: &Reply<'_>) -> std::result::Result<Got, Failure> {
     match &reply.body {
         Body::Row { lineage_tag, found } => one(reply, *lineage_tag, *found),
         _ => Err(unexpected(reply)),
@@ -237,7 +237,7 @@ pub(super) fn got(reply: &Reply<'_>) -> std::result::Result<Got, Failure> {
 }
 
 /// The rows of a MULTI_GET, in the order of the request.
-pub(super) fn got_many(reply: &Reply<'_>) -> std::result::Result<Vec<Got>, Failure> {
+pub(crate) fn got_many(reply: &Reply<'_>) -> std::result::Result<Vec<Got>, Failure> {
     match &reply.body {
         Body::Rows { lineage_tag, rows } => {
             rows.iter().map(|found| one(reply, *lineage_tag, found)).collect()
@@ -255,19 +255,27 @@ fn one(reply: &Reply<'_>, lineage_tag: u32, found: Option<Found<'_>>) -> std::re
     })
 }
 
+/// That it was done.
+pub(crate) fn done(reply: &Reply<'_>) -> std::result::Result<(), Failure> {
+    match &reply.body {
+        Body::Done => Ok(()),
+        _ => Err(unexpected(reply)),
+    }
+}
+
 /// Where a reply stands in history.
-pub(super) fn token(reply: &Reply<'_>, lineage_tag: u32) -> Token {
+pub(crate) fn token(reply: &Reply<'_>, lineage_tag: u32) -> Token {
     let position = reply.meta.position.unwrap_or_default();
     Token { lineage_tag, shard: reply.meta.shard, position }
 }
 
-pub(super) fn decode_row(bytes: &[u8]) -> std::result::Result<Row, Failure> {
+pub(crate) fn decode_row(bytes: &[u8]) -> std::result::Result<Row, Failure> {
     Row::decode(bytes)
         .map_err(|malformed| Failure::Protocol(Box::new(Refusal::malformed("reply.row", malformed))))
 }
 
 /// A reply that is none to what was asked; a refusal is one to everything.
-pub(super) fn unexpected(reply: &Reply<'_>) -> Failure {
+pub(crate) fn unexpected(reply: &Reply<'_>) -> Failure {
     match &reply.body {
         Body::Refused(refusal) => Failure::Refused(Box::new(refusal.clone())),
         _ => Failure::Protocol(Box::new(Refusal::bad_frame(
