@@ -103,8 +103,8 @@ impl Protocol {
 
     /// R12: both epoch tables tell how far the logs are one. Returns whether the member may stream.
     fn find_divergence(&self, state: &mut State, me: Member, append: &Append) -> bool {
-        // No member can know more to be committed than truly was, so it is allowed to know that much.
-        let known = state.ghost.committed_of(&state.replicas[me].log);
+        // No member knows more to be committed than truly was, so it is allowed to know that much.
+        let known = state.ghost.known_below(append.epoch, &state.replicas[me].log);
         let replica = &mut state.replicas[me];
         let Role::Follower { of } = replica.role else { return false };
         let connected = of != 0 && !self.has(Clause::AtEachEpoch);

@@ -7,6 +7,8 @@ use crate::state::{Ghost, Leader, Loss, Lost, MEMBERS, Member, Promoted, Role, S
 impl Ghost {
     /// A leader of `epoch` calls all of `log` committed, and answers.
     pub(crate) fn commit(&mut self, epoch: u8, log: &Log) {
+        let by = &mut self.committed_by[epoch as usize];
+        *by = log.len().max(*by);
         if let Some(lost) = self.lost.as_mut().filter(|lost| epoch < lost.epoch) {
             // Deposed by an accepted loss: what it still acknowledges must be part of what was stated.
             let stated = matches!(lost.stated, Loss::Indexes { until, .. } if log.len() <= until);
@@ -24,10 +26,11 @@ impl Ghost {
         self.epoch = self.epoch.max(epoch);
     }
 
-    /// How much of a log was ever committed, lost or not.
-    pub(crate) fn committed_of(&self, log: &Log) -> u8 {
+    /// How much of a log was committed, lost or not, by leaders below an epoch: more than any of their followers knows.
+    pub(crate) fn known_below(&self, epoch: u8, log: &Log) -> u8 {
+        let below = self.committed_by.iter().take(epoch as usize).max().copied().unwrap_or_default();
         let lost = self.lost.map_or(0, |lost| lost.history.same_until(log));
-        lost.max(self.committed.same_until(log))
+        lost.max(self.committed.same_until(log)).min(below)
     }
 
     /// An accepted loss is recorded in the map.
@@ -79,7 +82,8 @@ impl Protocol {
 
     /// API.md: after the append only success, rejection or a 4xx may answer; `none` is final.
     pub fn none_means_none(&self, state: &State) -> bool {
-        let refused = |kind| matches!(kind, Kind::Write(write) if state.ghost.answered_none & (1 << write) != 0);
+        let refused =
+            |kind| matches!(kind, Kind::Write(write) if state.ghost.answered_none & (1 << write) != 0);
         !state.ghost.committed.records().iter().any(|record| refused(record.kind))
     }
 

@@ -1,6 +1,10 @@
 //! The replication protocol of `docs/replication.md` as a model that is checked exhaustively.
 #![forbid(unsafe_code)]
 
+pub mod cases;
+pub mod check;
+pub mod describe;
+pub mod document;
 mod follow;
 mod ghost;
 mod lead;

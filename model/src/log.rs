@@ -6,7 +6,9 @@ pub const LOG_MAX: usize = 8;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, PartialOrd, Ord)]
 pub enum Kind {
     /// The first record of an epoch. With an accepted loss it is the promotion record that covers a cut.
-    EpochStart { accepts_loss: bool },
+    EpochStart {
+        accepts_loss: bool,
+    },
     Write(u8),
     #[default]
     Nothing,

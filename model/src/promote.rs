@@ -4,7 +4,8 @@ use crate::log::{Kind, Log, Record};
 use crate::protocol::Protocol;
 use crate::rules::Clause;
 use crate::state::{
-    Ack, Candidate, Cas, Leader, Loss, MEMBERS, Map, Member, Promise, Promoted, Promotion, Request, Role, Set, State,
+    Ack, Candidate, Cas, Leader, Loss, MEMBERS, Map, Member, Promise, Promoted, Promotion, Request, Role,
+    Set, State,
 };
 
 impl Protocol {
@@ -20,7 +21,7 @@ impl Protocol {
             Promotion::Recorded => recorded || !self.has(Clause::OnlyRecorded),
             Promotion::AcceptLoss => self.scope.accept_loss && !recorded && state.ghost.lost.is_none(),
             Promotion::AcceptSplit => {
-                let declared = old.members().all(|member| state.is_down(member));
+                let declared = old.members().all(|member| self.declared_off(state, member));
                 self.scope.accept_loss && !recorded && state.ghost.lost.is_none() && declared
             }
         };
@@ -31,6 +32,11 @@ impl Protocol {
             && !replica.reseeding
             && Protocol::next_epoch(state, me) <= self.scope.epochs
             && state.map.generation < self.scope.generations
+    }
+
+    /// What an operator says to be powered off is so, but for a scope in which operators are wrong.
+    fn declared_off(&self, state: &State, member: Member) -> bool {
+        state.is_down(member) || self.scope.false_declarations
     }
 
     /// It stops acknowledging and granting, and fences itself for the new epoch.
@@ -101,7 +107,12 @@ impl Protocol {
             Promotion::AcceptLoss => {
                 !candidate.fenced.and(old).is_empty() || !self.has(Clause::FenceOfOldWriteSet)
             }
-            Promotion::AcceptSplit => old.members().all(|member| state.is_down(member)),
+            Promotion::AcceptSplit => {
+                let everybody = self.has(Clause::SplitNamesEverybody);
+                let others = if everybody { Set::of_bits((1 << MEMBERS) - 1).without(me) } else { old };
+                let silent = |other| candidate.fenced.has(other) || self.declared_off(state, other);
+                others.members().all(silent)
+            }
         };
         candidate.asked.is_none() && fenced
     }

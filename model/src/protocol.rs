@@ -5,9 +5,7 @@ use stateright::{Model, Property};
 use crate::log::{Kind, Log, Record};
 use crate::rules::{Clause, Rules};
 use crate::scope::Scope;
-use crate::state::{
-    Cas, Ghost, Leader, MEMBERS, Map, Member, Promise, Promotion, Replica, Role, Set, State,
-};
+use crate::state::{Cas, Ghost, Leader, MEMBERS, Map, Member, Promise, Promotion, Replica, Role, Set, State};
 use crate::witness;
 
 #[derive(Clone, Copy, Debug)]
@@ -20,16 +18,37 @@ pub struct Protocol {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum Action {
     Append(Member),
-    Ship { leader: Member, to: Member },
-    Fence { candidate: Member, to: Member },
-    Request { from: Member, to: Member },
-    Ack { from: Member, to: Member },
-    ChangeSet { leader: Member, sync: Set },
+    Ship {
+        leader: Member,
+        to: Member,
+    },
+    Fence {
+        candidate: Member,
+        to: Member,
+    },
+    Request {
+        from: Member,
+        to: Member,
+    },
+    Ack {
+        from: Member,
+        to: Member,
+    },
+    ChangeSet {
+        leader: Member,
+        sync: Set,
+    },
     Stand(Member, Promotion),
-    AskAuthority { candidate: Member, sync: Set },
+    AskAuthority {
+        candidate: Member,
+        sync: Set,
+    },
     CasLands(Member),
     CasAnswers(Member),
-    LeaseEnds { leader: Member, of: Member },
+    LeaseEnds {
+        leader: Member,
+        of: Member,
+    },
     PromiseEnds(Member),
     /// A crash and a start: memory is gone. A member that crashed and stays away is one that takes no more steps.
     Restart(Member),
@@ -39,7 +58,10 @@ pub enum Action {
     /// Without R13's "validated" or "durable": what was received or appended becomes durable later.
     Flush(Member),
     /// Without R13's "no silent downgrade": a silent member is no longer waited for.
-    Shrink { leader: Member, member: Member },
+    Shrink {
+        leader: Member,
+        member: Member,
+    },
     /// Without R10: the epoch of the process before is taken up.
     Continue(Member),
 }
@@ -90,6 +112,7 @@ impl Protocol {
         let ghost = Ghost {
             committed: log,
             epoch: 1,
+            committed_by: std::array::from_fn(|epoch| u8::from(epoch == 1)),
             lost: None,
             answered_none: 0,
             forked: false,
@@ -231,6 +254,6 @@ impl Model for Protocol {
     }
 
     fn properties(&self) -> Vec<Property<Protocol>> {
-        witness::properties()
+        witness::properties(self)
     }
 }

@@ -20,6 +20,8 @@ pub struct Scope {
     pub accept_loss: bool,
     /// Lease promises and linearizable reads.
     pub leases: bool,
+    /// `--accept-split` names members that are not powered off.
+    pub false_declarations: bool,
     /// Requests too may wait in the network, and outlive their sender. Replies always may.
     pub late_requests: bool,
 }
@@ -35,6 +37,7 @@ impl Scope {
         damages: 0,
         accept_loss: false,
         leases: false,
+        false_declarations: false,
         late_requests: false,
     };
 

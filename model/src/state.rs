@@ -1,6 +1,6 @@
 //! What there is: three members, the authority, and the messages between them.
 
-use crate::log::Log;
+use crate::log::{LOG_MAX, Log};
 
 pub const MEMBERS: usize = 3;
 
@@ -83,7 +83,9 @@ pub struct Replica {
 pub enum Role {
     Down,
     /// It streams from the leader of the epoch `of`; 0: no R_HELLO was exchanged since its start.
-    Follower { of: u8 },
+    Follower {
+        of: u8,
+    },
     Candidate(Candidate),
     Leader(Leader),
     /// An integrity failure has latched.
@@ -121,7 +123,10 @@ pub enum Promotion {
 pub enum Loss {
     Unknown,
     /// Nothing beyond `until`, nothing up to `after`.
-    Indexes { after: u8, until: u8 },
+    Indexes {
+        after: u8,
+        until: u8,
+    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -209,6 +214,8 @@ pub struct Ghost {
     pub committed: Log,
     /// The highest epoch that committed anything.
     pub epoch: u8,
+    /// The last index that leaders of each epoch committed.
+    pub committed_by: [u8; LOG_MAX],
     /// The history before an accepted loss, and what the promotion stated.
     pub lost: Option<Lost>,
     /// Writes that a deposed leader answered with `none`.
