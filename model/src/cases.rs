@@ -236,7 +236,7 @@ pub const CASES: &[Case] = &[
         "R15",
         Clause::CasOnGeneration,
         &[Clause::HardStop],
-        SMALL,
+        Scope { generations: 3, ..SMALL },
         I1,
         "The compare-and-swap is on the generation of the map that the candidate was judged by.",
     ),
@@ -255,6 +255,14 @@ pub const CASES: &[Case] = &[
         Scope { accept_loss: true, generations: 3, epochs: 3, ..SMALL },
         I1,
         "`--accept-split` covers every other member: each is fenced or declared powered off (0006).",
+    ),
+    case(
+        "R15",
+        Clause::FencedIsWhole,
+        &[],
+        Scope { accept_loss: true, damages: 1, ..SMALL },
+        I1,
+        "A member that lost its metadata does not answer R_FENCE.",
     ),
     case(
         "R15",

@@ -134,7 +134,7 @@ impl Protocol {
     /// R_FENCE. A member that lost its metadata proves nothing, so it does not answer.
     fn receive_fence(&self, state: &mut State, from: Member, me: Member, epoch: u8) {
         let replica = &state.replicas[me];
-        if replica.reseeding {
+        if replica.reseeding && self.has(Clause::FencedIsWhole) {
             return;
         }
         if epoch <= replica.promise.epoch {
