@@ -9,7 +9,7 @@ pub fn name(member: Member) -> &'static str {
     ["A", "B", "C"][member]
 }
 
-fn names(set: Set) -> String {
+pub fn names(set: Set) -> String {
     format!("{{{}}}", set.members().map(name).collect::<Vec<_>>().join(", "))
 }
 

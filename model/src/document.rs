@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::cases::{CASES, Case};
 use crate::check::Execution;
+use crate::describe;
 
 fn begin(case: &Case) -> String {
     format!("<!-- without {:?} -->\n", case.clause)
@@ -13,7 +14,11 @@ const END: &str = "<!-- end -->\n";
 
 /// One execution as Markdown.
 pub fn block(case: &Case, execution: &Execution) -> String {
-    let mut text = format!("\n**{}** {} Without it:\n\n", case.rule, case.law);
+    let also: String = case.also.iter().map(|clause| format!(" and `{clause:?}`")).collect();
+    let set = describe::names(case.scope.sync);
+    let beginning = format!("recorded are {set}, `min_in_sync` is {}", case.scope.min_in_sync);
+    let (clause, law) = (case.clause, case.law);
+    let mut text = format!("\n**`{clause:?}`** {law} Without it{also} ({beginning}):\n\n");
     for (nth, step) in execution.steps.iter().enumerate() {
         writeln!(text, "{}. {step}.", nth + 1).expect("a string takes everything");
     }

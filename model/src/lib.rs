@@ -1,4 +1,8 @@
 //! The replication protocol of `docs/replication.md` as a model that is checked exhaustively.
+//!
+//! [`protocol::Protocol`] is rules and a scope; from a state it names what can happen next, and does it. The deeds stand
+//! by who does them: [`lead`], [`follow`], [`promote`]. Nobody in the model can see [`state::Ghost`]: it is what the
+//! invariants in [`ghost`] are held against. [`check`] walks, [`cases`] says what to take away.
 #![forbid(unsafe_code)]
 
 pub mod cases;
