@@ -41,7 +41,7 @@ pub(crate) fn properties(protocol: &Protocol) -> Vec<Property<Protocol>> {
     ];
     let mut met = |wanted: bool, property| properties.extend(wanted.then_some(property));
     met(scope.accept_loss, Property::sometimes(LOSS, |_, state| accepted_loss(state)));
-    met(scope.leases, Property::sometimes(READ, |protocol, state| reads(protocol, state)));
+    met(scope.leases, Property::sometimes(READ, reads));
     met(scope.damages > 0, Property::sometimes(RESEEDED, |_, state| reseeded(state)));
     properties
 }
