@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use seawall_tests::plants::PLANTS;
 use seawall_tests::skip::skip;
 
-const PACKAGES: &[&str] = &["wal", "net", "node", "bench", "tests"];
+const PACKAGES: &[&str] = &["wal", "net", "node", "bench", "tests", "model"];
 const LINES_MAX: usize = 500;
 const CODE_MAP: &str = "docs/ARCHITECTURE.md";
 

@@ -77,7 +77,7 @@ fn copy_sources(root: &Path, tree: &Path) -> std::io::Result<()> {
     for file in ["Cargo.toml", "Cargo.lock"] {
         fs::copy(root.join(file), tree.join(file))?;
     }
-    for package in ["wal", "net", "node", "bench", "tests"] {
+    for package in ["wal", "net", "node", "bench", "tests", "model"] {
         copy_folder(&root.join(package), &tree.join(package))?;
     }
     Ok(())
