@@ -8,10 +8,12 @@
 //! service/  what is off the hot path: the admin port
 //! config/   every parameter, its value and where the value comes from
 //! cli/      the `seawall` binary, one file a verb
+//! fuzz.rs   one door for each decoder of what comes from outside
 //! ```
 pub mod cli;
 pub mod config;
 pub mod driver;
+pub mod fuzz;
 pub mod json;
 pub mod params;
 pub mod seam;

@@ -2,7 +2,9 @@
 
 mod support;
 
+use seawall::message::HelloRequest;
 use seawall::refusal::{Code, Outcome};
+use seawall::session::ClientSession;
 use seawall::{Commit, Row, RowRef, row};
 use seawall_node::params::{
     CONNECTION_INPUT, CONNECTION_REQUESTS, FENCE_IDLE_US, FRAME_US, PREPARE_RETRY_US, STALL_US, STRANGERS,
@@ -261,6 +263,20 @@ fn a_connection_that_breaks_is_closed_and_its_late_replies_are_dropped() {
     assert!(bench.closed);
     bench.settle();
     assert_eq!(bench.replies(), []);
+}
+
+#[test]
+fn hello_names_the_way_of_writing_that_is_in_force() {
+    let mut bench = Bench::serving();
+    let answer = |bench: &mut Bench| {
+        let mut hello = Vec::new();
+        ClientSession::new().hello(&mut hello, &HelloRequest::new("test", ""), 0);
+        bench.receive(&hello);
+        String::from_utf8_lossy(&std::mem::take(&mut bench.received)).into_owned()
+    };
+    assert!(!answer(&mut bench).contains("another way"));
+    bench.step(Event::DurableBy("another way"));
+    assert!(answer(&mut bench).ends_with("another way"));
 }
 
 #[test]

@@ -75,6 +75,30 @@ fn unsafe_code_is_in_the_driver_alone() {
     complain(&wrong);
 }
 
+/// A door is a function of a `fuzz` file that takes any bytes and that others can call.
+#[test]
+fn every_door_for_hostile_bytes_is_in_a_list() {
+    let sources = sources();
+    let lists: String =
+        sources.iter().filter(|(name, _)| name.ends_with("src/fuzz.rs")).map(|(_, text)| &text[..]).collect();
+    let (mut doors, mut wrong) = (0, Vec::new());
+    for (name, text) in
+        sources.iter().filter(|(name, _)| name.ends_with("/fuzz.rs") && name.contains("/src/"))
+    {
+        for line in text.lines().filter(|line| line.starts_with("pub") && line.ends_with("(bytes: &[u8]) {"))
+        {
+            let door =
+                line.split("fn ").nth(1).and_then(|rest| rest.split('(').next()).expect("a function's name");
+            doors += 1;
+            if !lists.contains(&format!("\", {door}),")) {
+                wrong.push(format!("{name}: {door} is not in DOORS"));
+            }
+        }
+    }
+    assert!(doors >= 20, "only {doors} doors were found");
+    complain(&wrong);
+}
+
 #[test]
 fn nothing_is_left_for_later() {
     let words = [concat!("todo", "!("), concat!("unimplemented", "!("), concat!("dbg", "!(")];

@@ -242,7 +242,7 @@ impl Commit {
     }
 
     /// Whether it has a key of the caller's that was never sent.
-    pub(crate) fn lacks_first_sent(&self) -> bool {
+    pub fn lacks_first_sent(&self) -> bool {
         matches!(self.key, Some(OwnedKey::Caller { first_sent_us: None, .. }))
     }
 

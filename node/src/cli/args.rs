@@ -194,7 +194,8 @@ impl FromStr for RequestName {
         let wrong =
             |form: &str| format!("'{text}' is no request key: write text of 1 to 64 bytes, or {form}");
         if let Some(digits) = text.strip_prefix("bytes:") {
-            return hex(digits).map(RequestName::Caller).ok_or_else(|| wrong("bytes:00ff"));
+            let name = hex(digits).filter(|name| (1..=64).contains(&name.len()));
+            return name.map(RequestName::Caller).ok_or_else(|| wrong("bytes:00ff for any 1 to 64 bytes"));
         }
         if let Some(session) = text.strip_prefix("session:") {
             let read = || {

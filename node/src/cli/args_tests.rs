@@ -82,7 +82,8 @@ fn a_request_key_is_typed_as_it_is_shown() {
     }
     let session = SentKey::session([7; 16], 3, 0).to_string();
     assert_eq!(session.parse(), Ok(RequestName::Session([7; 16], 3)));
-    for wrong in ["", "bytes:0", "session:00:1", "session:x", &"k".repeat(65)] {
+    let (long, bytes) = ("k".repeat(65), "00".repeat(65));
+    for wrong in ["", "bytes:0", "bytes:", &format!("bytes:{bytes}"), "session:00:1", "session:x", &long] {
         assert!(wrong.parse::<RequestName>().expect_err(wrong).contains("is no request key: write"));
     }
 }

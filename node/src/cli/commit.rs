@@ -110,10 +110,7 @@ impl CommitVerb {
         for (row, fields) in self.sets()? {
             commit = commit.merge(row, fields);
         }
-        for Add { field, delta, min, max } in &self.add {
-            let within = document::within(min.clone(), max.clone());
-            commit = commit.add(&field.row, &field.field, delta.clone(), within);
-        }
+        commit = self.add.iter().fold(commit, |commit, add| add.to(commit));
         commit = self.delete.iter().fold(commit, Commit::delete);
         Ok(self.event.iter().fold(commit, |commit, (topic, payload)| commit.event(topic, payload)))
     }
@@ -183,6 +180,13 @@ struct Add {
     max: Option<Edge>,
 }
 
+impl Add {
+    fn to(&self, commit: Commit) -> Commit {
+        let Self { field, delta, min, max } = self;
+        commit.add(&field.row, &field.field, delta.clone(), document::within(min.clone(), max.clone()))
+    }
+}
+
 impl FromStr for Add {
     type Err = String;
 
@@ -220,6 +224,22 @@ fn bound(type_name: Option<&str>, text: &str) -> Result<Edge, String> {
             .map(Edge::from)
             .map_err(|why| format!("a bound is a number or @TABLE/ROW.FIELD: {why}")),
     }
+}
+
+/// The commits that these words can be, each with one check or operation made of them; a check takes a line for each
+/// of its words.
+pub(super) fn typed_words(text: &str) -> Vec<Commit> {
+    let commit = || Commit::new("p");
+    let something = || commit().event("t", "");
+    let mut found = Vec::new();
+    if let [left, op, right] = text.splitn(3, '\n').collect::<Vec<_>>()[..] {
+        found.extend(check(left, op, right).map(|check| something().check(check)));
+    }
+    found.extend(unchanged(text).map(|(row, version)| something().check(row.version().eq(version))));
+    found.extend(set(text).map(|(path, value)| commit().merge(&path.row, [(path.field, value)])));
+    found.extend(event(text).map(|(topic, payload)| commit().event(&topic, payload)));
+    found.extend(text.parse().map(|add: Add| add.to(commit())));
+    found
 }
 
 #[cfg(test)]

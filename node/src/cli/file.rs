@@ -16,7 +16,11 @@ pub(super) fn json_or_toml(path: &Path) -> Result<Json, String> {
     if path.extension().is_none_or(|extension| extension != "toml") {
         return json(path);
     }
-    toml::from_str(&read(path)?).map_err(|why| format!("{} is no TOML: {why}", path.display()))
+    toml(&read(path)?).map_err(|why| format!("{} is no TOML: {why}", path.display()))
+}
+
+pub(super) fn toml(text: &str) -> Result<Json, String> {
+    toml::from_str(text).map_err(|why| why.to_string())
 }
 
 fn read(path: &Path) -> Result<String, String> {

@@ -19,6 +19,7 @@ mod describe;
 mod dev;
 mod ended;
 mod file;
+pub(crate) mod fuzz;
 mod get;
 mod log;
 mod probe;

@@ -47,9 +47,9 @@ pub(super) struct ScanVerb {
 }
 
 #[derive(Clone, Debug)]
-struct Cursor(Vec<u8>);
+pub(super) struct Cursor(Vec<u8>);
 
-fn cursor(text: &str) -> Result<Cursor, String> {
+pub(super) fn cursor(text: &str) -> Result<Cursor, String> {
     let decoded = json::from_base64(text).filter(|bytes| !bytes.is_empty());
     decoded.map(Cursor).ok_or_else(|| "not a cursor: copy it whole from the scan that ended there".to_owned())
 }

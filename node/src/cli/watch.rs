@@ -5,11 +5,13 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use seawall::client::{Happened, Watch, Watching, What};
-use seawall::{Client, Key, Token, Value};
+use seawall::client::{Error, Happened, Watch, Watching, What};
+use seawall::position::Position;
+use seawall::refusal::{Code, Detail, Retry};
+use seawall::{Client, Key, Refusal, Token, Value};
 use serde_json::{Value as Json, json};
 
-use super::connect::Connect;
+use super::connect::{Connect, explained};
 use super::{Exit, args};
 use crate::driver::console;
 use crate::json;
@@ -38,6 +40,9 @@ pub(super) struct WatchVerb {
     /// End after this long.
     #[arg(long = "for", value_name = "DURATION", value_parser = args::duration)]
     patience: Option<Duration>,
+    /// How long to look for the node after the connection is lost, before it ends with exit code 3.
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = args::duration)]
+    reconnect: Duration,
     #[command(flatten)]
     connect: Connect,
 }
@@ -67,6 +72,39 @@ impl WatchVerb {
     }
 
     fn watch(&self, client: &mut Client) -> seawall::Result<Exit> {
+        let watch = self.scope();
+        let mut watching = client.watch(&match self.from {
+            From::Now => watch.clone(),
+            From::Oldest => watch.clone().from_oldest(),
+            From::Token(token) => watch.clone().behind(token),
+        })?;
+        console::complain(format_args!("watching {} from {}", self.partition, watching.token()));
+        let until = self.patience.map(|patience| Instant::now() + patience);
+        let mut shown = Shown { left: self.limit.unwrap_or(u64::MAX), last: None };
+        let end = loop {
+            let lost = match self.follow(&mut watching, &mut shown, until) {
+                Err(lost) if may_come_back(&lost) => lost,
+                end => break end,
+            };
+            let token = watching.token();
+            match self.again(client, &watch.clone().behind(token), &lost) {
+                Ok(Some(begun)) => watching = begun,
+                Ok(None) => break Ok(Exit::Unreachable(format!("{lost}; and then there was no node"))),
+                Err(error) => break Err(error),
+            }
+        };
+        let token = watching.token();
+        // What was shown behind this token may be shown again.
+        console::complain(format_args!("go on with --from {token}"));
+        match end {
+            Err(Error::Refused(why)) if why.code == Code::Compacted => {
+                Ok(Exit::Refused(missed(token.position, &why)))
+            }
+            end => end,
+        }
+    }
+
+    fn scope(&self) -> Watch {
         let mut watch = Watch::partition(&self.partition);
         if let Some(table) = &self.table {
             watch = watch.table(table);
@@ -74,28 +112,44 @@ impl WatchVerb {
         if let Some(topic) = &self.topic {
             watch = watch.topic(topic);
         }
-        let mut watching = client.watch(&match self.from {
-            From::Now => watch,
-            From::Oldest => watch.from_oldest(),
-            From::Token(token) => watch.behind(token),
-        })?;
-        console::complain(format_args!("watching {} from {}", self.partition, watching.token()));
-        let end = self.follow(&mut watching);
-        // What was shown behind this token may be shown again.
-        console::complain(format_args!("go on with --from {}", watching.token()));
-        end
+        watch
     }
 
-    fn follow(&self, watching: &mut Watching) -> seawall::Result<Exit> {
-        let until = self.patience.map(|patience| Instant::now() + patience);
-        let mut left = self.limit.unwrap_or(u64::MAX);
-        while left > 0 {
+    /// Over a new connection; `None`: there was no node in time.
+    fn again(&self, client: &mut Client, watch: &Watch, lost: &Error) -> seawall::Result<Option<Watching>> {
+        let until = Instant::now() + self.reconnect;
+        console::complain(format_args!("{lost}; looking for the node for {} s", self.reconnect.as_secs()));
+        let mut pause = Duration::from_millis(100);
+        while Instant::now() < until {
+            match client.watch(watch) {
+                Ok(watching) => {
+                    console::complain(format_args!("watching again from {}", watching.token()));
+                    return Ok(Some(watching));
+                }
+                Err(error) if may_come_back(&error) => {}
+                Err(error) => return Err(error),
+            }
+            std::thread::sleep(pause.min(until.saturating_duration_since(Instant::now())));
+            pause = (pause * 2).min(Duration::from_secs(2));
+        }
+        Ok(None)
+    }
+
+    fn follow(
+        &self,
+        watching: &mut Watching,
+        shown: &mut Shown,
+        until: Option<Instant>,
+    ) -> seawall::Result<Exit> {
+        while shown.left > 0 {
             let rest = until.map_or(TURN, |until| until.saturating_duration_since(Instant::now()).min(TURN));
             if rest.is_zero() {
                 break;
             }
             let Some(happened) = watching.next_within(rest)? else { continue };
-            left -= 1;
+            if !shown.is_new(&happened) {
+                continue;
+            }
             let line = match self.connect.json {
                 true => document(&happened).to_string(),
                 false => line(&happened),
@@ -106,6 +160,41 @@ impl WatchVerb {
         }
         Ok(Exit::Done)
     }
+}
+
+/// What of the stream was shown; a new connection may tell some of it again.
+struct Shown {
+    left: u64,
+    last: Option<(Position, usize)>,
+}
+
+impl Shown {
+    fn is_new(&mut self, happened: &Happened) -> bool {
+        let id = Some((happened.position, happened.ordinal));
+        let new = self.last < id;
+        if new {
+            self.last = id;
+            self.left -= 1;
+        }
+        new
+    }
+}
+
+fn may_come_back(error: &Error) -> bool {
+    match error {
+        Error::Refused(why) => why.retry() != Retry::Never,
+        Error::Unreachable { .. } | Error::NoAnswer { .. } | Error::Broken { .. } => true,
+        Error::Protocol(_) => false,
+    }
+}
+
+/// The node kept less than what was not shown yet.
+fn missed(seen: Position, why: &Refusal) -> String {
+    let oldest = match why.reason.detail {
+        Detail::Position(oldest) => format!(" and before {oldest}"),
+        _ => String::new(),
+    };
+    format!("what happened behind {seen}{oldest} was missed: it is not kept any more\n{}", explained(why))
 }
 
 fn line(happened: &Happened) -> String {

@@ -22,6 +22,7 @@ use super::directory::ShardDirectory;
 use super::either::{Driver, DriverConfig};
 use super::keeper::{Order, Orders};
 use super::mailbox::{Control, Inbox, Post};
+use super::probe::Durable;
 use super::probe::watch::Clustered;
 use crate::driver::console;
 use crate::seam::{Effect, Effects, Event, WorkerId, WorkerStatus};
@@ -182,6 +183,7 @@ impl Reactor {
     fn gather(&mut self) {
         self.driver.reap(&mut self.events);
         if let Some(why) = self.driver.take_switch() {
+            self.events.push(Event::DurableBy(Durable::Link.name()));
             self.tell(Notice::GaveUpDsync { worker: self.id, why });
         }
         self.inbox.letters(&mut self.events);

@@ -244,7 +244,7 @@ pub fn write(commit: &Commit) -> Result<Json, Refusal> {
     if let Some((KeyName::Caller(name), born)) = request.request_key.map(|key| (key.name, key.first_sent_us))
     {
         document.insert("key".into(), text_or_bytes(name));
-        if born != 0 {
+        if !commit.lacks_first_sent() {
             document.insert("first_sent".into(), json!(Value::Time(born).to_string()));
         }
     }

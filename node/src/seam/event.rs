@@ -65,6 +65,8 @@ pub enum Event {
     StatusAsked { ticket: u64 },
     /// An operator says that the wall clock, which `shard` does not trust, is right to be where it is (R18).
     ClockAccepted { shard: ShardId },
+    /// The log switched to another way of making writes durable; in words, for HELLO.
+    DurableBy(&'static str),
     /// Time passes; about ten times a second.
     Tick,
     /// Take no new work, finish what is under way, then emit `Effect::Stopped`.

@@ -56,15 +56,7 @@ pub(super) async fn row(request: Request<Incoming>, path: &str, door: &Door) -> 
 
 /// `GET /v1/explain?shard=N`; without a shard, the node.
 pub(super) async fn explain(request: Request<Incoming>, door: &Door) -> Answer {
-    let read = || {
-        let [shard] =
-            query::read(request.uri().query(), ["shard"]).map_err(|why| wrong("query", "?shard=1", why))?;
-        let Some(text) = shard else { return Ok(About::Node) };
-        text.parse()
-            .map(|shard| About::Shard(ShardId(shard)))
-            .map_err(|_| wrong("query.shard", "a number", text))
-    };
-    match read() {
+    match read_explain(request.uri().query()) {
         Ok(about) => report(door.inner.call(move |client| client.explain(about)).await),
         Err(refusal) => refused(&refusal),
     }
@@ -111,7 +103,7 @@ fn read_commit(body: &[u8]) -> Result<seawall::Commit, Refused> {
         .map_err(|e| wrong("http.commit", "a commit as docs/json.md describes it", e.to_string()))
 }
 
-fn read_row(path: &str, query: Option<&str>) -> Result<(RowPath, Consistency), Refused> {
+pub(super) fn read_row(path: &str, query: Option<&str>) -> Result<(RowPath, Consistency), Refused> {
     let path =
         path.parse().map_err(|why| wrong("http.path", "/v1/rows/TABLE/PARTITION/ROW", format!("{why}")))?;
     let [token, staleness] = query::read(query, ["token", "max_staleness_ms"])
@@ -132,10 +124,16 @@ fn read_row(path: &str, query: Option<&str>) -> Result<(RowPath, Consistency), R
     Ok((path, consistency))
 }
 
+pub(super) fn read_explain(query: Option<&str>) -> Result<About, Refused> {
+    let [shard] = query::read(query, ["shard"]).map_err(|why| wrong("query", "?shard=1", why))?;
+    let Some(text) = shard else { return Ok(About::Node) };
+    text.parse().map(|shard| About::Shard(ShardId(shard))).map_err(|_| wrong("query.shard", "a number", text))
+}
+
 /// How long a read may wait for what its token names.
 const SESSION_WAIT_MS: u32 = 1000;
 
-fn read_trace(query: Option<&str>) -> Result<(Key, Vec<u8>, Option<i64>), Refused> {
+pub(super) fn read_trace(query: Option<&str>) -> Result<(Key, Vec<u8>, Option<i64>), Refused> {
     const FORM: &str = "?partition=PARTITION&key=KEY, and perhaps &first_sent=TIME";
     let [partition, key, first_sent] =
         query::read(query, ["partition", "key", "first_sent"]).map_err(|why| wrong("query", FORM, why))?;

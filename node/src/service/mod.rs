@@ -5,7 +5,7 @@
 //! ask.rs      questions to the workers               limits.rs  the bounds, as configured
 //! status.rs   what is said about the node, as JSON   metrics.rs the same for Prometheus
 //! data.rs     rows, commits, explanations            inner.rs   the thin client that they go over
-//! query.rs    what stands behind a question mark
+//! query.rs    what stands behind a question mark     fuzz.rs    the doors of addresses and queries
 //! ```
 #![allow(
     clippy::disallowed_methods,
@@ -16,6 +16,7 @@
 mod admin;
 mod ask;
 mod data;
+pub(crate) mod fuzz;
 mod http;
 mod inner;
 mod limits;

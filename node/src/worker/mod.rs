@@ -49,7 +49,7 @@ pub struct WorkerConfig {
 pub struct Capabilities {
     /// `ring` or `syscall`.
     pub driver: String,
-    /// How writes become durable, in words.
+    /// How writes become durable, in words: what the start chose, until `Event::DurableBy` says otherwise.
     pub durable_primitive: String,
     pub direct_io: bool,
     /// Started for development.
@@ -114,6 +114,7 @@ impl Worker {
             Event::Mail { from, letter } => self.mail(now, from, letter),
             Event::StatusAsked { ticket } => effects.push(Effect::Status { ticket, status: self.status() }),
             Event::ClockAccepted { shard } => self.shard(shard).accept_clock(now),
+            Event::DurableBy(primitive) => self.config.capabilities.durable_primitive = primitive.to_owned(),
             Event::Tick => self.tick(now),
             Event::Stop => {
                 self.shards.iter_mut().for_each(Shard::stop_waiting);

@@ -13,7 +13,8 @@ static DOOR: OnceLock<Door> = OnceLock::new();
 fn doors() -> impl Iterator<Item = (String, Door)> {
     let named = |package: &str, (name, door): &(&str, Door)| (format!("{package}-{name}"), *door);
     let wal = seawall_wal::fuzz::DOORS.iter().map(move |door| named("wal", door));
-    wal.chain(seawall::fuzz::DOORS.iter().map(move |door| named("net", door)))
+    let net = seawall::fuzz::DOORS.iter().map(move |door| named("net", door));
+    wal.chain(net).chain(seawall_node::fuzz::DOORS.iter().map(move |door| named("node", door)))
 }
 
 fn choose() {

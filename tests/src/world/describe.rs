@@ -40,6 +40,7 @@ impl Display for Heard<'_> {
             | Event::Folded { .. }
             | Event::StatusAsked { .. }
             | Event::ClockAccepted { .. }
+            | Event::DurableBy(_)
             | Event::Tick
             | Event::Stop
             | Event::EndOfTurn => write!(f, "{:?}", self.0),

@@ -17,6 +17,7 @@ mod load;
 mod node;
 mod once;
 mod pause;
+mod watched;
 mod workloads;
 
 use std::process::{Command, Stdio};
