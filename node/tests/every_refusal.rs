@@ -205,8 +205,11 @@ fn read_with(bench: &mut Bench, epoch: u64, index: u64) -> Vec<Refusal> {
 }
 
 fn compacted() -> Vec<Refusal> {
-    let bench = Bench::serving();
-    let mut bench = bench.restart(); // nothing of the first epoch is in memory
+    let mut bench = Bench::serving();
+    let big = Commit::new(PARTITION).put(&cabin(), [("state", "x".repeat(8000))]);
+    for _ in 0..20 {
+        bench.done(&big); // more than the tail in memory holds
+    }
     let position = Position::new(1, 0);
     let token = Token { lineage_tag: LINEAGE.tag(), shard: ShardId(1), position };
     bench.subscribe(Scope::Shard(ShardId(1)), Begin::Token(token), 1);

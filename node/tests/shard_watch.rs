@@ -147,6 +147,14 @@ fn a_stream_goes_on_over_a_restart() {
     let mut bench = Bench::serving();
     bench.done(&put("C14"));
     let mut bench = bench.restart();
+    let behind = bench.subscribe(all(), Begin::Token(token(1, 1)), PLENTY);
+    let heard = bench.heard();
+    assert_eq!(changes(&heard, behind), [(2, 0, "put cabin/C14".to_owned())], "it is in memory again");
+    bench.tick_after(1);
+    let mut all_heard = heard.into_iter().chain(bench.heard());
+    assert!(all_heard.any(|heard| heard.what == Thing::EpochChanged(1, 2)));
+    bench.ask(Opcode::Cancel, |out| CancelRequest { subscription: behind }.encode(out));
+    bench.heard();
     let watch = bench.subscribe(all(), Begin::Token(token(1, 2)), PLENTY);
     bench.heard();
     bench.commit(&put("C15"));
@@ -287,7 +295,17 @@ fn a_stream_of_all_that_is_kept_begins_behind_a_record_that_there_is() {
     let mut bench = Bench::serving();
     bench.done(&put("C14"));
     let mut bench = bench.restart();
-    bench.done(&put("C15"));
+    let watch = bench.subscribe(all(), Begin::Oldest, PLENTY);
+    let heard = bench.heard();
+    assert_eq!((&heard[0].what, heard[0].at), (&Thing::Subscribed, Some((1, 0))), "all of it is kept");
+    assert_eq!(changes(&heard, watch), [(2, 0, "put cabin/C14".to_owned())]);
+    bench.ask(Opcode::Cancel, |out| CancelRequest { subscription: watch }.encode(out));
+    bench.heard();
+    // What pushes the first epoch out of memory, and no more.
+    bench.done(&Commit::new(PARTITION).put(&row("cabin", "C1"), [("state", "x".repeat(15_000))]));
+    for cabin in ["C15", "C16", "C17"] {
+        bench.done(&put(cabin));
+    }
     bench.subscribe(all(), Begin::Oldest, PLENTY);
     let heard = bench.heard();
     assert_eq!((&heard[0].what, heard[0].at), (&Thing::Subscribed, Some((1, 2))));

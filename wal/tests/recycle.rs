@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use seawall_wal::checkpoint::{FoldPolicy, Version};
-use seawall_wal::format::SegmentHeader;
+use seawall_wal::format::{BatchHeader, SegmentHeader};
 use seawall_wal::recover::Report;
 use seawall_wal::{
     BLOCK, CheckpointId, FileId, FoldDone, FoldError, Index, Io, IoError, IoStep, Log, LogLimits, Progress,
@@ -374,4 +374,27 @@ fn a_checkpoint_that_replaces_one_with_its_name_is_not_let_go_for_it() {
     let (state, log, report) = start(&mut disk, 2);
     assert!(log.is_some() && report.checkpoint.is_some() && report.corrupt.len() == 1, "{report}");
     assert_eq!(state[&b"key"[..]].1, b"last");
+}
+
+/// Who was almost level before a start is so behind it: what the tail held is there again, byte for byte.
+#[test]
+fn a_start_finds_the_newest_batches_in_memory() {
+    let unfolded = FoldPolicy { least_bytes: 1 << 30, most_segments: 1 };
+    let limits = LogLimits { fold: unfolded, ..LogLimits::test_min() };
+    for commits in [1, 3, 40] {
+        let mut disk = Disk::new();
+        let mut log = disk.open_with(limits);
+        let lasts: Vec<Index> = (0..commits).map(|n| disk.commit(&mut log, &[n; 100])).collect();
+        let again = disk.open_with(limits);
+        let batches = |log: &Log, from| -> Option<Vec<(BatchHeader, Vec<u8>)>> {
+            Some(log.recent(from)?.map(|(header, bytes)| (*header, bytes.to_vec())).collect())
+        };
+        let kept = lasts.iter().filter_map(|from| batches(&log, *from).map(|kept| (*from, kept)));
+        let kept: Vec<_> = kept.collect();
+        assert!(!kept.is_empty());
+        for (from, before) in kept {
+            assert_eq!(batches(&again, from).as_ref(), Some(&before), "{commits} commits, from {from:?}");
+        }
+        assert_eq!(again.recent(Index(1)).is_some(), log.recent(Index(1)).is_some());
+    }
 }

@@ -15,11 +15,11 @@ use crate::segments::{Current, Pool};
 use crate::{BLOCK, Buffer, CheckpointId, Done, Epoch, FileId, Index, Io, IoError, IoId, LogLimits};
 
 mod keep;
-mod tail;
+pub(crate) mod tail;
 
 pub use keep::Checkpoint;
 use keep::Keep;
-use tail::Tail;
+use tail::MemoryTail;
 
 /// Where recovery left a log, and the new epoch continues it.
 #[derive(Clone, Debug, Default)]
@@ -43,7 +43,7 @@ pub struct Log {
     limits: LogLimits,
     epoch: Epoch,
     keep: Keep,
-    tail: Tail,
+    tail: MemoryTail,
     /// Of the segment before the first one of this epoch; later ones are known from `chain` and `segments`.
     resumed_from: Option<Predecessor>,
     open: Option<OpenBatch>,
@@ -110,7 +110,13 @@ pub enum NoRoom {
 
 impl Log {
     /// `buffers` is the pool of [`LogLimits::buffers`].
-    pub fn resume(id: LogId, limits: LogLimits, buffers: Vec<Buffer>, resume: Resume) -> Self {
+    pub(crate) fn resume(
+        id: LogId,
+        limits: LogLimits,
+        buffers: Vec<Buffer>,
+        tail: MemoryTail,
+        resume: Resume,
+    ) -> Self {
         let (free, control): (Vec<_>, Vec<_>) =
             buffers.into_iter().partition(|b| usize::from(b.id()) < limits.batch_buffers());
         assert_eq!(free.len(), limits.batch_buffers(), "every buffer came back before the log runs");
@@ -120,7 +126,7 @@ impl Log {
             limits,
             epoch: resume.epoch,
             keep: Keep::new(id, limits, resume.pool, resume.checkpoints, resume.outdated),
-            tail: Tail::new(&limits),
+            tail,
             resumed_from: Some(resume.predecessor),
             open: None,
             full: false,

@@ -6,9 +6,10 @@ use std::collections::VecDeque;
 use crate::format::BatchHeader;
 use crate::{BLOCK, Index, LogLimits};
 
-/// A ring of whole batches. It holds sealed ones too; only durable ones are shown.
-#[derive(Debug)]
-pub struct Tail {
+/// A ring of whole batches. It holds sealed ones too; only durable ones are shown. A start finds in it the end of what
+/// recovery read.
+#[derive(Debug, Default)]
+pub struct MemoryTail {
     bytes: Vec<u8>,
     batches: VecDeque<Kept>,
 }
@@ -20,7 +21,7 @@ struct Kept {
     len: usize,
 }
 
-impl Tail {
+impl MemoryTail {
     pub fn new(limits: &LogLimits) -> Self {
         let batches = VecDeque::with_capacity(limits.tail_bytes / BLOCK);
         Self { bytes: vec![0; limits.tail_bytes], batches }
@@ -69,7 +70,7 @@ mod tests {
     #[test]
     fn the_newest_batches_stay_whole() {
         let limits = LogLimits { tail_bytes: 7 * BLOCK, ..LogLimits::test_min() };
-        let mut tail = Tail::new(&limits);
+        let mut tail = MemoryTail::new(&limits);
         for n in 1..200u64 {
             let blocks = 1 + (n * 7 % 4) as usize;
             let header = BatchHeader { first_index: n, records: 1, ..BatchHeader::zeroed() };
@@ -89,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_batch_larger_than_the_ring_leaves_a_gap_and_no_lie() {
-        let mut tail = Tail::new(&LogLimits { tail_bytes: 0, ..LogLimits::test_min() });
+        let mut tail = MemoryTail::new(&LogLimits { tail_bytes: 0, ..LogLimits::test_min() });
         tail.push(BatchHeader { first_index: 1, records: 1, ..BatchHeader::zeroed() }, &[1; BLOCK]);
         assert!(tail.from(Index(1), Index(1)).is_none());
     }

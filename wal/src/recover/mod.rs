@@ -29,6 +29,7 @@ use crate::batch::Expected;
 use crate::buffer::Buffer;
 use crate::format::LogId;
 use crate::limits::LogLimits;
+use crate::log::tail::MemoryTail;
 use crate::log::{Checkpoint, Log};
 use crate::meta::{self, META_BYTES, Meta};
 use crate::segments::Spare;
@@ -61,6 +62,8 @@ pub struct Recovery {
     asked: usize,
     /// Checksum of the last header of the recovered log.
     chain: u32,
+    /// The end of what was read, for those who were almost level before the start.
+    recent: MemoryTail,
     report: Report,
 }
 
@@ -149,6 +152,7 @@ impl Recovery {
             writing: false,
             asked: 0,
             chain: 0,
+            recent: MemoryTail::new(&limits),
             report: Report { shard: id.shard, ..Report::default() },
         }
     }

@@ -38,7 +38,8 @@ impl Recovery {
         out: &mut Vec<Io>,
         sink: Sink<'_>,
     ) -> Result<(), Halt> {
-        match walk.take(bytes, &self.id, &mut self.report, sink) {
+        let recent = self.is_recent(n).then_some(&mut self.recent);
+        match walk.take(bytes, &self.id, &mut self.report, recent, sink) {
             Step::Read => {
                 let (slot, at, end) = (walk.segment.slot, walk.expected.offset, walk.end);
                 self.phase = Phase::Walk(n, walk);
@@ -52,6 +53,12 @@ impl Recovery {
                 self.look_behind(walk, broken, at, Evidence::default(), out)
             }
         }
+    }
+
+    /// Whether batches of this segment may still be in memory when all of the log was read.
+    fn is_recent(&self, n: usize) -> bool {
+        let successors = self.segments.iter().skip(n + 2); // the end of each segment is in the header behind it
+        successors.map(|next| next.header.pred_end).sum::<u64>() <= self.limits.tail_bytes as u64
     }
 
     pub(super) fn segment_ended(&mut self, n: usize, walk: Walk, out: &mut Vec<Io>) -> Result<(), Halt> {

@@ -80,7 +80,9 @@ impl Recovery {
             outdated: self.report.corrupt.iter().map(|corrupt| corrupt.id).collect(),
             next_io: self.io.0,
         };
-        let log = Log::resume(self.id, self.limits, std::mem::take(&mut self.buffers), resume);
+        let buffers = std::mem::take(&mut self.buffers);
+        let recent = std::mem::take(&mut self.recent);
+        let log = Log::resume(self.id, self.limits, buffers, recent, resume);
         Progress::Recovered(Box::new(log), self.report.clone())
     }
 

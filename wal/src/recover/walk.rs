@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use crate::batch::{Batch, BatchError, Expected};
 use crate::checkpoint::{Boundary, Item};
 use crate::format::{BatchHeader, FIRST_BATCH, LogId, NotValid, SegmentHeader};
+use crate::log::tail::MemoryTail;
 use crate::record::Record;
 use crate::recover::chain::Segment;
 use crate::recover::report::{Halt, Report};
@@ -66,6 +67,7 @@ impl Walk {
         bytes: &[u8],
         log: &LogId,
         report: &mut Report,
+        mut recent: Option<&mut MemoryTail>,
         sink: &mut dyn FnMut(Replay<'_>),
     ) -> Step {
         let mut rest = bytes;
@@ -81,7 +83,11 @@ impl Walk {
             match Batch::read(rest, log, &self.expected, max) {
                 Ok(batch) => {
                     self.accept(&batch, report, sink);
-                    rest = rest.get(batch.header.blocks()..).unwrap_or_default();
+                    let (bytes, behind) = rest.split_at(batch.header.blocks().min(rest.len()));
+                    if let Some(recent) = &mut recent {
+                        recent.push(batch.header, bytes);
+                    }
+                    rest = behind;
                 }
                 // The next read begins at this batch; only what no buffer can hold is invalid.
                 Err(BatchError::Incomplete(_)) if rest.len() < bytes.len() => return Step::Read,

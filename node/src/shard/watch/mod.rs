@@ -15,7 +15,7 @@ use seawall_wal::Index;
 
 use super::freshness::{Verdict, epoch_of};
 use super::release::Answer;
-use super::{Asked, Life, ReplyTo, Shard, position};
+use super::{Asked, Life, ReplyTo, Shard};
 use crate::params::{PROGRESS_US, RETRY_QUEUE_MS, SUBSCRIPTIONS_PER_SHARD};
 use crate::seam::{ConnId, Now, WorkerId};
 use changes::Read;
@@ -128,7 +128,7 @@ impl Shard {
             Begin::Oldest => {
                 let before = running.log.oldest_recent().map_or(committed.index.0, |oldest| oldest.0 - 1);
                 match before {
-                    0 => Position { epoch: committed.epoch, index: At(0) },
+                    0 => Position { index: At(0), ..epoch_of(self.state.epochs(), Index(1)) },
                     // The record before it may be of an earlier epoch: a token must name one that there is.
                     before => epoch_of(self.state.epochs(), Index(before)),
                 }
@@ -150,7 +150,7 @@ impl Shard {
     fn compacted(&self, next: Index) -> Refusal {
         let kept = match &self.life {
             Life::Running(running) => {
-                running.log.oldest_recent().map(|oldest| position(running.log.epoch(), oldest))
+                running.log.oldest_recent().map(|oldest| epoch_of(self.state.epochs(), oldest))
             }
             Life::Recovering { .. } | Life::Halted(_) | Life::Failed { .. } => None,
         };
