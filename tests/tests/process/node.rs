@@ -116,6 +116,24 @@ impl Node {
         assert!(sent.expect("sending a signal").success());
     }
 
+    /// After SIGSTOP: a thread that runs on another CPU goes on until it is told.
+    pub fn wait_until_still(&self) {
+        let tasks = format!("/proc/{}/task", self.pid());
+        let still = |task: &Path| {
+            let stat = std::fs::read_to_string(task.join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+        };
+        let all_still = || {
+            let tasks = std::fs::read_dir(&tasks).expect("the node's threads");
+            tasks.flatten().all(|task| still(&task.path()))
+        };
+        let patience = Instant::now() + Duration::from_secs(10);
+        while !all_still() {
+            assert!(Instant::now() < patience, "the process does not stop");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// SIGKILL.
     pub fn kill(mut self) {
         self.child.kill().expect("killing the node");

@@ -42,6 +42,7 @@ fn stand_still(node: &Node) {
     let threads = put_to_work(clerks, &node.address, &impatient(DEADLINE), &Arc::default());
     std::thread::sleep(Duration::from_millis(200));
     node.signal("STOP");
+    node.wait_until_still();
     let stopped = Instant::now();
     let mut late = Client::connect_with(node.address.as_str(), impatient(DEADLINE));
     assert!(
