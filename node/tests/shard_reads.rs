@@ -390,5 +390,11 @@ fn a_trace_says_what_became_of_a_request() {
     trace(&mut bench, b"pay-1");
     let traced = facts(&bench.hear());
     assert_eq!(traced["request.outcome"], Ok("committed".to_owned()), "it is remembered");
+    assert_eq!(traced["request.events"], Ok("charged \"BK-88421\"".to_owned()), "the log's end is in memory");
+    for _ in 0..8 {
+        bench.done(&Commit::new(partition()).put(&row("t", 3), [("x", "x".repeat(8000))]));
+    }
+    trace(&mut bench, b"pay-1");
+    let traced = facts(&bench.hear());
     assert!(traced["request.events"].as_ref().is_err_and(|why| why.contains("seawall log dump")));
 }
