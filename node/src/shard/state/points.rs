@@ -92,12 +92,12 @@ impl Points {
         if reach.first().is_some_and(|own| own.lost) { Found::Unsure } else { Found::Nowhere }
     }
 
-    /// Of a key that is not there. Says who is turned away: this one, or others when buckets are made anew.
-    pub fn add(&mut self, sum: u32, id: Id, slot: Slot, mut away: impl FnMut(Id)) {
+    /// Of a key that is not there. False if it is turned away.
+    pub fn add(&mut self, sum: u32, id: Id, slot: Slot) -> bool {
         self.parts.resize_with(PARTS, Part::default);
         let part = &mut self.parts[part_of(sum)];
-        part.make_room(1, &mut away);
-        part.add(Entry { sum, id, slot }, &mut away);
+        part.make_room(1);
+        part.add(Entry { sum, id, slot })
     }
 
     /// Of a key that is not there, and for which nobody looks until [`Points::add_all`].
@@ -113,8 +113,13 @@ impl Points {
         }
         self.parts.resize_with(PARTS, Part::default);
         for (part, later) in self.parts.iter_mut().zip(std::mem::take(&mut self.later)) {
-            part.make_room(later.len(), &mut away);
-            later.into_iter().for_each(|entry| part.add(entry, &mut away));
+            part.make_room(later.len());
+            for entry in later {
+                let id = entry.id;
+                if !part.add(entry) {
+                    away(id);
+                }
+            }
         }
     }
 
@@ -144,7 +149,7 @@ impl Points {
         let part = &mut self.parts[part_of(sum)];
         part.len -= 1;
         if part.buckets.len() > 1 && part.len < LEAST * part.buckets.len() {
-            part.rebuild(part.buckets.len() / 2, &mut |_| {}); // the tree knows all that something is taken out of
+            part.rebuild(part.buckets.len() / 2);
         }
     }
 
@@ -180,33 +185,37 @@ impl Part {
         ((u64::from(sum << PARTS.ilog2()) * self.buckets.len() as u64) >> u32::BITS) as usize
     }
 
-    /// For so many more.
-    fn make_room(&mut self, more: usize, away: &mut impl FnMut(Id)) {
+    /// For so many more. Nobody is turned away by that: what lay in a bucket comes, at the latest, to the last of those
+    /// that it becomes, so whatever lies in the reach of a key lay no further from it before, and there was room.
+    fn make_room(&mut self, more: usize) {
         let mut buckets = self.buckets.len().max(usize::from(more > 0));
         while self.len + more > MOST * buckets {
             buckets *= 2;
         }
         if buckets != self.buckets.len() {
-            self.rebuild(buckets, away);
+            let before = self.len;
+            self.rebuild(buckets);
+            assert_eq!(self.len, before, "more buckets hold what fewer held");
         }
     }
 
-    fn add(&mut self, entry: Entry, away: &mut impl FnMut(Id)) {
+    fn add(&mut self, entry: Entry) -> bool {
         let own = self.place(entry.sum);
         for bucket in self.buckets[own..].iter_mut().take(REACH) {
             if usize::from(bucket.len) < FULL {
                 bucket.add(entry);
                 self.len += 1;
-                return;
+                return true;
             }
             bucket.spilled = true;
         }
         self.buckets[own].lost = true;
-        away(entry.id);
+        false
     }
 
-    /// More or fewer buckets. A key that was turned away may belong to any that its own one becomes.
-    fn rebuild(&mut self, buckets: usize, away: &mut impl FnMut(Id)) {
+    /// More or fewer buckets. A key that was turned away may belong to any that its own one becomes; of fewer, some may
+    /// be turned away now.
+    fn rebuild(&mut self, buckets: usize) {
         let new = std::iter::repeat_with(Bucket::default).take(buckets).collect();
         let old = std::mem::replace(&mut self.buckets, new);
         let before = old.len();
@@ -219,7 +228,9 @@ impl Part {
             }
             let entries = bucket.sums.into_iter().zip(bucket.ids).zip(bucket.slots);
             for ((sum, id), slot) in entries {
-                slot.into_iter().for_each(|slot| self.add(Entry { sum, id, slot }, away));
+                slot.into_iter().for_each(|slot| {
+                    self.add(Entry { sum, id, slot });
+                });
             }
         }
     }

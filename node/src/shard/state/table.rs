@@ -102,7 +102,7 @@ impl Table {
             Some(id) => self.replace(id, sum, slot),
             None => {
                 let id = self.slots.push(slot.clone());
-                self.points.add(sum, id, slot, |_| {}); // the tree knows all
+                self.points.add(sum, id, slot);
                 self.tree.insert(id, &self.slots);
                 None
             }

@@ -118,10 +118,9 @@ impl Table {
             Some(id) => self.replace(id, sum, slot),
             None => {
                 let id = self.slots.push(slot.clone());
-                let (away, slots) = (&mut self.filling.away, &self.slots);
-                self.points.add(sum, id, slot, |id| {
-                    away.insert(slots.at(id).key().into(), id);
-                });
+                if !self.points.add(sum, id, slot) {
+                    self.filling.away.insert(self.slots.at(id).key().into(), id);
+                }
                 self.filling.apart = true;
                 None
             }
