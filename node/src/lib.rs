@@ -4,6 +4,7 @@
 //! seam/     what a worker hears and what it asks for: plain data
 //! worker/   what one core owns: connections and shards behind one synchronous step()     no I/O, clock, threads
 //! shard/    one log + one state: admits, applies, releases                                no I/O, clock, threads
+//! replica/  what the members of a shard agree on: epochs, promises, leases                no I/O, clock, threads
 //! driver/   rings, sockets, files, clock, mailboxes: executes effects, reports events    all of the unsafe
 //! service/  what is off the hot path: the admin port
 //! config/   every parameter, its value and where the value comes from
@@ -16,6 +17,7 @@ pub mod driver;
 pub mod fuzz;
 pub mod json;
 pub mod params;
+pub mod replica;
 pub mod seam;
 pub mod service;
 pub mod shard;

@@ -228,6 +228,13 @@ parameters! {
     /// to the last commits cannot be told from a torn write; more fences when commits are rare.
     FENCE_IDLE_US: u64 = 100_000, Microseconds, [fixed];
 
+    /// By how much two clocks may differ in speed: a leader counts a lease promise by so much shorter than it was made.
+    /// Less than what clocks really do, and a deposed leader could answer a read that is stale.
+    LEASE_MARGIN_PPM: u64 = 500, PartsPerMillion, [fixed];
+
+    /// What is taken from each lease promise besides: clocks are read in steps.
+    LEASE_MARGIN_US: u64 = 1000, Microseconds, [fixed];
+
     /// Time between two attempts to prepare a segment after one failed.
     PREPARE_RETRY_US: u64 = 1_000_000, Microseconds, [fixed];
 

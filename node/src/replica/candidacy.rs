@@ -1,0 +1,211 @@
+//! The way to the leadership (R15), in this order:
+//!
+//! ```text
+//! wait out one's own lease promise -> persist the promise -> R_FENCE -> compare-and-swap -> EpochStart
+//! ```
+//! A candidate acknowledges and grants nothing meanwhile. What it has at the second step is what it will lead with.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use seawall::map::{Generation, MemberId};
+use seawall_wal::{Epoch, Index};
+
+use super::epochs::EpochTable;
+
+/// The entry of the map that a candidate read, and on whose generation it compares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    pub generation: Generation,
+    pub epoch: Epoch,
+    pub leader: Option<MemberId>,
+    pub sync: BTreeSet<MemberId>,
+    /// Everybody who has a replica of the shard.
+    pub members: BTreeSet<MemberId>,
+    /// A loss was accepted, and no `EpochStart` that says so is committed.
+    pub loss_open: bool,
+}
+
+impl Recorded {
+    /// Whose validation every commit of this generation needed, the leader's own included.
+    fn write_set(&self) -> BTreeSet<MemberId> {
+        self.sync.iter().copied().chain(self.leader).collect()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Of a recorded sync member, or of the recorded leader after a start.
+    Recorded,
+    /// `--accept-loss`: of any other member.
+    AcceptLoss,
+    /// `--accept-split` too: these were declared powered off.
+    AcceptSplit { off: BTreeSet<MemberId> },
+}
+
+/// What a promotion states: an upper bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    Nothing,
+    /// Behind the first, up to the second.
+    Between(Index, Index),
+    Unknown,
+}
+
+#[derive(Clone, Debug)]
+pub struct Candidacy {
+    me: MemberId,
+    kind: Kind,
+    read: Recorded,
+    epoch: Epoch,
+    epochs: EpochTable,
+    last: Index,
+    fenced: BTreeMap<MemberId, Fenced>,
+    asked: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Fenced {
+    agrees: Index,
+    last: Index,
+}
+
+/// What the candidate is waiting for, one line each: `promote` shows them.
+pub type Missing = Vec<String>;
+
+/// What the authority is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    pub expected: Generation,
+    pub epoch: Epoch,
+    pub leader: MemberId,
+    /// Proven to hold the whole log of the candidate.
+    pub sync: BTreeSet<MemberId>,
+    pub loss_open: bool,
+    pub loss: Loss,
+    /// Whether the old leader can commit nothing any more.
+    pub old_leader_fenced: bool,
+}
+
+/// Who may not stand, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotElectable {
+    /// Neither recorded in the sync set nor the recorded leader.
+    NotRecorded,
+    /// It lost its metadata or its data, and was not recorded since.
+    Reseeding,
+    /// Its own lease promise still runs.
+    Granted { left_us: u64 },
+}
+
+impl Candidacy {
+    /// `promised` is the highest epoch that this member promised: the new one is above it, and above the map's.
+    pub fn stand(
+        me: MemberId,
+        kind: Kind,
+        read: Recorded,
+        promised: Epoch,
+        own: (EpochTable, Index),
+        reseeding: bool,
+        lease_left_us: u64,
+    ) -> Result<Self, NotElectable> {
+        if reseeding {
+            return Err(NotElectable::Reseeding);
+        }
+        if kind == Kind::Recorded && !read.write_set().contains(&me) {
+            return Err(NotElectable::NotRecorded);
+        }
+        if lease_left_us > 0 {
+            return Err(NotElectable::Granted { left_us: lease_left_us });
+        }
+        let epoch = Epoch(read.epoch.max(promised).0 + 1);
+        let (epochs, last) = own;
+        Ok(Self { me, kind, read, epoch, epochs, last, fenced: BTreeMap::new(), asked: false })
+    }
+
+    /// To be persisted as a promise that binds nobody, before anything else.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Whom to send R_FENCE.
+    pub fn to_fence(&self) -> impl Iterator<Item = MemberId> + '_ {
+        self.read
+            .members
+            .iter()
+            .copied()
+            .filter(|member| *member != self.me && !self.fenced.contains_key(member))
+    }
+
+    /// A member has persisted the new epoch; this is what it holds.
+    pub fn fenced(&mut self, by: MemberId, epoch: Epoch, epochs: &EpochTable, last: Index) {
+        if epoch == self.epoch && !self.asked {
+            let agrees = self.epochs.agrees_until(self.last, epochs, last);
+            self.fenced.insert(by, Fenced { agrees, last });
+        }
+    }
+
+    /// What the authority may be asked for now, or what is still missing for it.
+    pub fn claim(&self) -> Result<Claim, Missing> {
+        let old = self.read.write_set();
+        let missing = match &self.kind {
+            Kind::Recorded => Vec::new(),
+            Kind::AcceptLoss if old.iter().any(|member| self.fenced.contains_key(member)) => Vec::new(),
+            Kind::AcceptLoss => vec![format!(
+                "an answer to R_FENCE from one of {}: one of them can still commit",
+                names(&old)
+            )],
+            Kind::AcceptSplit { off } => {
+                let silent = |member: &&MemberId| !self.fenced.contains_key(member) && !off.contains(member);
+                let others = self.read.members.iter().filter(|member| **member != self.me);
+                others
+                    .filter(silent)
+                    .map(|m| format!("member {m}: neither fenced nor declared powered off"))
+                    .collect()
+            }
+        };
+        if !missing.is_empty() {
+            return Err(missing);
+        }
+        let proven = self.fenced.iter().filter(|(_, fenced)| fenced.agrees == self.last);
+        Ok(Claim {
+            expected: self.read.generation,
+            epoch: self.epoch,
+            leader: self.me,
+            sync: proven.map(|(member, _)| *member).collect(),
+            loss_open: self.kind != Kind::Recorded || self.read.loss_open,
+            loss: self.loss(&old),
+            old_leader_fenced: self
+                .read
+                .leader
+                .is_none_or(|leader| leader == self.me || self.fenced.contains_key(&leader)),
+        })
+    }
+
+    /// From here on nothing is added to what was proven.
+    pub fn asked(&mut self) {
+        self.asked = true;
+    }
+
+    /// Whatever was acknowledged is validated on every member of the write set, so one that is fenced holds all of it.
+    fn loss(&self, old: &BTreeSet<MemberId>) -> Loss {
+        match self.kind {
+            Kind::Recorded => Loss::Nothing,
+            Kind::AcceptSplit { .. } => Loss::Unknown,
+            Kind::AcceptLoss => {
+                let held = || {
+                    self.fenced.iter().filter(|(member, _)| old.contains(member)).map(|(_, fenced)| fenced)
+                };
+                let (after, until) = (held().map(|f| f.agrees).min(), held().map(|f| f.last).max());
+                match after.zip(until) {
+                    Some((after, until)) if after < until => Loss::Between(after, until),
+                    Some(_) => Loss::Nothing,
+                    None => Loss::Unknown,
+                }
+            }
+        }
+    }
+}
+
+fn names(members: &BTreeSet<MemberId>) -> String {
+    members.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

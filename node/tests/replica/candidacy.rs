@@ -1,0 +1,121 @@
+use std::collections::BTreeSet;
+
+use seawall::map::{Generation, MemberId};
+use seawall_node::replica::candidacy::{NotElectable, Recorded};
+use seawall_node::replica::{Candidacy, Kind, Loss};
+use seawall_wal::{Epoch, Index};
+
+use crate::{A, B, C, table};
+
+/// A leads epoch 3 with B; C follows.
+fn map() -> Recorded {
+    Recorded {
+        generation: Generation(7),
+        epoch: Epoch(3),
+        leader: Some(A),
+        sync: BTreeSet::from([B]),
+        members: BTreeSet::from([A, B, C]),
+        loss_open: false,
+    }
+}
+
+fn stand(me: MemberId, kind: Kind, last: u64) -> Result<Candidacy, NotElectable> {
+    let own = (table(&[(1, 1), (3, 10)]), Index(last));
+    Candidacy::stand(me, kind, map(), Epoch(0), own, false, 0)
+}
+
+#[test]
+fn only_recorded_members_stand_without_accepting_a_loss() {
+    assert!(stand(A, Kind::Recorded, 20).is_ok() && stand(B, Kind::Recorded, 20).is_ok());
+    assert_eq!(stand(C, Kind::Recorded, 20).err(), Some(NotElectable::NotRecorded));
+    assert!(stand(C, Kind::AcceptLoss, 20).is_ok());
+}
+
+#[test]
+fn a_candidate_waits_out_its_own_promise_and_is_whole() {
+    let stand = |reseeding, left| {
+        let own = (table(&[(1, 1)]), Index(5));
+        Candidacy::stand(B, Kind::Recorded, map(), Epoch(0), own, reseeding, left).err()
+    };
+    assert_eq!(stand(false, 400), Some(NotElectable::Granted { left_us: 400 }));
+    assert_eq!(stand(true, 0), Some(NotElectable::Reseeding));
+}
+
+/// R10: above the map, and above every promise that was met.
+#[test]
+fn the_new_epoch_is_above_everything() {
+    let epoch = |promised| {
+        let own = (table(&[(1, 1)]), Index(5));
+        let stood = Candidacy::stand(B, Kind::Recorded, map(), Epoch(promised), own, false, 0);
+        stood.expect("electable").epoch()
+    };
+    assert_eq!((epoch(0), epoch(9)), (Epoch(4), Epoch(10)));
+}
+
+/// A recorded candidate has fenced itself, and publishes only who is proven to hold its whole log.
+#[test]
+fn only_proven_members_are_published() {
+    let mut candidate = stand(B, Kind::Recorded, 20).expect("electable");
+    assert_eq!(candidate.to_fence().collect::<Vec<_>>(), [A, C]);
+    candidate.fenced(C, Epoch(4), &table(&[(1, 1), (3, 10)]), Index(19));
+    let claim = candidate.claim().expect("its own fence is enough");
+    assert_eq!((claim.expected, claim.epoch, claim.leader), (Generation(7), Epoch(4), B));
+    assert_eq!(claim.sync, BTreeSet::new(), "C lacks the last record, though nothing of it parts");
+    assert_eq!((claim.loss, claim.loss_open, claim.old_leader_fenced), (Loss::Nothing, false, false));
+
+    candidate.fenced(A, Epoch(4), &table(&[(1, 1), (3, 10)]), Index(22));
+    let claim = candidate.claim().expect("as before");
+    assert_eq!(claim.sync, BTreeSet::from([A]), "what A holds beyond was never committed, and is cut");
+    assert!(claim.old_leader_fenced);
+}
+
+/// What was fenced for another epoch, or heard too late, proves nothing.
+#[test]
+fn a_late_or_foreign_answer_proves_nothing() {
+    let mut candidate = stand(B, Kind::Recorded, 20).expect("electable");
+    candidate.fenced(C, Epoch(5), &table(&[(1, 1), (3, 10)]), Index(20));
+    candidate.asked();
+    candidate.fenced(A, Epoch(4), &table(&[(1, 1), (3, 10)]), Index(20));
+    assert_eq!(candidate.claim().expect("nothing more is needed").sync, BTreeSet::new());
+}
+
+/// The old write set could commit on: one of it has to be fenced, and shows what is lost.
+#[test]
+fn an_accepted_loss_is_measured_at_a_fenced_member_of_the_write_set() {
+    let mut candidate = stand(C, Kind::AcceptLoss, 15).expect("a loss is accepted");
+    assert!(candidate.claim().expect_err("nobody is fenced")[0].contains("1, 2"));
+    candidate.fenced(B, Epoch(4), &table(&[(1, 1), (3, 10)]), Index(22));
+    let claim = candidate.claim().expect("B is fenced");
+    assert_eq!(claim.loss, Loss::Between(Index(15), Index(22)));
+    assert!(claim.loss_open && !claim.old_leader_fenced);
+    assert_eq!(claim.sync, BTreeSet::from([B]), "it holds all that C leads with; what it has more is cut");
+}
+
+/// From where the *tables* part, which may be before the candidate's last index.
+#[test]
+fn a_loss_begins_where_the_tables_part() {
+    let mut candidate = stand(C, Kind::AcceptLoss, 15).expect("a loss is accepted");
+    candidate.fenced(A, Epoch(4), &table(&[(1, 1), (4, 8)]), Index(22));
+    assert_eq!(candidate.claim().expect("A is fenced").loss, Loss::Between(Index(7), Index(22)));
+}
+
+/// 0006: a leader that never served may have published an empty set, and its predecessor still runs, unaware. So
+/// everybody is named, not the write set alone.
+#[test]
+fn a_split_names_everybody() {
+    let off = |members: &[MemberId]| Kind::AcceptSplit { off: members.iter().copied().collect() };
+    let candidate = stand(C, off(&[B]), 15).expect("a loss is accepted");
+    let missing = candidate.claim().expect_err("A is missing");
+    assert_eq!(missing, ["member 1: neither fenced nor declared powered off"]);
+    let claim = stand(C, off(&[A, B]), 15).expect("a loss is accepted").claim().expect("both are declared");
+    assert_eq!((claim.loss, claim.loss_open), (Loss::Unknown, true));
+}
+
+/// 0006: the leader before died between its compare-and-swap and its `EpochStart`.
+#[test]
+fn an_open_loss_is_inherited() {
+    let own = (table(&[(1, 1), (3, 10)]), Index(20));
+    let read = Recorded { loss_open: true, ..map() };
+    let candidate = Candidacy::stand(B, Kind::Recorded, read, Epoch(0), own, false, 0).expect("electable");
+    assert!(candidate.claim().expect("recorded").loss_open);
+}
