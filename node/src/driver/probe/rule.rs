@@ -11,8 +11,9 @@ const ENOUGH: usize = 8;
 /// a scratch file, the choice is the one that depends on nothing.
 ///
 /// With FUA, or without a volatile cache, RWF_DSYNC is one command and small writes need not wait for each other; the
-/// link must be clearly faster to be taken. A flush-type cache wants one shared flush, and RWF_DSYNC is fragile on it:
-/// it must be much faster, and not end at scheduler ticks. An unknown cache is treated as the one that can lose most.
+/// link must be clearly faster to be taken. On a flush-type cache RWF_DSYNC is fragile: it is taken when it measured no
+/// slower and does not end at scheduler ticks, and a worker gives it up when it begins to. An unknown cache is treated
+/// as the one that can lose most.
 pub fn choose(
     ordered: Option<Durable>,
     cache: WriteCache,
@@ -51,10 +52,10 @@ fn flush_type(few: bool, dsync: &Series, link: &Series) -> (Durable, &'static st
         (Durable::Link, "too few writes were measured to speak against it")
     } else if dsync.at_ticks {
         (Durable::Link, "RWF_DSYNC ended at scheduler ticks")
-    } else if 2 * dsync.p50 <= link.p50 {
-        (Durable::Dsync, "RWF_DSYNC measured at most half the latency")
+    } else if dsync.p50 <= link.p50 {
+        (Durable::Dsync, "RWF_DSYNC did not measure slower; it is given up when it ends at scheduler ticks")
     } else {
-        (Durable::Link, "RWF_DSYNC did not measure twice as fast")
+        (Durable::Link, "RWF_DSYNC measured slower")
     }
 }
 
@@ -88,14 +89,14 @@ mod tests {
             (Fua, series(100), series(100), Dsync, "did not"),
             (Fua, ticking(4000), series(150), Link, "clearly slower"),
             (Fua, ticking(4000), ticking(4000), Dsync, "did not"),
-            (Volatile, series(122), series(167), Link, "twice"),
-            (Volatile, series(4000), series(1700), Link, "twice"),
-            (Volatile, series(80), series(160), Dsync, "half"),
-            (Volatile, series(81), series(160), Link, "twice"),
+            (Volatile, series(122), series(167), Dsync, "given up"),
+            (Volatile, series(4000), series(1700), Link, "slower"),
+            (Volatile, series(160), series(160), Dsync, "given up"),
+            (Volatile, series(161), series(160), Link, "slower"),
             (Volatile, ticking(80), series(160), Link, "ticks"),
             (Volatile, few(10), few(100), Link, "too few"),
-            (Unknown, series(122), series(167), Link, "twice"),
-            (Unknown, series(3), series(9), Dsync, "half"),
+            (Unknown, series(122), series(167), Dsync, "given up"),
+            (Unknown, series(9), series(3), Link, "slower"),
         ];
         for (cache, dsync, link, expected, word) in table {
             let (durable, why) = choose(Option::None, cache, Ok(&measured(dsync, link)));
