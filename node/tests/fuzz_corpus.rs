@@ -3,8 +3,9 @@
 #![allow(clippy::print_stdout, reason = "what broke a door is shown")]
 
 use seawall::Token;
-use seawall::map::ShardId;
+use seawall::map::{Generation, Map, ShardId};
 use seawall::position::{Lineage, Position};
+use seawall_node::authority::document;
 use seawall_node::driver::superblock::Superblock;
 use seawall_node::fuzz::{DOORS, Door};
 use serde_json::{Value as Json, json};
@@ -141,6 +142,7 @@ fn blocks(document: &str, language: &str) -> Vec<String> {
 }
 
 const JSON_PAGE: &str = include_str!("../../docs/json.md");
+const REPLICATION_PAGE: &str = include_str!("../../docs/replication.md");
 const OPERATIONS_PAGE: &str = include_str!("../../docs/operations.md");
 
 /// The documented commit, and one around each documented check and operation.
@@ -210,6 +212,10 @@ fn seeds(door: &str) -> Vec<Vec<u8>> {
         "superblock" => {
             let block = Superblock { lineage: Lineage(*b"0123456789abcdef"), shards: 3, made_us: 1 };
             vec![block.encode()[..256].to_vec()]
+        }
+        "map" => {
+            let documented = blocks(REPLICATION_PAGE, "json").into_iter().map(String::into_bytes);
+            documented.chain([document::write(&Map::even(Generation(3), 2)).into_bytes()]).collect()
         }
         other => panic!("{other} has no seeds"),
     }
