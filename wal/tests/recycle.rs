@@ -35,7 +35,7 @@ type State = BTreeMap<Vec<u8>, (Version, Vec<u8>)>;
 /// The state as a start finds it.
 fn start(disk: &mut Disk, checkpoints: usize) -> (State, Option<Log>, Report) {
     let limits = limits(checkpoints);
-    let mut recovery = Recovery::new(LOG, limits, disk.found(), limits.buffers());
+    let mut recovery = Recovery::new(LOG, limits, disk.found(), limits.buffers(), seawall_wal::Start::Alone);
     let (mut ios, mut state) = (Vec::new(), State::new());
     recovery.start(&mut ios);
     loop {
@@ -55,6 +55,7 @@ fn start(disk: &mut Disk, checkpoints: usize) -> (State, Option<Log>, Report) {
         match progress {
             Progress::Working => {}
             Progress::Halted(report) => return (state, None, report),
+            Progress::AtRest(..) => panic!("a start that is alone leads"),
             Progress::Recovered(log, report) => return (state, Some(*log), report),
         }
     }

@@ -1,0 +1,57 @@
+//! Who the log is for: a start is told, and may find that it was told wrongly.
+
+use super::{Halt, Recovery};
+use crate::Epoch;
+use crate::meta::Meta;
+
+/// What a start is to do with the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The only replica: it takes the next epoch itself.
+    Alone,
+    /// The epoch was promised durably and won by compare-and-swap (R15).
+    Lead { epoch: Epoch },
+    /// No epoch is taken; the log is at rest where it ends.
+    Follow,
+}
+
+impl Recovery {
+    /// The metadata as this start leaves it, but for the cut. `taken` is its epoch; a follower takes none.
+    pub(super) fn meta_for(&self, taken: Option<Epoch>) -> Meta {
+        let (sequence, start) = (self.meta.sequence + 1, self.meta.start + 1);
+        let was = Meta { sequence, start, ..self.meta };
+        let found = self.report.found_epoch;
+        let Some(epoch) = taken else {
+            // Until now every epoch was issued here.
+            let issued = (was.issued.0, was.issued.1.max(found));
+            return Meta { followed: true, issued: if was.followed { was.issued } else { issued }, ..was };
+        };
+        let goes_on = found == Epoch(0) || was.issued_here(found);
+        let issued = (if goes_on { was.issued.0 } else { epoch }, epoch);
+        let bound = was.bound.filter(|_| was.epoch == epoch);
+        Meta { epoch, bound, issued, ..was }
+    }
+
+    /// R10: an epoch has one leader, and of that one process.
+    pub(super) fn check_role(&self) -> Result<(), Halt> {
+        let Start::Lead { epoch } = self.role else { return Ok(()) };
+        let headers = self.found.iter().filter_map(|f| f.header.ok());
+        let found = headers.map(|header| header.epoch()).max().unwrap_or_default();
+        let found = found.max(self.boundary().cut.epoch);
+        let meta = &self.meta;
+        // Before there were followers, every promise was an epoch taken.
+        let issued = if meta.followed { meta.issued.1 } else { meta.issued.1.max(meta.epoch) };
+        let wrong = if meta.epoch > epoch {
+            format!("epoch {} is promised", meta.epoch.0)
+        } else if let Some(bound) = meta.bound.filter(|_| meta.epoch == epoch) {
+            format!("epoch {} is promised to member {}, start {}", epoch.0, bound.leader, bound.start)
+        } else if epoch <= issued {
+            format!("epoch {} was led here by an earlier start", issued.0)
+        } else if epoch <= found {
+            format!("the log holds epoch {}", found.0)
+        } else {
+            return Ok(());
+        };
+        Err(Halt::not_to_lead(epoch, wrong))
+    }
+}
