@@ -8,9 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use seawall::map::{Generation, MemberId};
-use seawall_wal::{Epoch, Index};
+use seawall::position::{Epoch, Index};
+use seawall::replication::{Agreement, EpochTable, Epochs};
 
-use super::epochs::EpochTable;
 
 /// The entry of the map that a candidate read, and on whose generation it compares.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub struct Candidacy {
     kind: Kind,
     read: Recorded,
     epoch: Epoch,
-    epochs: EpochTable,
+    epochs: Epochs,
     last: Index,
     fenced: BTreeMap<MemberId, Fenced>,
     asked: bool,
@@ -104,7 +104,7 @@ impl Candidacy {
         kind: Kind,
         read: Recorded,
         promised: Epoch,
-        own: (EpochTable, Index),
+        own: (Epochs, Index),
         reseeding: bool,
         lease_left_us: u64,
     ) -> Result<Self, NotElectable> {
@@ -137,9 +137,13 @@ impl Candidacy {
     }
 
     /// A member has persisted the new epoch; this is what it holds.
-    pub fn fenced(&mut self, by: MemberId, epoch: Epoch, epochs: &EpochTable, last: Index) {
+    pub fn fenced(&mut self, by: MemberId, epoch: Epoch, epochs: &EpochTable<'_>, last: Index) {
         if epoch == self.epoch && !self.asked {
-            let agrees = self.epochs.agrees_until(self.last, epochs, last);
+            let agrees = match self.epochs.table().agreement(self.last, epochs, last) {
+                Agreement::Until(index) => index,
+                // Nothing is proven of it.
+                Agreement::Unknown | Agreement::Impossible { .. } => Index(0),
+            };
             self.fenced.insert(by, Fenced { agrees, last });
         }
     }

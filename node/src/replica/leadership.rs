@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use seawall::map::MemberId;
-use seawall_wal::{Epoch, Index};
+use seawall::position::{Epoch, Index};
 
 use super::sync_set::{Change, Deposed, NoChange, SyncSet, Way};
 use crate::params::{LEASE_MARGIN_PPM, LEASE_MARGIN_US};

@@ -2,7 +2,6 @@
 //! microseconds of the member's own clock; what is to be persisted or said is returned.
 //!
 //! ```text
-//! epochs.rs      which epoch each index belongs to, and how far two logs are one            R12, R21
 //! promise.rs     a member's word about epochs: what it meets, and what it must persist      R10, R11
 //! grant.rs       a member's lease promise, on its own clock                                 R11, R16
 //! sync_set.rs    whose validation a commit needs, also while that changes                   R13, R14
@@ -12,14 +11,12 @@
 //! `docs/replication.md` explains the protocol, and `model/` checks it. The names are the same in all three.
 
 pub mod candidacy;
-pub mod epochs;
 pub mod grant;
 pub mod leadership;
 pub mod promise;
 pub mod sync_set;
 
 pub use candidacy::{Candidacy, Kind, Loss};
-pub use epochs::EpochTable;
 pub use grant::Grant;
 pub use leadership::{Ack, Leadership};
 pub use promise::{Heard, Incarnation, Promise};

@@ -1,7 +1,7 @@
 //! A member's word about epochs (R10, R11). It is persisted before anything is said that rests on it.
 
 use seawall::map::MemberId;
-use seawall_wal::Epoch;
+use seawall::position::Epoch;
 
 /// One start of one member: what it said before a crash binds nobody to what it says after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use seawall::map::{Generation, MemberId};
 use seawall_node::replica::candidacy::{NotElectable, Recorded};
 use seawall_node::replica::{Candidacy, Kind, Loss};
-use seawall_wal::{Epoch, Index};
+use seawall::position::{Epoch, Index};
 
 use crate::{A, B, C, table};
 
@@ -57,13 +57,13 @@ fn the_new_epoch_is_above_everything() {
 fn only_proven_members_are_published() {
     let mut candidate = stand(B, Kind::Recorded, 20).expect("electable");
     assert_eq!(candidate.to_fence().collect::<Vec<_>>(), [A, C]);
-    candidate.fenced(C, Epoch(4), &table(&[(1, 1), (3, 10)]), Index(19));
+    candidate.fenced(C, Epoch(4), &table(&[(1, 1), (3, 10)]).table(), Index(19));
     let claim = candidate.claim().expect("its own fence is enough");
     assert_eq!((claim.expected, claim.epoch, claim.leader), (Generation(7), Epoch(4), B));
     assert_eq!(claim.sync, BTreeSet::new(), "C lacks the last record, though nothing of it parts");
     assert_eq!((claim.loss, claim.loss_open, claim.old_leader_fenced), (Loss::Nothing, false, false));
 
-    candidate.fenced(A, Epoch(4), &table(&[(1, 1), (3, 10)]), Index(22));
+    candidate.fenced(A, Epoch(4), &table(&[(1, 1), (3, 10)]).table(), Index(22));
     let claim = candidate.claim().expect("as before");
     assert_eq!(claim.sync, BTreeSet::from([A]), "what A holds beyond was never committed, and is cut");
     assert!(claim.old_leader_fenced);
@@ -73,9 +73,9 @@ fn only_proven_members_are_published() {
 #[test]
 fn a_late_or_foreign_answer_proves_nothing() {
     let mut candidate = stand(B, Kind::Recorded, 20).expect("electable");
-    candidate.fenced(C, Epoch(5), &table(&[(1, 1), (3, 10)]), Index(20));
+    candidate.fenced(C, Epoch(5), &table(&[(1, 1), (3, 10)]).table(), Index(20));
     candidate.asked();
-    candidate.fenced(A, Epoch(4), &table(&[(1, 1), (3, 10)]), Index(20));
+    candidate.fenced(A, Epoch(4), &table(&[(1, 1), (3, 10)]).table(), Index(20));
     assert_eq!(candidate.claim().expect("nothing more is needed").sync, BTreeSet::new());
 }
 
@@ -84,7 +84,7 @@ fn a_late_or_foreign_answer_proves_nothing() {
 fn an_accepted_loss_is_measured_at_a_fenced_member_of_the_write_set() {
     let mut candidate = stand(C, Kind::AcceptLoss, 15).expect("a loss is accepted");
     assert!(candidate.claim().expect_err("nobody is fenced")[0].contains("1, 2"));
-    candidate.fenced(B, Epoch(4), &table(&[(1, 1), (3, 10)]), Index(22));
+    candidate.fenced(B, Epoch(4), &table(&[(1, 1), (3, 10)]).table(), Index(22));
     let claim = candidate.claim().expect("B is fenced");
     assert_eq!(claim.loss, Loss::Between(Index(15), Index(22)));
     assert!(claim.loss_open && !claim.old_leader_fenced);
@@ -95,7 +95,7 @@ fn an_accepted_loss_is_measured_at_a_fenced_member_of_the_write_set() {
 #[test]
 fn a_loss_begins_where_the_tables_part() {
     let mut candidate = stand(C, Kind::AcceptLoss, 15).expect("a loss is accepted");
-    candidate.fenced(A, Epoch(4), &table(&[(1, 1), (4, 8)]), Index(22));
+    candidate.fenced(A, Epoch(4), &table(&[(1, 1), (4, 8)]).table(), Index(22));
     assert_eq!(candidate.claim().expect("A is fenced").loss, Loss::Between(Index(7), Index(22)));
 }
 

@@ -2,7 +2,7 @@ use seawall::map::MemberId;
 use seawall_node::replica::leadership::{Policy, Unavailable, Unproven};
 use seawall_node::replica::sync_set::Way;
 use seawall_node::replica::{Ack, Leadership, SyncSet};
-use seawall_wal::{Epoch, Index};
+use seawall::position::{Epoch, Index};
 
 use crate::{B, C};
 

@@ -1,5 +1,5 @@
 use seawall_node::replica::{Grant, Heard, Incarnation, Promise};
-use seawall_wal::Epoch;
+use seawall::position::Epoch;
 
 use crate::{A, B};
 
