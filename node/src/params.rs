@@ -228,6 +228,30 @@ parameters! {
     /// to the last commits cannot be told from a torn write; more fences when commits are rare.
     FENCE_IDLE_US: u64 = 100_000, Microseconds, [fixed];
 
+    /// Between two heartbeats of a leader to each member. Shorter: leases and silence are told apart sooner, and more is
+    /// said when nothing happens.
+    HEARTBEAT_US: u64 = 100_000, Microseconds, [fixed];
+
+    /// After this time what another member or the authority did not answer is asked again.
+    REPLICA_RETRY_US: u64 = 300_000, Microseconds, [fixed];
+
+    /// A member that says nothing for so long is greeted anew. Shorter: a lost message costs less time, and a pause of a
+    /// healthy member looks like a loss.
+    REPLICA_SILENCE_US: u64 = 1_500_000, Microseconds, [fixed];
+
+    /// Bytes of the log that may be under way to one follower of a shard. More: longer distances stay busy; each
+    /// follower may have to keep twice as much in memory.
+    REPLICA_WINDOW: usize = 4 << 20, Bytes, [fixed];
+
+    /// Bytes that a leader appends beyond what is committed; further commits are refused until followers have caught up.
+    UNCOMMITTED_BYTES: u64 = 16 << 20, Bytes, [fixed];
+
+    /// How long a candidate waits for all members to be fenced before it asks for the leadership with those that are.
+    FENCE_WAIT_US: u64 = 1_000_000, Microseconds, [fixed];
+
+    /// A disk that owes an answer for so long counts as a failed one: its member promises nothing (R24).
+    DISK_PATIENCE_US: u64 = 1_000_000, Microseconds, [fixed];
+
     /// By how much two clocks may differ in speed: a leader counts a lease promise by so much shorter than it was made.
     /// Less than what clocks really do, and a deposed leader could answer a read that is stale.
     LEASE_MARGIN_PPM: u64 = 500, PartsPerMillion, [fixed];

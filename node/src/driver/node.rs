@@ -213,6 +213,7 @@ impl Node {
         WorkerConfig {
             id,
             workers: self.workers(),
+            member: None,
             lineage: self.directory.lineage(),
             limits: self.config.log,
             budget: self.config.budget,

@@ -241,6 +241,9 @@ impl Reactor {
             Effect::Disk { shard, io: io @ (Io::Fold(_) | Io::Remove { .. } | Io::Quarantine { .. }) } => {
                 self.orders.give(Order { worker: self.id, shard, io });
             }
+            Effect::Say { .. } | Effect::Propose { .. } | Effect::Reopen { .. } => {
+                unreachable!("a node that is alone has no members")
+            }
             Effect::Receive { .. } | Effect::Send { .. } | Effect::Close { .. } | Effect::Disk { .. } => {
                 unreachable!("the driver executes {effect:?}")
             }

@@ -186,6 +186,11 @@ impl Leadership {
         self.set.answered(won)
     }
 
+    /// The map moved on without it: it never will be recorded as it was asked for.
+    pub fn change_not_sent(&mut self) {
+        self.set.not_sent();
+    }
+
     pub fn change(&self) -> Option<Change> {
         self.set.change()
     }

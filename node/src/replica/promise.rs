@@ -49,13 +49,14 @@ impl Promise {
         }
     }
 
-    /// R_FENCE, or one's own candidacy. What is not above the promise was promised already, maybe to somebody else: it
-    /// proves nothing to this candidate.
+    /// R_FENCE. The same again, when the answer was lost, is answered again: as long as nobody leads the epoch, the log
+    /// is what it was.
     pub fn fenced_by(&self, epoch: Epoch, lease_left_us: u64) -> Heard {
-        match epoch > self.epoch {
-            false => Heard::Fenced { promised: self.epoch },
-            true if lease_left_us > 0 => Heard::Granted { left_us: lease_left_us },
-            true => Heard::Adopt(Promise { epoch, leader: None }),
+        match (epoch.cmp(&self.epoch), self.leader) {
+            (std::cmp::Ordering::Equal, None) => Heard::Known,
+            (std::cmp::Ordering::Less | std::cmp::Ordering::Equal, _) => Heard::Fenced { promised: self.epoch },
+            (std::cmp::Ordering::Greater, _) if lease_left_us > 0 => Heard::Granted { left_us: lease_left_us },
+            (std::cmp::Ordering::Greater, _) => Heard::Adopt(Promise { epoch, leader: None }),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Everything that a worker can ask for. A driver executes each effect once and reports one event.
 
-use seawall::map::ShardId;
+use seawall::map::{Map, MemberId, ShardId};
 use seawall_wal::{Io, recover::Report};
 
 use super::event::{ConnId, WorkerId};
@@ -29,6 +29,13 @@ pub enum Effect {
     NoSpace { shard: ShardId, why: String },
     /// There will be no newer checkpoint of `shard` until this is mended: its log grows. No event follows.
     FoldFailed { shard: ShardId, why: String },
+    /// A whole frame for another member of the cluster. It may be lost, and nothing says so. No event follows.
+    Say { to: MemberId, frame: Vec<u8> },
+    /// Ask the authority to make this the map, if the one before it is still the newest. The answer is
+    /// `Event::MapChanged`, sooner, later or never.
+    Propose { map: Box<Map> },
+    /// The log of `shard` has nothing under way: look for its files again, and report `Event::Boot`.
+    Reopen { shard: ShardId },
     /// After `Event::Stop`: nothing is under way any more.
     Stopped,
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use seawall::map::{Map, ShardId};
+use seawall::map::{Map, MemberId, ShardId};
 use seawall_wal::recover::Files;
 use seawall_wal::{Buffer, Done, FoldDone};
 
@@ -43,10 +43,13 @@ pub struct LogFound {
 
 #[derive(Debug)]
 pub enum Event {
-    /// First for each shard of this worker: its log was found on disk. Recovery starts here.
+    /// First for each shard of this worker, and after each `Effect::Reopen`: its log was found on disk. Recovery starts
+    /// here.
     Boot { shard: ShardId, found: LogFound },
     /// The partition map, at the start and whenever it changes.
     MapChanged(Arc<Map>),
+    /// A whole frame of another member of the cluster, addressed to a shard of this worker.
+    Heard { from: MemberId, shard: ShardId, frame: Vec<u8> },
     /// A client connected.
     Accepted { conn: ConnId },
     /// Ends one `Effect::Receive`: `buf` is back; `Ok(0)` means that the peer sends nothing more.

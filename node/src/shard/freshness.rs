@@ -65,13 +65,7 @@ enum Fresh {
 impl Shard {
     /// A read of any kind: served, refused, or kept until it can be served.
     pub(super) fn read(&mut self, now: Now, asked: &Asked<'_>) {
-        let consistency = match asked.request {
-            Request::Get(get) => get.consistency,
-            Request::MultiGet(get) => get.consistency,
-            Request::Scan(scan) => scan.consistency,
-            _ => unreachable!("only reads come here"),
-        };
-        match self.fresh(&consistency) {
+        match self.fresh(now, &consistency_of(asked)) {
             Fresh::Now => self.serve(asked),
             Fresh::Never(refusal) => self.refuse_read(asked.to, refusal),
             Fresh::Later(need, max_wait_ms) => {
@@ -93,9 +87,17 @@ impl Shard {
         }
     }
 
-    fn fresh(&self, consistency: &Consistency) -> Fresh {
+    /// A linearizable one leaves only if it is still proven then (R16, R17).
+    pub(super) fn answer_read(&mut self, asked: &Asked<'_>, until: Index, answer: Answer) {
+        match consistency_of(asked) {
+            Consistency::Linearizable => self.release.answer_if_proven(asked.to, until, answer),
+            _ => self.release.answer(asked.to, until, answer),
+        }
+    }
+
+    fn fresh(&self, now: Now, consistency: &Consistency) -> Fresh {
         match *consistency {
-            Consistency::Linearizable => Fresh::Now,
+            Consistency::Linearizable => self.unproven(now).map_or(Fresh::Now, Fresh::Never),
             Consistency::MaxStaleness { ms } => match self.staleness_ms() {
                 Some(have) if have <= ms => Fresh::Now,
                 have => Fresh::Never(Refusal::stale_bound(have, ms)),
@@ -132,7 +134,7 @@ impl Shard {
     pub fn staleness_ms(&self) -> Option<u32> {
         match &self.life {
             Life::Running(running) if running.serves(self.release.committed()) => Some(0),
-            Life::Running(_) | Life::Recovering { .. } | Life::Halted(_) | Life::Failed { .. } => None,
+            _ => None,
         }
     }
 
@@ -140,7 +142,8 @@ impl Shard {
     pub(super) fn committed(&self) -> Position {
         match &self.life {
             Life::Running(running) => position(running.log.epoch(), self.release.committed()),
-            Life::Recovering { .. } | Life::Halted(_) | Life::Failed { .. } => Position::default(),
+            Life::Following(_) => epoch_of(self.state.epochs(), self.release.committed()),
+            _ => Position::default(),
         }
     }
 
@@ -181,10 +184,22 @@ impl Shard {
 
     /// The log failed: what they wait for never comes.
     pub(super) fn fail_waiting(&mut self, why: &str) {
+        self.lose_waiting(&Refusal::log_failed(why.to_owned()));
+    }
+
+    pub(super) fn lose_waiting(&mut self, why: &Refusal) {
         for waiting in std::mem::take(&mut self.waiting.reads) {
-            let refusal = Refusal::log_failed(why.to_owned());
-            self.release.answer(waiting.to, Index(0), Answer::Refused(refusal));
+            self.release.answer(waiting.to, Index(0), Answer::Refused(why.clone()));
         }
+    }
+}
+
+fn consistency_of(asked: &Asked<'_>) -> Consistency {
+    match asked.request {
+        Request::Get(get) => get.consistency,
+        Request::MultiGet(get) => get.consistency,
+        Request::Scan(scan) => scan.consistency,
+        _ => unreachable!("only reads come here"),
     }
 }
 

@@ -37,7 +37,7 @@ impl Shard {
         let log = match &self.life {
             Life::Running(running) => Some(&running.log),
             Life::Failed { log, .. } => Some(&**log),
-            Life::Recovering { .. } | Life::Halted(_) => None,
+            _ => None,
         };
         let of_log = |value: u64| log.map_or_else(|| Err("the log is not open".into()), |_| known(value));
         let committed = self.release.committed().0;
@@ -50,8 +50,8 @@ impl Shard {
         vec![
             ("shard.id", Ok(self.id.to_string())),
             ("shard.state", Ok(status.state.to_owned())),
-            ("shard.role", Ok("leader".to_owned())),
-            ("shard.replicas", Ok("1".to_owned())),
+            ("shard.role", self.role()),
+            ("shard.replicas", self.replicas()),
             ("shard.epoch", of_log(status.epoch)),
             ("shard.staleness_ms", staleness.ok_or_else(|| "it serves no reads".to_owned())),
             ("log.durable_index", of_log(status.durable)),
@@ -78,6 +78,27 @@ impl Shard {
         ]
     }
 
+    fn role(&self) -> Result<String, String> {
+        match &self.life {
+            Life::Running(_) => Ok("leader".to_owned()),
+            Life::Following(_) => Ok("follower".to_owned()),
+            _ => Err("it has none now".to_owned()),
+        }
+    }
+
+    /// Of a leader, each member with how it stands: since when, how often it was greeted, how far it is, and why.
+    fn replicas(&self) -> Result<String, String> {
+        let Life::Running(running) = &self.life else { return Err("the leader knows".to_owned()) };
+        let Some(lead) = &running.lead else { return Ok("1".to_owned()) };
+        let member = |(id, sent): (seawall::map::MemberId, &super::members::Sent)| {
+            let required = if lead.leadership.set().requires(id) { "sync" } else { "async" };
+            let (stage, attempts, at) = (sent.stage.name(), sent.attempts, sent.acknowledged().0);
+            let reason = sent.reason.as_ref().map(|reason| format!(", {reason}")).unwrap_or_default();
+            format!("member {id}: {required}, {stage} since {} us, greeted {attempts} times, at {at}{reason}", sent.since_us)
+        };
+        Ok(lead.members().map(member).collect::<Vec<_>>().join("; "))
+    }
+
     /// Why it is as it is.
     fn reasons(&self) -> Vec<Fact> {
         let status = self.status();
@@ -86,6 +107,10 @@ impl Shard {
             (Life::Recovering { .. }, _) => "its log is being read".to_owned(),
             (Life::Running(_), _) => "the first record of its epoch is not committed yet (R10)".to_owned(),
             (Life::Halted(_), _) => "recovery refused the log (R2)".to_owned(),
+            (Life::Following(following), _) => {
+                following.reason().unwrap_or_else(|| "it follows: ask the leader".to_owned())
+            }
+            (Life::Deposed { .. } | Life::Reopening { .. }, _) => "it is taking another role (R10)".to_owned(),
             (Life::Failed { .. }, _) => "a write or flush failed, and only recovery goes on (R4)".to_owned(),
         };
         let trouble = status.reason.unwrap_or_else(|| "none".to_owned());
@@ -143,7 +168,7 @@ impl Shard {
     fn done_at(&self, namespace: &str, partition: &[u8], at: Position) -> [Fact; 3] {
         let told = match &self.life {
             Life::Running(running) => watch::told(&running.log, namespace, partition, to_wal(at.index)),
-            Life::Recovering { .. } | Life::Halted(_) | Life::Failed { .. } => None,
+            _ => None,
         };
         let told = told.ok_or_else(|| {
             format!(

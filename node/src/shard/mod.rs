@@ -18,6 +18,7 @@ mod insight;
 mod keys;
 pub mod latency;
 mod lease;
+mod members;
 mod operate;
 mod parked;
 mod read;
@@ -39,7 +40,7 @@ use seawall::refusal::Refusal;
 use seawall::reply::State as ReplyState;
 use seawall_wal::recover::Report;
 use seawall_wal::{
-    Done, Entry, Epoch, Failure, FoldDone, Index, Io, Kind, Log, LogId, LogLimits, LogStats, Recovery,
+    Done, Entry, Epoch, Failure, FoldDone, Index, Io, Kind, Log, LogId, LogLimits, LogStats, Recovery, Start,
 };
 
 use crate::params::{
@@ -50,6 +51,7 @@ use crate::seam::{ConnId, Effect, Effects, LogFound, Now, ShardStatus, WorkerId}
 pub(crate) use admit::decode;
 use draft::Draft;
 use freshness::Waiting;
+use members::{Following, Held, Lead, Membership};
 pub use freshness::{Verdict, judge};
 use latency::Latency;
 use parked::Parked;
@@ -139,7 +141,10 @@ impl Default for Budget {
 pub struct Shard {
     id: ShardId,
     lineage: Lineage,
+    limits: LogLimits,
     budget: Budget,
+    /// `None`: this node is alone.
+    membership: Option<Membership>,
     state: State,
     release: Release,
     parked: Parked,
@@ -157,9 +162,21 @@ pub struct Shard {
 enum Life {
     Recovering {
         recovery: Box<Recovery>,
-        last_time_us: i64,
+        start: Start,
+        held: Held,
     },
+    /// It leads: alone, or among members.
     Running(Box<Running>),
+    /// It follows, or stands for the leadership.
+    Following(Box<Following>),
+    /// It led; its operations still come back.
+    Deposed {
+        log: Box<Log>,
+    },
+    /// Its log is being looked for again, for another role.
+    Reopening {
+        start: Start,
+    },
     /// Recovery refused: nothing can be believed, nothing is served.
     Halted(Box<Report>),
     /// The log failed while running (R4); its operations may still come back.
@@ -172,6 +189,8 @@ enum Life {
 #[derive(Debug)]
 struct Running {
     log: Log,
+    /// `None`: alone.
+    lead: Option<Box<Lead>>,
     time: LeaderTime,
     /// The first record of this epoch; nothing is served before it is committed (R10).
     epoch_start: Option<Index>,
@@ -191,30 +210,40 @@ impl Shard {
         limits: LogLimits,
         budget: Budget,
         found: LogFound,
+        start: Start,
         effects: &mut Effects,
     ) -> Self {
-        let log = LogId { lineage: lineage.0, shard: id.0 };
-        let mut recovery =
-            Box::new(Recovery::new(log, limits, found.files, found.buffers, seawall_wal::Start::Alone));
-        let mut ios = Vec::new();
-        recovery.start(&mut ios);
         let mut shard = Self {
             id,
             lineage,
+            limits,
             budget,
+            membership: None,
             state: State::default(),
             release: Release::default(),
             parked: Parked::default(),
             waiting: Waiting::default(),
             watchers: Watchers::default(),
             latency: Latency::default(),
-            life: Life::Recovering { recovery, last_time_us: i64::MIN },
-            ios,
+            life: Life::Reopening { start },
+            ios: Vec::new(),
             draft: Draft::default(),
             scratch: Vec::new(),
         };
-        shard.emit(effects);
+        shard.opened(found, effects);
         shard
+    }
+
+    /// The log was found: recovery of it begins, for the role that is wanted.
+    pub fn opened(&mut self, found: LogFound, effects: &mut Effects) {
+        let Life::Reopening { start } = self.life else { unreachable!("a log is opened when it was asked for") };
+        let log = LogId { lineage: self.lineage.0, shard: self.id.0 };
+        let mut recovery = Box::new(Recovery::new(log, self.limits, found.files, found.buffers, start));
+        recovery.start(&mut self.ios);
+        (self.state, self.watchers) = (State::default(), std::mem::take(&mut self.watchers));
+        self.release.begin_anew();
+        self.life = Life::Recovering { recovery, start, held: Held::default() };
+        self.emit(effects);
     }
 
     pub fn id(&self) -> ShardId {
@@ -228,6 +257,11 @@ impl Shard {
         }
         if let Some(refusal) = self.refuse_all() {
             // It rests on no row, only on what this shard is.
+            return self.release.answer(asked.to, Index(0), Answer::Refused(refusal));
+        }
+        if let Request::Commit(_) | Request::Resolve(_) | Request::Declare(_) = asked.request
+            && let Some(refusal) = self.undurable(now)
+        {
             return self.release.answer(asked.to, Index(0), Answer::Refused(refusal));
         }
         match asked.request {
@@ -252,7 +286,11 @@ impl Shard {
                 Some(error) => Refusal::disk_full(error.to_string(), RETRY_SPACE_MS),
                 None => recovering(),
             }),
-            Life::Recovering { .. } => Some(recovering()),
+            Life::Following(following) => Some(match &following.halted {
+                Some(why) => Refusal::replica_unsafe("R25", why.clone()),
+                None => Refusal::not_leader(self.membership.as_ref().and_then(Membership::leader_address)),
+            }),
+            Life::Recovering { .. } | Life::Deposed { .. } | Life::Reopening { .. } => Some(recovering()),
             Life::Halted(_) => Some(Refusal::not_ready("halted: its log cannot be believed", 0)),
             Life::Failed { why, .. } => Some(Refusal::log_failed(why.clone())),
         }
@@ -267,12 +305,15 @@ impl Shard {
                 Ok(Some(why)) => effects.push(Effect::NoSpace { shard: self.id, why }),
                 Err(failure) => self.log_failed(failure.to_string(), effects),
             },
-            Life::Failed { log, .. } => {
-                let _ = log.done(done); // the first failure was reported
+            Life::Following(_) => self.follower_done(done),
+            Life::Failed { log, .. } | Life::Deposed { log } => {
+                let _ = log.done(done); // what became of it, the next recovery sees
             }
-            Life::Halted(_) => unreachable!("recovery has one operation under way, and it ended"),
+            Life::Halted(_) | Life::Reopening { .. } => {
+                unreachable!("recovery has one operation under way, and it ended")
+            }
         }
-        self.emit(effects);
+        self.go_on(effects);
     }
 
     /// A fold ended. Without a newer checkpoint the log stays as long as it is, and that is said.
@@ -280,18 +321,30 @@ impl Shard {
         let why = done.result.as_ref().err().map(ToString::to_string);
         let log = match &mut self.life {
             Life::Running(running) => &mut running.log,
-            Life::Failed { log, .. } => log,
-            Life::Recovering { .. } | Life::Halted(_) => unreachable!("only a running log folds"),
+            Life::Failed { log, .. } | Life::Deposed { log } => log,
+            Life::Following(following) => {
+                let known = following.log.fold_error().is_some();
+                following.log.folded(done);
+                effects.extend(why.filter(|_| !known).map(|why| Effect::FoldFailed { shard: self.id, why }));
+                return self.go_on(effects);
+            }
+            _ => unreachable!("only a log that is open folds"),
         };
         let known = log.fold_error().is_some();
         log.folded(done);
         effects.extend(why.filter(|_| !known).map(|why| Effect::FoldFailed { shard: self.id, why }));
+        self.go_on(effects);
     }
 
-    /// The contiguous durable prefix may have grown: with one replica, durable is committed.
+    /// The contiguous durable prefix may have grown.
     fn durable_grew(&mut self, now: Now) {
+        self.committed_grew(now);
+    }
+
+    /// Alone, durable is committed; among members, what all who are required have validated, too (R13).
+    fn committed_grew(&mut self, now: Now) {
         let Life::Running(running) = &mut self.life else { return };
-        let committed = running.log.durable();
+        let committed = running.committed();
         if committed > self.release.committed() {
             running.log.commit(committed);
             self.release.advance(committed);
@@ -320,20 +373,31 @@ impl Shard {
         if self.admit_parked(now) {
             self.pump(now);
         }
-        self.emit(effects);
+        self.ship(now);
+        self.go_on(effects);
     }
 
     fn pump(&mut self, now: Now) {
+        if let Life::Following(_) = &self.life {
+            return self.follower_turn(now);
+        }
+        if let Life::Failed { log, .. } | Life::Deposed { log } = &mut self.life {
+            return log.pump(0, &mut self.ios); // only its metadata
+        }
         let Life::Running(running) = &mut self.life else { return };
         if running.epoch_start.is_none() {
             running.start_epoch(now, &mut self.state);
+            self.begin_to_lead(now);
         }
+        let Life::Running(running) = &mut self.life else { return };
         running.log.pump(running.time.at(now), &mut self.ios);
         self.release.sealed(running.log.sealed());
     }
 
-    pub fn tick(&mut self, now: Now) {
+    pub fn tick(&mut self, now: Now, effects: &mut Effects) {
         self.expire_waiting(now);
+        self.candidate_tick(now, effects);
+        self.leader_tick(now, effects);
         let Life::Running(running) = &mut self.life else { return };
         running.clock_doubt = running.time.distrust(now).map(|refusal| refusal.to_string());
         if now.mono_us >= running.retry_prepare_us {
@@ -347,7 +411,9 @@ impl Shard {
         if now.mono_us >= running.appended_us + FENCE_IDLE_US {
             self.fence(now);
         }
-        self.expire(now);
+        if self.undurable(now).is_none() {
+            self.expire(now);
+        }
     }
 
     /// Proves the last batch durable, if no later one does: damage to it can be told from a torn write then (R2).
@@ -372,14 +438,19 @@ impl Shard {
         effects.extend(self.ios.drain(..).map(|io| Effect::Disk { shard, io }));
     }
 
-    pub fn take_ready(&mut self) -> impl Iterator<Item = Released> + '_ {
-        self.release.take_ready()
+    pub fn take_ready(&mut self, now: Now) -> impl Iterator<Item = Released> + '_ {
+        let unproven = self.unproven(now);
+        self.release.take_ready().map(move |released| match &unproven {
+            Some(why) if released.if_proven => Released { answer: Answer::Refused(why.clone()), ..released },
+            _ => released,
+        })
     }
 
     /// Nothing is under way on the disk and nothing waits for it.
     pub fn is_quiet(&self) -> bool {
         match &self.life {
-            Life::Recovering { .. } => false,
+            Life::Recovering { .. } | Life::Deposed { .. } | Life::Reopening { .. } => false,
+            Life::Following(following) => following.log.is_quiet(),
             Life::Running(running) => {
                 running.log.is_idle() && !running.log.outstanding() && self.parked.is_empty()
             }
@@ -392,14 +463,20 @@ impl Shard {
     pub fn reply_state(&self) -> ReplyState {
         match &self.life {
             Life::Running(running) if running.serves(self.release.committed()) => ReplyState::Serving,
-            Life::Running(_) | Life::Recovering { .. } => ReplyState::Recovering,
+            Life::Following(following) if following.halted.is_some() => ReplyState::Halted,
+            Life::Running(_)
+            | Life::Recovering { .. }
+            | Life::Deposed { .. }
+            | Life::Reopening { .. }
+            | Life::Following(_) => ReplyState::Recovering,
             Life::Halted(_) | Life::Failed { .. } => ReplyState::Halted,
         }
     }
 
     pub fn status(&self) -> ShardStatus {
         let (state, reason, log) = match &self.life {
-            Life::Recovering { .. } => ("recovering", None, None),
+            Life::Recovering { .. } | Life::Deposed { .. } | Life::Reopening { .. } => ("recovering", None, None),
+            Life::Following(following) => (following.state().name(), following.reason(), None),
             Life::Running(running) => {
                 let serves = running.serves(self.release.committed());
                 let state = if serves { "serving" } else { "recovering" };
@@ -431,6 +508,21 @@ impl Shard {
 }
 
 impl Running {
+    /// Everything up to here is committed, as far as this member knows.
+    fn committed(&mut self) -> Index {
+        let durable = self.log.durable();
+        match &mut self.lead {
+            None => durable,
+            Some(lead) => to_wal(lead.leadership.advance(to_net(durable))),
+        }
+    }
+
+    /// Bytes that were sealed and are not committed.
+    fn uncommitted_bytes(&self, committed: Index) -> u64 {
+        let next = Index(committed.0 + 1);
+        self.log.recent(next).map_or(u64::MAX, |batches| batches.map(|(_, bytes)| bytes.len() as u64).sum())
+    }
+
     fn serves(&self, committed: Index) -> bool {
         self.epoch_start.is_some_and(|start| start <= committed)
     }

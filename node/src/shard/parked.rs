@@ -63,8 +63,12 @@ impl Parked {
 
     /// Nothing of these was appended.
     pub(super) fn fail(&mut self, why: &str, release: &mut Release) {
+        self.lose(|| Refusal::log_failed(why.to_owned()), release);
+    }
+
+    pub(super) fn lose(&mut self, why: impl Fn() -> Refusal, release: &mut Release) {
         while let Some(waiting) = self.pop() {
-            release.answer(waiting.to, Index(0), Answer::Refused(Refusal::log_failed(why.to_owned())));
+            release.answer(waiting.to, Index(0), Answer::Refused(why()));
         }
     }
 }

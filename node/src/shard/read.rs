@@ -12,7 +12,7 @@ impl Shard {
     pub(super) fn get(&mut self, asked: &Asked<'_>, get: &GetRequest<'_>) {
         let look = self.look_at(asked, get.partition, &get.at);
         let (until, position) = self.rests_on(look.changed);
-        self.release.answer(asked.to, until, Answer::Row { position, row: look.row });
+        self.answer_read(asked, until, Answer::Row { position, row: look.row });
     }
 
     /// All rows as they are at one position: that of the newest change among them, or the committed one.
@@ -20,7 +20,7 @@ impl Shard {
         let looks: Vec<Look> = get.rows.iter().map(|at| self.look_at(asked, get.partition, &at)).collect();
         let (until, position) = self.rests_on(looks.iter().filter_map(|look| look.changed).max());
         let rows = looks.into_iter().map(|look| look.row).collect();
-        self.release.answer(asked.to, until, Answer::Rows { position, rows });
+        self.answer_read(asked, until, Answer::Rows { position, rows });
     }
 
     fn look_at(&mut self, asked: &Asked<'_>, partition: &[u8], at: &RowAt<'_>) -> Look {

@@ -135,6 +135,8 @@ pub enum Status {
 pub struct Released {
     pub to: ReplyTo,
     pub answer: Answer,
+    /// It says what is newest, so it leaves only while a lease proves that (R16).
+    pub if_proven: bool,
 }
 
 /// Answers wait in groups, one per batch, because batches become durable as a whole.
@@ -167,7 +169,15 @@ impl Release {
 
     /// Hands in an answer that rests on the record `until`.
     pub fn answer(&mut self, to: ReplyTo, until: Index, answer: Answer) {
-        let released = Released { to, answer };
+        self.hold(until, Released { to, answer, if_proven: false });
+    }
+
+    /// The same, for what a linearizable read found.
+    pub fn answer_if_proven(&mut self, to: ReplyTo, until: Index, answer: Answer) {
+        self.hold(until, Released { to, answer, if_proven: true });
+    }
+
+    fn hold(&mut self, until: Index, released: Released) {
         if until <= self.committed {
             self.ready.push(released);
             return;
@@ -204,14 +214,36 @@ impl Release {
     /// The log failed (R4). Whether an appended commit survives, only recovery knows; everything else that waits
     /// saw state that may be lost, and is refused.
     pub fn fail(&mut self, why: &str) {
+        self.end(&|| Refusal::log_failed_after_append(why.to_owned()), &|| Refusal::log_failed(why.to_owned()));
+    }
+
+    /// Another member leads now. What was appended may still be committed there.
+    pub fn lose(&mut self, unknown: impl Fn() -> Refusal) {
+        self.end(&unknown, &unknown);
+    }
+
+    /// The disk is read anew: nothing is known to be committed.
+    pub fn begin_anew(&mut self) {
+        assert!(self.groups.is_empty() && self.open.is_empty(), "everybody was answered");
+        self.committed = Index(0);
+    }
+
+    fn end(&mut self, appended: &dyn Fn() -> Refusal, none: &dyn Fn() -> Refusal) {
+        let unknown = |doubt: Option<Doubt>| {
+            let mut refusal = appended();
+            if let Some(doubt) = doubt {
+                refusal.reason.detail = doubt.detail();
+            }
+            refusal
+        };
         let groups = std::mem::take(&mut self.groups).into_iter().flat_map(|group| group.held);
         for held in groups.chain(std::mem::take(&mut self.open)) {
             let refusal = match held.released.answer {
-                Answer::Committed { doubt, .. } | Answer::Rejected { doubt, .. } => unknown(why, doubt),
+                Answer::Committed { doubt, .. } | Answer::Rejected { doubt, .. } => unknown(doubt),
                 Answer::Replayed { doubt, .. } | Answer::Status { doubt: Some(doubt), .. } => {
-                    unknown(why, Some(doubt))
+                    unknown(Some(doubt))
                 }
-                Answer::Declared { .. } => unknown(why, None),
+                Answer::Declared { .. } => unknown(None),
                 Answer::Status { doubt: None, .. }
                 | Answer::Row { .. }
                 | Answer::Rows { .. }
@@ -220,9 +252,10 @@ impl Release {
                 | Answer::Report { .. }
                 | Answer::Subscribed { .. }
                 | Answer::Done
-                | Answer::Refused(_) => Refusal::log_failed(why.to_owned()),
+                | Answer::Refused(_) => none(),
             };
-            self.ready.push(Released { to: held.released.to, answer: Answer::Refused(refusal) });
+            let (to, answer) = (held.released.to, Answer::Refused(refusal));
+            self.ready.push(Released { to, answer, if_proven: false });
         }
     }
 
@@ -232,10 +265,3 @@ impl Release {
     }
 }
 
-fn unknown(why: &str, doubt: Option<Doubt>) -> Refusal {
-    let mut refusal = Refusal::log_failed_after_append(why.to_owned());
-    if let Some(doubt) = doubt {
-        refusal.reason.detail = doubt.detail();
-    }
-    refusal
-}

@@ -46,7 +46,7 @@ impl Shard {
         match found {
             Ok(Page { rows, newest, cursor, .. }) => {
                 let (until, position) = self.rests_on(newest);
-                self.release.answer(asked.to, until, Answer::Page { position, rows, cursor });
+                self.answer_read(asked, until, Answer::Page { position, rows, cursor });
             }
             Err((refusal, looked_at)) => {
                 let (until, position) = self.rests_on(looked_at);

@@ -17,16 +17,16 @@ mod stream;
 
 use std::sync::Arc;
 
-use seawall::map::{Generation, Map, ShardId};
+use seawall::map::{Generation, Map, MemberId, ShardId};
 use seawall::message::{HelloReply, Limits, Request, RequestMeta};
 use seawall::position::Lineage;
 use seawall::refusal::Refusal;
 use seawall::reply::{self, ReplyMeta};
 use seawall::session::{Fatal, Next};
-use seawall_wal::LogLimits;
+use seawall_wal::{LogLimits, Start};
 
 use crate::params::STOP_US;
-use crate::seam::{ConnId, Effect, Effects, Event, Letter, Now, WorkerId, WorkerStatus};
+use crate::seam::{ConnId, Effect, Effects, Event, Letter, LogFound, Now, WorkerId, WorkerStatus};
 use crate::shard::{Budget, ReplyTo, Sent, Shard, release::Released};
 use connection::Connections;
 use route::Peers;
@@ -38,6 +38,8 @@ pub struct WorkerConfig {
     pub id: WorkerId,
     /// Workers of this node.
     pub workers: u16,
+    /// `None`: it is alone, and needs no name.
+    pub member: Option<MemberId>,
     pub lineage: Lineage,
     pub limits: LogLimits,
     pub budget: Budget,
@@ -97,11 +99,13 @@ impl Worker {
             return;
         }
         match event {
-            Event::Boot { shard, found } => {
-                let Self { config, shards, .. } = self;
-                shards.push(Shard::boot(shard, config.lineage, config.limits, config.budget, found, effects));
+            Event::Boot { shard, found } => self.boot(shard, found, effects),
+            Event::MapChanged(map) => {
+                let member = self.config.member;
+                self.shards.iter_mut().for_each(|shard| shard.map_changed(now, member, &map, effects));
+                self.map = Some(map);
             }
-            Event::MapChanged(map) => self.map = Some(map),
+            Event::Heard { from, shard, frame } => self.shard(shard).heard(now, from, &frame, effects),
             Event::Accepted { conn } => self.connections.accepted(now, conn, effects),
             Event::Received { conn, buf, result } => {
                 self.connections.received(conn, buf, result);
@@ -115,7 +119,7 @@ impl Worker {
             Event::StatusAsked { ticket } => effects.push(Effect::Status { ticket, status: self.status() }),
             Event::ClockAccepted { shard } => self.shard(shard).accept_clock(now),
             Event::DurableBy(primitive) => self.config.capabilities.durable_primitive = primitive.to_owned(),
-            Event::Tick => self.tick(now),
+            Event::Tick => self.tick(now, effects),
             Event::Stop => {
                 self.shards.iter_mut().for_each(Shard::stop_waiting);
                 self.stop = Some(Stop { by_us: now.mono_us + STOP_US, said: false });
@@ -142,7 +146,7 @@ impl Worker {
                 Ok(Next::Request { meta, request, used }) => {
                     let frame = lent.rest().get(..used).unwrap_or_default();
                     self.route(now, conn, meta, request, Sent::Frame(frame));
-                    self.deliver(); // what is answered at once counts against the output before the next one
+                    self.deliver(now); // what is answered at once counts against the output before the next one
                     used
                 }
                 Ok(Next::Refused { meta, refusal, used }) => {
@@ -196,7 +200,7 @@ impl Worker {
     }
 
     fn end_of_turn(&mut self, now: Now, effects: &mut Effects) {
-        self.deliver();
+        self.deliver(now);
         for conn in self.connections.resumable() {
             self.take_requests(now, conn);
         }
@@ -208,7 +212,10 @@ impl Worker {
             shard.end_of_turn(now, effects);
         }
         self.cancel_gone(now);
-        self.deliver();
+        self.deliver(now);
+        for shard in &mut self.shards {
+            effects.extend(shard.take_said().map(|(to, frame)| Effect::Say { to, frame }));
+        }
         self.tell(now);
         self.say_taken();
         self.peers.post(effects);
@@ -220,12 +227,12 @@ impl Worker {
     }
 
     /// Brings the answers that may leave to their connections, here or at another worker.
-    fn deliver(&mut self) {
+    fn deliver(&mut self, now: Now) {
         let generation = self.generation();
         let Self { config, lineage_tag, shards, connections, peers, .. } = self;
         for shard in shards {
             let (id, state, staleness_ms) = (shard.id(), shard.reply_state(), shard.staleness_ms());
-            for Released { to, answer } in shard.take_ready() {
+            for Released { to, answer, .. } in shard.take_ready(now) {
                 let meta = ReplyMeta {
                     shard: id,
                     generation,
@@ -247,8 +254,17 @@ impl Worker {
         }
     }
 
-    fn tick(&mut self, now: Now) {
-        self.shards.iter_mut().for_each(|shard| shard.tick(now));
+    fn boot(&mut self, id: ShardId, found: LogFound, effects: &mut Effects) {
+        let Self { config, shards, .. } = self;
+        if let Some(again) = shards.iter_mut().find(|shard| shard.id() == id) {
+            return again.opened(found, effects);
+        }
+        let start = if config.member.is_some() { Start::Follow } else { Start::Alone };
+        shards.push(Shard::boot(id, config.lineage, config.limits, config.budget, found, start, effects));
+    }
+
+    fn tick(&mut self, now: Now, effects: &mut Effects) {
+        self.shards.iter_mut().for_each(|shard| shard.tick(now, effects));
         self.connections.tick(now);
         if self.stop.is_some_and(|stop| now.mono_us >= stop.by_us) {
             self.connections.close_all_now();

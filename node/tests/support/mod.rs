@@ -138,6 +138,7 @@ impl Bench {
         let config = WorkerConfig {
             id: WorkerId(id),
             workers,
+            member: None,
             lineage: LINEAGE,
             limits,
             budget,
@@ -259,6 +260,9 @@ impl Bench {
                 Effect::Recovered { report, .. } => assert_eq!(report.halt, None),
                 Effect::NoSpace { why, .. } => self.no_space = Some(why),
                 Effect::LogFailed { why, .. } => self.log_failed = Some(why),
+                Effect::Say { .. } | Effect::Propose { .. } | Effect::Reopen { .. } => {
+                    unreachable!("it is alone")
+                }
                 Effect::Stopped => self.stopped = true,
             }
         }

@@ -73,6 +73,7 @@ impl World {
         let worker = Worker::new(WorkerConfig {
             id,
             workers: self.shape.workers,
+            member: None,
             lineage: Lineage(LINEAGE),
             limits: self.shape.limits,
             budget: self.shape.budget,
@@ -191,6 +192,9 @@ impl World {
             Effect::NoSpace { .. } => {}
             // Without a newer checkpoint a log is only longer.
             Effect::FoldFailed { .. } => {}
+            Effect::Say { .. } | Effect::Propose { .. } | Effect::Reopen { .. } => {
+                return violation("a node that is alone has no members", describe::Asked(&effect).to_string());
+            }
             Effect::Stopped => return self.stopped(worker),
         }
         Ok(())

@@ -14,8 +14,9 @@ use super::remember::{Memory, Wish};
 use super::tail::MemoryTail;
 use super::{Cause, Failure, Invalid, LogStats, Resume, whole};
 use crate::batch::{Batch, BatchError, Expected};
-use crate::format::{BatchHeader, Incarnation, LogId, NotValid, SegmentHeader};
+use crate::format::{BATCH_HEADER, BatchHeader, Incarnation, LogId, NotValid, SegmentHeader};
 use crate::meta::{Cut, CutKind};
+use crate::record::{self, Record};
 use crate::segments::Current;
 use crate::{BLOCK, Buffer, Done, Epoch, FileId, Index, Io, IoId, LogLimits, SlotId};
 
@@ -79,6 +80,20 @@ struct Flight {
 pub struct Validated {
     pub header: BatchHeader,
     pub bytes: Box<[u8]>,
+}
+
+impl Validated {
+    /// Its records with their indices.
+    pub fn records(&self) -> impl Iterator<Item = (Index, Record<'_>)> {
+        let payload = self.bytes.get(BATCH_HEADER..).and_then(|bytes| bytes.get(..self.header.length as usize));
+        let (mut rest, mut index) = (payload.unwrap_or_default(), self.header.first_index);
+        std::iter::from_fn(move || {
+            let (record, behind) = record::split(rest)?;
+            let at = Index(index);
+            (rest, index) = (behind, index + 1);
+            Some((at, record))
+        })
+    }
 }
 
 /// Where recovery left the log of a follower: its last segment takes further batches.

@@ -14,6 +14,7 @@ use seawall::reply::{self, ReplyMeta};
 use seawall_wal::Index;
 
 use super::freshness::{Verdict, epoch_of};
+use super::members::Membership;
 use super::release::Answer;
 use super::{Asked, Life, ReplyTo, Shard};
 use crate::params::{PROGRESS_US, RETRY_QUEUE_MS, SUBSCRIPTIONS_PER_SHARD};
@@ -152,7 +153,7 @@ impl Shard {
             Life::Running(running) => {
                 running.log.oldest_recent().map(|oldest| epoch_of(self.state.epochs(), oldest))
             }
-            Life::Recovering { .. } | Life::Halted(_) | Life::Failed { .. } => None,
+            _ => None,
         };
         Refusal::compacted(format!("record {}", next.0), kept.unwrap_or_else(|| self.committed()))
     }
@@ -228,7 +229,11 @@ impl Shard {
             Life::Failed { why, .. } => {
                 return Some(end(meta, watcher, &Refusal::log_failed(why.clone())));
             }
-            Life::Recovering { .. } | Life::Halted(_) => unreachable!("nobody subscribes before it runs"),
+            Life::Halted(_) => unreachable!("nobody subscribes before it runs"),
+            Life::Following(_) | Life::Deposed { .. } | Life::Reopening { .. } | Life::Recovering { .. } => {
+                let leader = self.membership.as_ref().and_then(Membership::leader_address);
+                return Some(end(meta, watcher, &Refusal::not_leader(leader)));
+            }
         };
         let told = |watcher: &Watcher| ReplyMeta { position: Some(watcher.told), ..meta };
         if let Some((epoch, _)) = self.begins(watcher).filter(|(_, first)| *first == watcher.next) {

@@ -1,0 +1,311 @@
+//! A follower: takes a leader's blocks verbatim, applies what is committed, and acknowledges.
+//!
+//! received >= persisted >= validated >= applied. Only the third counts for a commit (R13), and only the fourth is read.
+
+use std::collections::VecDeque;
+
+use seawall::map::MemberId;
+use seawall::position::{Epoch, Index};
+use seawall::replication::{
+    Ack, Envelope, FollowerState, Heartbeat, Message, Positions, Refused, Session, Standing as Seat, Why,
+};
+use seawall_wal::meta::Latch;
+use seawall_wal::{Cause, Done, FileId, Follower, Start, Wish};
+
+use super::greet::Pending;
+use super::stand::Standing;
+use super::Held;
+use crate::params::{DISK_PATIENCE_US, REPLICA_WINDOW};
+use crate::replica::{Grant, Incarnation};
+use crate::seam::Now;
+use crate::shard::{Life, Shard, to_net, to_wal};
+
+#[derive(Debug)]
+pub(in crate::shard) struct Following {
+    pub log: Follower,
+    pub held: Held,
+    pub(super) grant: Grant,
+    pub(super) session: Option<Stream>,
+    /// A message that waits until what it changed is durable.
+    pub(super) pending: Option<Pending>,
+    pub(super) standing: Option<Standing>,
+    /// Blocks that the log has no buffers for now.
+    blocks: VecDeque<(Vec<u8>, usize)>,
+    bytes: usize,
+    /// The role to begin anew with, once nothing is under way.
+    pub leaving: Option<Start>,
+    /// Why nothing goes on until somebody acts (R4, R25).
+    pub halted: Option<String>,
+    /// What went wrong last, for `status`.
+    pub(super) trouble: Option<String>,
+    /// Since when the disk owes an answer.
+    owes_since_us: Option<u64>,
+    /// An R_ACK is due.
+    news: bool,
+}
+
+/// What this follower knows of its leader; positions belong to it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stream {
+    pub leader: Incarnation,
+    pub epoch: Epoch,
+    pub number: Session,
+    /// The send time of the newest message, by the leader's clock.
+    pub sent_us: u64,
+    pub seat: Seat,
+    /// The leader's last index, as far as it said so.
+    pub last: Index,
+}
+
+impl Following {
+    pub fn new(log: Follower, held: Held, now: Now) -> Self {
+        let grant = Grant::after_start(now.mono_us, log.meta().lease_us);
+        Self {
+            log,
+            held,
+            grant,
+            session: None,
+            pending: None,
+            standing: None,
+            blocks: VecDeque::new(),
+            bytes: 0,
+            leaving: None,
+            halted: None,
+            trouble: None,
+            owes_since_us: None,
+            news: false,
+        }
+    }
+
+    pub(super) fn positions(&self) -> Positions {
+        let applied = self.held.applied();
+        let [received, persisted, validated, applied] =
+            [self.log.received(), self.log.persisted(), self.log.validated(), applied].map(to_net);
+        Positions { received, persisted, validated, applied }
+    }
+
+    pub fn state(&self) -> FollowerState {
+        let behind = |stream: &Stream| self.log.validated().0 < stream.last.0;
+        match &self.session {
+            _ if self.halted.is_some() => FollowerState::Halted,
+            None if self.log.validated().0 == 0 => FollowerState::Uninitialised,
+            None => FollowerState::Fenced,
+            Some(stream) if behind(stream) => FollowerState::CatchingUp,
+            Some(_) => FollowerState::Streaming,
+        }
+    }
+
+    pub fn reason(&self) -> Option<String> {
+        self.halted.clone().or_else(|| self.trouble.clone())
+    }
+
+    /// Nothing more of the leader of before counts.
+    pub(super) fn hang_up(&mut self) {
+        self.session = None;
+        self.blocks.clear();
+        (self.bytes, self.news) = (0, false);
+    }
+
+    /// Whether a message is of the session that is open.
+    fn is_of_session(&self, from: MemberId, stamp: &seawall::replication::Stamp, number: Session) -> bool {
+        let leader = Incarnation { member: from, start: stamp.start.0 };
+        self.session.is_some_and(|s| (s.leader, s.epoch, s.number) == (leader, stamp.epoch, number))
+    }
+
+    /// R25: an integrity failure stays one over restarts, until somebody clears it.
+    pub(super) fn latch(&mut self, rule: &'static str, file: FileId, at: (u64, Index), expected: &str, observed: &str) {
+        let (offset, index) = at;
+        let latch = Latch::new(rule, file, offset, to_wal(index), expected, observed);
+        self.log.wish(|meta| meta.latch = Some(latch));
+        self.halted = Some(format!(
+            "{rule}: {file}, offset {offset}, index {}: expected {expected}, observed {observed}",
+            index.0
+        ));
+        self.standing = None;
+        self.pending = None;
+        self.hang_up();
+    }
+
+    /// Everything that was taken and is whole waits; what is committed is applied.
+    fn take_fresh(&mut self) {
+        let Self { log, held, .. } = self;
+        for batch in log.fresh() {
+            for (index, record) in batch.records() {
+                held.push(seawall_wal::Epoch(batch.header.epoch), index, &record);
+            }
+        }
+    }
+
+    fn take_blocks(&mut self) {
+        while let Some((blocks, at)) = self.blocks.front_mut() {
+            match self.log.take(&blocks[*at..]) {
+                Ok(taken) if *at + taken < blocks.len() => {
+                    *at += taken;
+                    return;
+                }
+                Ok(_) => {
+                    self.bytes -= blocks.len();
+                    self.blocks.pop_front();
+                }
+                Err(why) => {
+                    // F-V2: nothing was changed. The leader greets again, and both see where they stand.
+                    self.trouble = Some(format!(
+                        "{} at index {}: expected {}, observed {}",
+                        why.rule, why.index.0, why.expected, why.observed
+                    ));
+                    return self.hang_up();
+                }
+            }
+        }
+    }
+}
+
+impl Shard {
+    pub(super) fn follower_hears(&mut self, now: Now, from: MemberId, frame: &[u8], envelope: &Envelope<'_>) {
+        let Life::Following(following) = &mut self.life else { return };
+        if following.halted.is_some() || following.leaving.is_some() {
+            return;
+        }
+        match &envelope.message {
+            Message::Hello(_) | Message::Fence(_) => self.meet(now, from, frame, envelope),
+            Message::Append(append) => {
+                if !following.is_of_session(from, &append.stamp, append.session) {
+                    return self.no_session(from, &append.stamp, append.session);
+                }
+                following.hears(append.sent_us, None, append.committed);
+                if following.bytes + append.blocks.len() <= 2 * REPLICA_WINDOW {
+                    following.bytes += append.blocks.len();
+                    following.blocks.push_back((append.blocks.to_vec(), 0));
+                }
+                following.take_blocks();
+                if following.session.is_none() {
+                    self.no_session(from, &append.stamp, append.session);
+                }
+            }
+            Message::Heartbeat(beat) => {
+                if !following.is_of_session(from, &beat.stamp, beat.session) {
+                    return self.no_session(from, &beat.stamp, beat.session);
+                }
+                following.hears(beat.sent_us, Some(beat), beat.committed);
+            }
+            Message::Fenced(fenced) => self.candidate_hears(from, fenced),
+            Message::Refused(refused) => self.candidate_refused(refused),
+            _ => {}
+        }
+    }
+
+    fn no_session(&mut self, to: MemberId, stamp: &seawall::replication::Stamp, session: Session) {
+        let Life::Following(following) = &self.life else { return };
+        let text = following.trouble.clone().unwrap_or_default();
+        let stamp = self.stamp_of(stamp.epoch, following.log.meta().start);
+        if let Some(membership) = &mut self.membership {
+            membership.say(to, Message::Refused(Refused { stamp, session, why: Why::NoSession, text: &text }));
+        }
+    }
+
+    /// One operation on the log ended.
+    pub(in crate::shard) fn follower_done(&mut self, done: Done) {
+        let Life::Following(following) = &mut self.life else { return };
+        following.owes_since_us = None;
+        following.news = true;
+        let Err(failure) = following.log.done(done) else { return self.apply_committed() };
+        if following.halted.is_some() {
+            return;
+        }
+        match failure.cause {
+            Cause::Invalid(invalid) => {
+                let at = (invalid.offset, to_net(invalid.index));
+                following.latch("R1", failure.file, at, "a whole batch that continues the log", &invalid.why.to_string());
+            }
+            // R4: only recovery brings it back.
+            Cause::Error(_) | Cause::Short { .. } => {
+                following.halted = Some(format!("R4: {failure}"));
+                following.hang_up();
+            }
+        }
+    }
+
+    /// R8: up to the committed index, and not beyond.
+    fn apply_committed(&mut self) {
+        let Life::Following(following) = &mut self.life else { return };
+        following.take_fresh();
+        following.take_blocks();
+        let committed = following.log.committed();
+        following.held.apply(committed, &mut self.state);
+        if committed > self.release.committed() {
+            self.release.advance(committed);
+            self.state.bury(to_net(committed));
+            self.serve_waiting();
+        }
+    }
+
+    pub(in crate::shard) fn follower_turn(&mut self, now: Now) {
+        self.apply_committed();
+        let Life::Following(following) = &mut self.life else { return };
+        following.log.pump(&mut self.ios);
+        if following.log.outstanding() {
+            following.owes_since_us.get_or_insert(now.mono_us);
+        }
+        if following.news {
+            self.acknowledge(now);
+        }
+    }
+
+    fn acknowledge(&mut self, now: Now) {
+        let lineage = self.lineage;
+        let (Life::Following(following), Some(membership)) = (&mut self.life, &mut self.membership) else { return };
+        let Some(stream) = following.session else { return };
+        following.news = false;
+        // R24: what cannot write can promise nothing.
+        let owes_us = following.owes_since_us.map_or(0, |since| now.mono_us.saturating_sub(since));
+        let disk_answered = owes_us < DISK_PATIENCE_US;
+        let wanted_us = u64::from(membership.entry().policy.lease_ms) * 1000;
+        let promises = stream.seat.required && disk_answered;
+        let lease_us = match following.grant.covers(wanted_us) {
+            true if promises => wanted_us,
+            false if promises => {
+                following.log.wish(|meta| meta.lease_us = meta.lease_us.max(wanted_us));
+                0
+            }
+            _ => 0,
+        };
+        if lease_us > 0 {
+            following.grant.grant(now.mono_us, lease_us);
+        }
+        let stamp = seawall::replication::Stamp {
+            lineage,
+            epoch: stream.epoch,
+            start: seawall::replication::Start(following.log.meta().start),
+        };
+        membership.say(
+            stream.leader.member,
+            Message::Ack(Ack {
+                stamp,
+                session: stream.number,
+                echo_sent_us: stream.sent_us,
+                positions: following.positions(),
+                promise: Epoch(following.log.meta().epoch.0),
+                lease_us,
+                probe_us: now.mono_us,
+                disk_answered,
+            }),
+        );
+    }
+}
+
+impl Following {
+    fn hears(&mut self, sent_us: u64, beat: Option<&Heartbeat>, committed: Index) {
+        let Some(stream) = &mut self.session else { return };
+        stream.sent_us = stream.sent_us.max(sent_us);
+        if let Some(beat) = beat {
+            (stream.seat, stream.last) = (beat.standing, beat.last);
+        }
+        self.log.commit(to_wal(committed));
+        self.news = true;
+    }
+}
+
+/// What a wish was for is durable.
+pub(super) fn granted(log: &Follower, wish: Wish) -> bool {
+    log.remembered() >= wish
+}

@@ -1,0 +1,217 @@
+//! How a follower meets a leader or a candidate: its promise first (R10, R11), then where their logs part (R12).
+//!
+//! Nothing is said before what it rests on is durable, and before the writes of an earlier session are over: what is
+//! said then is all that is here.
+
+use seawall::map::MemberId;
+use seawall::position::{Epoch, Index};
+use seawall::replication::{
+    Agreement, Envelope, Fenced, Hello, Message, Refused, Session, Stamp, Verdict, Welcome, Why,
+};
+use seawall_wal::meta::Bound;
+use seawall_wal::{FileId, Start, Wish};
+
+use super::follow::{Stream, granted};
+use super::{decode, epochs_of};
+use crate::replica::{Heard, Incarnation, Promise};
+use crate::seam::Now;
+use crate::shard::{Life, Shard, to_net, to_wal};
+
+/// What waits for the metadata to be durable, and for writes under way.
+#[derive(Debug)]
+pub(in crate::shard) enum Pending {
+    /// R_HELLO or R_FENCE: its promise is on its way to the disk.
+    Message { from: MemberId, frame: Vec<u8>, wish: Wish },
+    /// The log ends earlier from now on; then it is opened again.
+    Cut { wish: Wish },
+}
+
+impl Shard {
+    /// R_HELLO or R_FENCE. One at a time: whoever is not heard asks again.
+    pub(super) fn meet(&mut self, now: Now, from: MemberId, frame: &[u8], envelope: &Envelope<'_>) {
+        let Life::Following(following) = &mut self.life else { return };
+        if following.pending.is_some() {
+            return;
+        }
+        let (stamp, session, leads) = match &envelope.message {
+            Message::Hello(hello) => (hello.stamp, hello.session, true),
+            Message::Fence(fence) => (fence.stamp, Session(0), false),
+            _ => unreachable!("only these two meet a promise"),
+        };
+        if stamp.lineage != self.lineage {
+            return self.refuse_member(from, stamp, session, Why::Lineage, "R23: another history");
+        }
+        let meta = *following.log.meta();
+        let required = matches!(&envelope.message, Message::Hello(hello) if hello.standing.required);
+        if meta.reseeding && (required || !leads) {
+            return self.refuse_member(from, stamp, session, Why::Reseeding, "R14: it lost what it had acknowledged");
+        }
+        let promise = promise_of(&meta);
+        let left_us = following.grant.left_us(now.mono_us);
+        let heard = match leads {
+            true => promise.meets(stamp.epoch, Incarnation { member: from, start: stamp.start.0 }, left_us),
+            false => promise.fenced_by(stamp.epoch, left_us),
+        };
+        match heard {
+            Heard::Known => self.meet_again(from, frame, Wish(0)),
+            Heard::Adopt(promise) => {
+                following.standing = None;
+                following.hang_up();
+                let wish = following.log.wish(|meta| {
+                    meta.epoch = seawall_wal::Epoch(promise.epoch.0);
+                    meta.bound = promise.leader.map(|leader| Bound {
+                        leader: leader.member.0.into(),
+                        start: leader.start,
+                    });
+                });
+                self.meet_again(from, frame, wish);
+            }
+            Heard::Fenced { promised } if leads => {
+                let text = "R11: a higher epoch was promised";
+                self.refuse_member(from, stamp, session, Why::FencedEpoch { promise: promised }, text);
+            }
+            Heard::Fenced { .. } => self.say_fenced(from, stamp, Verdict::Promised),
+            Heard::Granted { left_us } if leads => {
+                let why = Why::LeasePromise { remaining_us: left_us };
+                self.refuse_member(from, stamp, session, why, "R11: a lease promise runs");
+            }
+            Heard::Granted { left_us } => {
+                self.say_fenced(from, stamp, Verdict::LeaseRuns { remaining_us: left_us });
+            }
+            Heard::TwoLeaders { bound } => {
+                let expected = format!("epoch {} led by member {}, start {}", stamp.epoch.0, bound.member, bound.start);
+                let observed = format!("member {from}, start {}", stamp.start.0);
+                following.latch("R10", FileId::Meta, (0, Index(0)), &expected, &observed);
+            }
+        }
+    }
+
+    fn meet_again(&mut self, from: MemberId, frame: &[u8], wish: Wish) {
+        let Life::Following(following) = &mut self.life else { return };
+        following.pending = Some(Pending::Message { from, frame: frame.to_vec(), wish });
+    }
+
+    /// Whatever waited for a write goes on.
+    pub(super) fn remembered(&mut self) {
+        let Life::Following(following) = &mut self.life else { return };
+        let longest_us = following.log.meta().lease_us;
+        following.grant.remembered(longest_us);
+        if following.halted.is_some() {
+            return;
+        }
+        match &following.pending {
+            Some(Pending::Message { wish, .. }) if granted(&following.log, *wish) && following.log.is_quiet() => {
+                let Some(Pending::Message { from, frame, .. }) = following.pending.take() else { return };
+                match decode(&frame).message {
+                    Message::Hello(hello) => self.open_session(from, &hello),
+                    Message::Fence(fence) => self.say_fenced(from, fence.stamp, Verdict::Fenced),
+                    _ => unreachable!("only these two wait"),
+                }
+            }
+            Some(Pending::Cut { wish }) if granted(&following.log, *wish) => {
+                following.pending = None;
+                following.leaving = Some(Start::Follow);
+            }
+            _ => self.stand_on(),
+        }
+    }
+
+    /// R12: both tables say how far the logs are one; what is behind that here is cut, unless that would lose what is
+    /// committed.
+    fn open_session(&mut self, from: MemberId, hello: &Hello<'_>) {
+        let applied = self.applied_epochs();
+        let Life::Following(following) = &mut self.life else { return };
+        let epochs = epochs_of(applied, &following.log);
+        let last = to_net(following.log.validated());
+        let agree_until = match epochs.table().agreement(last, &hello.epochs, hello.last) {
+            Agreement::Until(index) => index,
+            Agreement::Unknown => {
+                let why = Why::Divergence { agree_until: Index(0), committed: to_net(following.log.committed()) };
+                following.trouble = Some("R12: the epoch tables share no epoch: it has to be reseeded".to_owned());
+                return self.refuse_member(from, hello.stamp, hello.session, why, "R12: no epoch is shared");
+            }
+            Agreement::Impossible { epoch, ours, theirs } => {
+                let expected = format!("epoch {} to begin at {}", epoch.0, ours.0);
+                let observed = format!("{} in the leader's log", theirs.0);
+                return following.latch("R12", FileId::Meta, (0, ours), &expected, &observed);
+            }
+        };
+        if agree_until < last {
+            return self.part_from(hello, agree_until);
+        }
+        following.trouble = None;
+        following.session = Some(Stream {
+            leader: Incarnation { member: from, start: hello.stamp.start.0 },
+            epoch: hello.stamp.epoch,
+            number: hello.session,
+            sent_us: hello.sent_us,
+            seat: hello.standing,
+            last: hello.last,
+        });
+        let meta = *following.log.meta();
+        let welcome = Welcome {
+            stamp: Stamp { start: seawall::replication::Start(meta.start), ..hello.stamp },
+            session: hello.session,
+            echo_sent_us: hello.sent_us,
+            promise: Epoch(meta.epoch.0),
+            positions: following.positions(),
+            state: following.state(),
+            reseeding: meta.reseeding,
+            lease_us: 0,
+            epochs: epochs.table(),
+        };
+        if let Some(membership) = &mut self.membership {
+            membership.say(from, Message::Welcome(welcome));
+        }
+    }
+
+    /// A suffix that the leader does not have.
+    fn part_from(&mut self, hello: &Hello<'_>, agree_until: Index) {
+        let Life::Following(following) = &mut self.life else { return };
+        let committed = following.log.committed().max(following.log.meta().committed);
+        let lost = hello.loss_from.is_some_and(|from| from.0 <= agree_until.0 + 1);
+        if agree_until.0 < committed.0 && !lost {
+            let expected = format!("a leader with everything up to {}, which is committed here", committed.0);
+            let observed = format!("one whose log is the same up to {} only", agree_until.0);
+            return following.latch("R12", FileId::Meta, (0, agree_until), &expected, &observed);
+        }
+        match following.log.cut_to(to_wal(agree_until)) {
+            Ok(wish) => following.pending = Some(Pending::Cut { wish }),
+            Err(why) => following.trouble = Some(format!("R12: it has to be reseeded: {why:?}")),
+        }
+    }
+
+    fn say_fenced(&mut self, to: MemberId, stamp: Stamp, verdict: Verdict) {
+        let applied = self.applied_epochs();
+        let Life::Following(following) = &self.life else { return };
+        let epochs = epochs_of(applied, &following.log);
+        let meta = following.log.meta();
+        let fenced = Fenced {
+            stamp: Stamp { start: seawall::replication::Start(meta.start), ..stamp },
+            verdict,
+            promise: Epoch(meta.epoch.0),
+            positions: following.positions(),
+            epochs: epochs.table(),
+        };
+        if let Some(membership) = &mut self.membership {
+            membership.say(to, Message::Fenced(fenced));
+        }
+    }
+
+    fn refuse_member(&mut self, to: MemberId, stamp: Stamp, session: Session, why: Why, text: &str) {
+        let Life::Following(following) = &self.life else { return };
+        let start = seawall::replication::Start(following.log.meta().start);
+        let stamp = Stamp { lineage: self.lineage, start, ..stamp };
+        if let Some(membership) = &mut self.membership {
+            membership.say(to, Message::Refused(Refused { stamp, session, why, text }));
+        }
+    }
+}
+
+pub(super) fn promise_of(meta: &seawall_wal::meta::Meta) -> Promise {
+    let leader = meta.bound.map(|bound| Incarnation {
+        member: MemberId(u32::try_from(bound.leader).unwrap_or(u32::MAX)),
+        start: bound.start,
+    });
+    Promise { epoch: Epoch(meta.epoch.0), leader }
+}

@@ -1,0 +1,481 @@
+//! A leader's sessions with its members: it greets, ships what is durable at home (R9), and counts (R13, R16).
+//!
+//! ```text
+//! away -> greeted -> streaming          behind: what it needs is in memory no more
+//!   ^________|___________|              refused: it says why, and is greeted again
+//! ```
+
+use std::collections::{BTreeMap, VecDeque};
+
+use seawall::limits::{LOG_BLOCK, RUN_MAX};
+use seawall::map::{By, Change, InEpoch, Map, MemberId};
+use seawall::position::{Epoch, Index};
+use seawall::refusal::Refusal;
+use seawall::replication::{
+    Ack, Agreement, Append, Echo, Envelope, Heartbeat, Hello, Message, Refused, Session, Standing, Start,
+    Welcome, Why, encode_append,
+};
+use seawall_wal::Log;
+
+use super::Membership;
+use crate::params::{
+    HEARTBEAT_US, REPLICA_RETRY_US, REPLICA_SILENCE_US, REPLICA_WINDOW, RETRY_RECOVERY_MS, UNCOMMITTED_BYTES,
+};
+use crate::replica::leadership::{Policy, Unavailable};
+use crate::replica::sync_set::Way;
+use crate::replica::{self, Leadership, SyncSet};
+use crate::seam::{Effect, Effects, Now};
+use crate::shard::{Life, Shard, to_net, to_wal};
+
+#[derive(Debug)]
+pub(in crate::shard) struct Lead {
+    pub leadership: Leadership,
+    /// Of this replica.
+    start: u64,
+    members: BTreeMap<MemberId, Sent>,
+    next_session: u64,
+    /// A change of the sync set, as the authority was asked to record it.
+    proposed: Option<Map>,
+    next_proposal_us: u64,
+    next_beat_us: u64,
+}
+
+/// What was sent to one member, and how it stands.
+#[derive(Debug)]
+pub(in crate::shard) struct Sent {
+    pub stage: Stage,
+    pub since_us: u64,
+    pub attempts: u64,
+    /// Why it is where it is.
+    pub reason: Option<String>,
+    session: Session,
+    /// The next index that it was not sent.
+    next: Index,
+    acknowledged: Index,
+    /// Last index and bytes of what was sent and not acknowledged as received.
+    under_way: VecDeque<(Index, usize)>,
+    bytes: usize,
+    next_hello_us: u64,
+    heard_us: u64,
+    /// The newest probe of the member, to be echoed with a commit index that is taken after it (R22).
+    probe_us: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::shard) enum Stage {
+    Away,
+    Streaming,
+    /// It needs closed segments, or a checkpoint.
+    Behind,
+}
+
+impl Stage {
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Away => "away",
+            Stage::Streaming => "streaming",
+            Stage::Behind => "behind",
+        }
+    }
+}
+
+impl Lead {
+    /// The log was opened for an epoch that the map says is this member's.
+    pub fn begin(now: Now, membership: &Membership, log: &Log, start: Index, committed: Index) -> Self {
+        let entry = membership.entry();
+        let policy = Policy {
+            min_in_sync: usize::from(entry.policy.min_in_sync),
+            member_timeout_us: u64::from(entry.policy.member_timeout_ms) * 1000,
+            lease_us: u64::from(entry.policy.lease_ms) * 1000,
+        };
+        let set = SyncSet::new(entry.sync.iter().copied());
+        let epoch = Epoch(log.epoch().0);
+        let leadership = Leadership::new(epoch, start, policy, set, committed, now.mono_us);
+        let mut lead = Self {
+            leadership,
+            start: log.meta().start,
+            members: BTreeMap::new(),
+            next_session: 1,
+            proposed: None,
+            next_proposal_us: 0,
+            next_beat_us: 0,
+        };
+        lead.keep_members(now, membership);
+        lead
+    }
+
+    fn keep_members(&mut self, now: Now, membership: &Membership) {
+        let others: Vec<MemberId> = membership.others().collect();
+        self.members.retain(|member, _| others.contains(member));
+        for member in others {
+            self.members.entry(member).or_insert_with(|| Sent::away(now));
+        }
+    }
+
+    pub fn members(&self) -> impl Iterator<Item = (MemberId, &Sent)> {
+        self.members.iter().map(|(member, sent)| (*member, sent))
+    }
+
+    fn standing(&self, member: MemberId) -> Standing {
+        let recorded = self.leadership.set().recorded().contains(&member);
+        Standing { required: self.leadership.set().requires(member), recorded }
+    }
+}
+
+impl Sent {
+    fn away(now: Now) -> Self {
+        Self {
+            stage: Stage::Away,
+            since_us: now.mono_us,
+            attempts: 0,
+            reason: None,
+            session: Session(0),
+            next: Index(0),
+            acknowledged: Index(0),
+            under_way: VecDeque::new(),
+            bytes: 0,
+            next_hello_us: 0,
+            heard_us: now.mono_us,
+            probe_us: None,
+        }
+    }
+
+    fn goes(&mut self, now: Now, stage: Stage, reason: Option<String>) {
+        if self.stage != stage {
+            (self.stage, self.since_us) = (stage, now.mono_us);
+        }
+        self.reason = reason;
+        self.under_way.clear();
+        self.bytes = 0;
+    }
+
+    pub fn acknowledged(&self) -> Index {
+        self.acknowledged
+    }
+}
+
+impl Shard {
+    pub(in crate::shard) fn leader_sees_map(&mut self, now: Now) {
+        let (Life::Running(running), Some(membership)) = (&mut self.life, &self.membership) else { return };
+        let (Some(lead), entry) = (&mut running.lead, membership.entry()) else { return };
+        let epoch = lead.leadership.epoch();
+        if entry.epoch > epoch {
+            let newer = entry.epoch;
+            return self.step_down(newer);
+        }
+        lead.keep_members(now, membership);
+        // Only the leader of an epoch changes its set: what is recorded is what was asked for, or it never will be.
+        if let Some(proposed) = &lead.proposed
+            && membership.generation() >= proposed.generation()
+        {
+            let asked = proposed.replicas(self.id).map(|asked| &asked.sync);
+            let answered = match Some(&entry.sync) == asked {
+                true => lead.leadership.change_answered(true).is_ok(),
+                false => {
+                    lead.leadership.change_not_sent();
+                    true
+                }
+            };
+            lead.proposed = None;
+            assert!(answered, "the map is of this epoch");
+        }
+    }
+
+    pub(super) fn leader_hears(&mut self, now: Now, from: MemberId, envelope: &Envelope<'_>) {
+        match &envelope.message {
+            Message::Welcome(welcome) => self.welcomed(now, from, welcome),
+            Message::Ack(ack) => self.acknowledged(now, from, ack),
+            Message::Refused(refused) => self.refused(now, from, refused),
+            // Somebody stands, or leads: what it promised says whether that is above.
+            Message::Hello(hello) => self.meets_higher(now, from, hello.stamp.epoch),
+            Message::Fence(fence) => self.meets_higher(now, from, fence.stamp.epoch),
+            _ => {}
+        }
+    }
+
+    /// Another leader or candidate speaks. One above this epoch ends it: this member follows, and answers then.
+    fn meets_higher(&mut self, _now: Now, _from: MemberId, epoch: Epoch) {
+        let Life::Running(running) = &self.life else { return };
+        if running.lead.as_ref().is_some_and(|lead| epoch > lead.leadership.epoch()) {
+            self.step_down(epoch);
+        }
+    }
+
+    fn welcomed(&mut self, now: Now, from: MemberId, welcome: &Welcome<'_>) {
+        let epochs = self.applied_epochs();
+        let Life::Running(running) = &mut self.life else { return };
+        let Some(lead) = &mut running.lead else { return };
+        let Some(sent) = lead.members.get_mut(&from).filter(|sent| sent.session == welcome.session) else { return };
+        if welcome.stamp.epoch != lead.leadership.epoch() || sent.stage == Stage::Streaming {
+            return;
+        }
+        let (last, theirs) = (to_net(running.log.durable()), welcome.positions.validated);
+        if epochs.table().agreement(last, &welcome.epochs, theirs) != Agreement::Until(theirs) {
+            sent.reason = Some(format!("R12: its log parts from this one before {}", theirs.0));
+            return; // it cuts its log, and is greeted again
+        }
+        (sent.next, sent.acknowledged) = (Index(theirs.0 + 1), theirs);
+        (sent.heard_us, sent.attempts) = (now.mono_us, 0);
+        sent.goes(now, Stage::Streaming, None);
+        lead.leadership.greeted(from, welcome.session.0, theirs, now.mono_us);
+    }
+
+    fn acknowledged(&mut self, now: Now, from: MemberId, ack: &Ack) {
+        let Life::Running(running) = &mut self.life else { return };
+        let Some(lead) = &mut running.lead else { return };
+        let Some(sent) = lead.members.get_mut(&from).filter(|sent| sent.session == ack.session) else { return };
+        if ack.stamp.epoch != lead.leadership.epoch() || sent.stage == Stage::Away {
+            return;
+        }
+        (sent.heard_us, sent.probe_us) = (now.mono_us, Some(ack.probe_us));
+        sent.acknowledged = sent.acknowledged.max(ack.positions.validated);
+        while let Some((_, bytes)) = sent.under_way.pop_front_if(|(last, _)| *last <= ack.positions.received) {
+            sent.bytes -= bytes;
+        }
+        let counted = replica::Ack {
+            session: ack.session.0,
+            validated: ack.positions.validated,
+            echo_us: ack.echo_sent_us,
+            lease_us: ack.lease_us,
+            disk_answered: ack.disk_answered,
+        };
+        lead.leadership.acknowledged(from, &counted, now.mono_us);
+        self.committed_grew(now);
+    }
+
+    fn refused(&mut self, now: Now, from: MemberId, refused: &Refused<'_>) {
+        let Life::Running(running) = &mut self.life else { return };
+        let Some(lead) = &mut running.lead else { return };
+        if let Why::FencedEpoch { promise } = refused.why
+            && promise > lead.leadership.epoch()
+        {
+            return self.step_down(promise);
+        }
+        let Some(sent) = lead.members.get_mut(&from).filter(|sent| sent.session == refused.session) else { return };
+        let reason = format!("{:?}: {}", refused.why, refused.text);
+        sent.goes(now, Stage::Away, Some(reason));
+        sent.next_hello_us = sent.next_hello_us.min(now.mono_us + HEARTBEAT_US);
+    }
+
+    /// Greets those who are away, beats, changes the set, and gives up on silence.
+    pub(in crate::shard) fn leader_tick(&mut self, now: Now, effects: &mut Effects) {
+        let epochs = self.applied_epochs();
+        let (Life::Running(running), Some(membership)) = (&mut self.life, &mut self.membership) else { return };
+        let Some(lead) = &mut running.lead else { return };
+        let stamp = seawall::replication::Stamp {
+            lineage: self.lineage,
+            epoch: lead.leadership.epoch(),
+            start: Start(lead.start),
+        };
+        let last = to_net(running.log.durable());
+        let committed = to_net(self.release.committed());
+        let memory_from = running.log.oldest_recent().map_or(Index(last.0 + 1), to_net);
+        let loss_from = membership.entry().open_loss.map(|loss| loss.from);
+        let members: Vec<MemberId> = lead.members.keys().copied().collect();
+        let proven = lead.leadership.lease(now.mono_us).is_ok();
+        let beats = now.mono_us >= lead.next_beat_us;
+        for member in members {
+            let standing = lead.standing(member);
+            let Some(sent) = lead.members.get_mut(&member) else { continue };
+            if sent.stage != Stage::Away && now.mono_us >= sent.heard_us + REPLICA_SILENCE_US {
+                sent.goes(now, Stage::Away, Some("it does not answer".to_owned()));
+            }
+            if sent.stage == Stage::Away && now.mono_us >= sent.next_hello_us {
+                sent.next_hello_us = now.mono_us + REPLICA_RETRY_US;
+                sent.attempts += 1;
+                sent.session = Session(lead.next_session);
+                lead.next_session += 1;
+                let hello = Hello {
+                    stamp,
+                    session: sent.session,
+                    sent_us: now.mono_us,
+                    standing,
+                    last,
+                    committed,
+                    memory_from,
+                    segments_from: memory_from,
+                    loss_from,
+                    epochs: epochs.table(),
+                };
+                membership.say(member, Message::Hello(hello));
+            } else if sent.stage != Stage::Away && beats {
+                let echo = sent.probe_us.take().map(|probe_us| Echo { probe_us, committed, lease_proven: proven });
+                let beat = Heartbeat {
+                    stamp,
+                    session: sent.session,
+                    sent_us: now.mono_us,
+                    standing,
+                    last,
+                    committed,
+                    echo,
+                    closed: None,
+                    state: None,
+                };
+                membership.say(member, Message::Heartbeat(beat));
+            }
+        }
+        if beats {
+            lead.next_beat_us = now.mono_us + HEARTBEAT_US;
+        }
+        self.keep_in_sync(now, effects);
+    }
+
+    /// R14: while there are fewer than the policy needs, members that are level come into the set, one at a time.
+    fn keep_in_sync(&mut self, now: Now, effects: &mut Effects) {
+        let (Life::Running(running), Some(membership)) = (&mut self.life, &self.membership) else { return };
+        let Some(lead) = &mut running.lead else { return };
+        let (last, entry) = (to_net(running.log.appended()), membership.entry());
+        let needs = usize::from(entry.policy.min_in_sync);
+        if lead.leadership.change().is_none() && 1 + lead.leadership.set().required().count() < needs {
+            let level = |member: &MemberId| lead.leadership.may_enter(*member, last);
+            let streams = |(member, sent): (&MemberId, &Sent)| (sent.stage == Stage::Streaming).then_some(*member);
+            let next = lead.members.iter().filter_map(streams).find(level);
+            if let Some(member) = next {
+                let _one_at_a_time = lead.leadership.begin_change(member, Way::In);
+            }
+        }
+        let Some(change) = lead.leadership.change() else { return };
+        if lead.proposed.is_none() && lead.leadership.ask_change().is_some() {
+            let record = match change.way {
+                Way::In => InEpoch::Require(change.member),
+                Way::Out => InEpoch::Release(change.member),
+            };
+            let change = Change::In { shard: self.id, epoch: lead.leadership.epoch(), change: record };
+            let by = By { actor: "the leader itself", reason: "the policy needs more members in sync" };
+            match membership.map.next(by, &change) {
+                Ok(map) => (lead.proposed, lead.next_proposal_us) = (Some(map), 0),
+                Err(_) => lead.leadership.change_not_sent(),
+            }
+        }
+        if let Some(map) = lead.proposed.as_ref().filter(|_| now.mono_us >= lead.next_proposal_us) {
+            lead.next_proposal_us = now.mono_us + REPLICA_RETRY_US;
+            effects.push(Effect::Propose { map: Box::new(map.clone()) });
+        }
+    }
+
+    /// R9: what is durable at home goes out, verbatim, as far as each member's window allows.
+    pub(in crate::shard) fn ship(&mut self, now: Now) {
+        let (Life::Running(running), Some(membership)) = (&mut self.life, &mut self.membership) else { return };
+        let Some(lead) = &mut running.lead else { return };
+        let stamp = seawall::replication::Stamp {
+            lineage: self.lineage,
+            epoch: lead.leadership.epoch(),
+            start: Start(lead.start),
+        };
+        let committed = to_net(self.release.committed());
+        let shard = self.id;
+        for (member, sent) in &mut lead.members {
+            while sent.stage == Stage::Streaming && sent.bytes < REPLICA_WINDOW {
+                let Some(run) = next_run(&running.log, sent.next) else {
+                    sent.goes(now, Stage::Behind, Some("it needs what is in memory no more".to_owned()));
+                    break;
+                };
+                let Some((last, bytes)) = run.extent() else { break };
+                let append =
+                    Append { stamp, session: sent.session, sent_us: now.mono_us, committed, blocks: &[] };
+                let mut frame = Vec::with_capacity(bytes + 256);
+                encode_append(&mut frame, membership.generation(), shard, &append, run.parts());
+                membership.said.push((*member, frame));
+                sent.next = Index(last.0 + 1);
+                sent.under_way.push_back((last, bytes));
+                sent.bytes += bytes;
+            }
+        }
+    }
+
+    /// R13: why nothing is appended now.
+    pub(in crate::shard) fn undurable(&self, now: Now) -> Option<Refusal> {
+        let Life::Running(running) = &self.life else { return None };
+        let lead = running.lead.as_ref()?;
+        match lead.leadership.unavailable(now.mono_us) {
+            Some(Unavailable::TooFew { need, have }) => {
+                Some(Refusal::durability_unavailable(need, have, RETRY_RECOVERY_MS))
+            }
+            Some(Unavailable::Silent { .. }) => {
+                let required = 1 + lead.leadership.set().required().count();
+                Some(Refusal::durability_unavailable(required, required - 1, RETRY_RECOVERY_MS))
+            }
+            None if running.uncommitted_bytes(self.release.committed()) > UNCOMMITTED_BYTES => {
+                Some(Refusal::throttled("what followers have not validated", UNCOMMITTED_BYTES as usize, RETRY_RECOVERY_MS))
+            }
+            None => None,
+        }
+    }
+
+    /// R16: whether a linearizable answer is proven now.
+    pub(in crate::shard) fn unproven(&self, now: Now) -> Option<Refusal> {
+        let Life::Running(running) = &self.life else { return None };
+        let missing = running.lead.as_ref()?.leadership.lease(now.mono_us).err()?;
+        Some(Refusal::lease_unproven(format!("the promise of member {}", missing.member), RETRY_RECOVERY_MS))
+    }
+
+    /// A higher epoch exists: nothing more is answered here, and the log is opened again as a follower's.
+    pub(super) fn step_down(&mut self, newer: Epoch) {
+        let halted = Life::Halted(Box::default());
+        let Life::Running(running) = std::mem::replace(&mut self.life, halted) else { return };
+        let ours = Epoch(running.log.epoch().0);
+        let hint = self.membership.as_ref().and_then(|m| m.leader_address().map(str::to_owned));
+        self.release.lose(|| Refusal::leadership_lost(ours, newer));
+        self.parked.lose(|| Refusal::not_leader(hint.as_deref()), &mut self.release);
+        self.lose_waiting(&Refusal::not_leader(hint.as_deref()));
+        self.latency.fail();
+        self.state = crate::shard::state::State::default();
+        self.life = Life::Deposed { log: Box::new(running.log) };
+    }
+}
+
+/// What goes into one R_APPEND.
+struct Run<'a> {
+    headers: Vec<Vec<u8>>,
+    parts: Vec<Part<'a>>,
+    last: Option<Index>,
+    bytes: usize,
+}
+
+enum Part<'a> {
+    Header(usize),
+    Batch(&'a [u8]),
+}
+
+/// From `next` on; `None` if that is in memory no more. Nothing, if it is not durable yet.
+fn next_run(log: &Log, next: Index) -> Option<Run<'_>> {
+    let mut run = Run { headers: Vec::new(), parts: Vec::new(), last: None, bytes: 0 };
+    if next.0 > log.durable().0 {
+        return Some(run);
+    }
+    for (header, batch) in log.recent(to_wal(next))? {
+        if header.first_index < next.0 && run.last.is_none() {
+            return None; // positions are ends of batches: it holds a part of another one
+        }
+        let opens = header.offset == LOG_BLOCK as u64;
+        let more = batch.len() + if opens { LOG_BLOCK } else { 0 };
+        if run.bytes > 0 && run.bytes + more > RUN_MAX / 4 || more > RUN_MAX {
+            break;
+        }
+        if opens {
+            let segment = log.segment_headers().find(|segment| segment.incarnation == header.incarnation)?;
+            let mut block = vec![0; LOG_BLOCK];
+            let bytes = bytemuck::bytes_of(segment);
+            block[..bytes.len()].copy_from_slice(bytes);
+            run.parts.push(Part::Header(run.headers.len()));
+            run.headers.push(block);
+        }
+        run.parts.push(Part::Batch(batch));
+        run.bytes += more;
+        run.last = Some(to_net(header.last_index()));
+    }
+    Some(run)
+}
+
+impl Run<'_> {
+    fn extent(&self) -> Option<(Index, usize)> {
+        self.last.map(|last| (last, self.bytes))
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        self.parts.iter().map(|part| match part {
+            Part::Header(nth) => self.headers[*nth].as_slice(),
+            Part::Batch(bytes) => bytes,
+        })
+    }
+}

@@ -1,0 +1,164 @@
+//! A shard among members (R9 to R16, R22): what it hears from other nodes, and what it says to them.
+//!
+//! ```text
+//! lead.rs     a leader's sessions: greets, ships what is durable at home, counts what is acknowledged
+//! follow.rs   a follower: takes blocks verbatim, applies what is committed, acknowledges
+//! greet.rs    how a follower meets a leader or a candidate: promise, divergence, cut
+//! stand.rs    a member on its way to the leadership
+//! held.rs     records that are whole and not known to be committed
+//! ```
+//! Every change of role goes through recovery: the shard asks for its log to be opened again, and begins anew from the
+//! disk. What the rules are is in `replica/`; here they meet the log and the messages.
+
+mod follow;
+mod greet;
+mod held;
+mod lead;
+mod stand;
+
+use std::sync::Arc;
+
+use seawall::frame::{Decoder, Step};
+use seawall::limits::PEER_BODY_MAX;
+use seawall::map::{Generation, Map, MemberId, Replicas, ShardId};
+use seawall::position::Epoch;
+use seawall::replication::{EpochBegin, Epochs, Envelope, Message, Stamp, Start as ReplicaStart};
+use seawall_wal::Start;
+
+use super::{Life, Shard, to_net};
+use crate::seam::{Effect, Effects, Now};
+pub(super) use follow::Following;
+pub(super) use held::Held;
+pub(super) use lead::{Lead, Sent};
+
+/// What the map says of this shard, and what is to be said to others.
+#[derive(Debug)]
+pub(super) struct Membership {
+    pub me: MemberId,
+    pub map: Arc<Map>,
+    shard: ShardId,
+    said: Vec<(MemberId, Vec<u8>)>,
+}
+
+impl Membership {
+    fn entry(&self) -> &Replicas {
+        self.map.replicas(self.shard).expect("a shard of a member stands in the map")
+    }
+
+    pub fn generation(&self) -> Generation {
+        self.map.generation()
+    }
+
+    /// Everybody else who keeps the shard.
+    fn others(&self) -> impl Iterator<Item = MemberId> + '_ {
+        self.entry().all().filter(|member| *member != self.me)
+    }
+
+    fn say(&mut self, to: MemberId, message: Message<'_>) {
+        let mut frame = Vec::new();
+        Envelope { generation: self.map.generation(), shard: self.shard, message }.encode(&mut frame);
+        self.said.push((to, frame));
+    }
+
+    pub fn leader_address(&self) -> Option<&str> {
+        self.map.leader(self.shard).map(|leader| leader.address.as_str())
+    }
+}
+
+impl Shard {
+    /// The partition map, at the start and whenever it changes.
+    pub fn map_changed(&mut self, now: Now, me: Option<MemberId>, map: &Arc<Map>, effects: &mut Effects) {
+        let Some(me) = me else { return };
+        match &mut self.membership {
+            Some(membership) => membership.map = map.clone(),
+            None if map.replicas(self.id).is_some() => {
+                let (map, shard) = (map.clone(), self.id);
+                self.membership = Some(Membership { me, map, shard, said: Vec::new() });
+            }
+            None => return,
+        }
+        match &self.life {
+            Life::Running(_) => self.leader_sees_map(now),
+            Life::Following(_) => self.follower_sees_map(now),
+            _ => {}
+        }
+        self.go_on(effects);
+    }
+
+    /// A whole frame of another member, already checked.
+    pub fn heard(&mut self, now: Now, from: MemberId, frame: &[u8], effects: &mut Effects) {
+        let known = self.membership.as_ref().is_some_and(|m| m.others().any(|other| other == from));
+        if !known {
+            return; // whoever has an older map hears of the newer one before long
+        }
+        let envelope = decode(frame);
+        match &self.life {
+            Life::Running(running) if running.lead.is_some() => self.leader_hears(now, from, &envelope),
+            Life::Following(_) => self.follower_hears(now, from, frame, &envelope),
+            _ => {}
+        }
+        self.go_on(effects);
+    }
+
+    /// The next step of whatever has waited for a write, or for the log to be quiet.
+    pub(super) fn go_on(&mut self, effects: &mut Effects) {
+        if let Life::Following(_) = &self.life {
+            self.remembered();
+        }
+        self.reopen_when_quiet(effects);
+        self.emit(effects);
+    }
+
+    /// Another role begins with recovery, once nothing of this one is under way.
+    fn reopen_when_quiet(&mut self, effects: &mut Effects) {
+        let start = match &self.life {
+            Life::Following(following) => following.leaving.filter(|_| following.log.is_quiet()),
+            Life::Deposed { log } => Some(Start::Follow).filter(|_| !log.outstanding() && !log.folding()),
+            _ => None,
+        };
+        let Some(start) = start else { return };
+        if matches!(&self.life, Life::Following(following) if following.log.folding()) {
+            return;
+        }
+        self.life = Life::Reopening { start };
+        effects.push(Effect::Reopen { shard: self.id });
+    }
+
+    /// What is to be said to other members.
+    pub fn take_said(&mut self) -> impl Iterator<Item = (MemberId, Vec<u8>)> + '_ {
+        self.membership.iter_mut().flat_map(|membership| membership.said.drain(..))
+    }
+
+    /// For messages of this epoch, by this start of this replica.
+    fn stamp_of(&self, epoch: Epoch, start: u64) -> Stamp {
+        Stamp { lineage: self.lineage, epoch, start: ReplicaStart(start) }
+    }
+
+    /// Of everything that is applied.
+    fn applied_epochs(&self) -> Epochs {
+        let mut epochs = Epochs::default();
+        for (epoch, first) in self.state.epochs() {
+            epochs.push(EpochBegin { epoch: Epoch(*epoch), first: seawall::position::Index(*first) });
+        }
+        epochs
+    }
+}
+
+/// Of everything that is whole here: what is applied, and the segments behind that.
+fn epochs_of(applied: Epochs, log: &seawall_wal::Follower) -> Epochs {
+    let mut epochs = applied;
+    let known = epochs.table().iter().last().map_or(0, |newest| newest.epoch.0);
+    for (epoch, first) in log.epochs().filter(|(epoch, _)| epoch.0 > known) {
+        epochs.push(EpochBegin { epoch: Epoch(epoch.0), first: to_net(first) });
+    }
+    epochs.cut(seawall::position::Index(log.validated().0 + 1));
+    epochs
+}
+
+/// A frame that was checked when it arrived.
+fn decode(frame: &[u8]) -> Envelope<'_> {
+    match Decoder::new(PEER_BODY_MAX).next(frame) {
+        Ok(Step::Frame(frame, _)) => Envelope::decode(&frame).expect("it was decoded when it arrived"),
+        other => panic!("a frame that was whole when it arrived is now {other:?}"),
+    }
+}
