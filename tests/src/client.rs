@@ -244,7 +244,11 @@ impl Client {
             (Body::Refused(refusal), _) if may_refuse(refusal.code) && refusal.outcome == Outcome::None => {
                 Answer::Refused
             }
-            (Body::Refused(refusal), _) if refusal.code == Code::LogFailed && commit => Answer::Unknown,
+            (Body::Refused(refusal), _)
+                if matches!(refusal.code, Code::LogFailed | Code::LeadershipLost) && commit =>
+            {
+                Answer::Unknown
+            }
             _ => return self.strange(format!("to operation {number}: {reply:?}")),
         };
         operation.life = self.life;
@@ -331,7 +335,9 @@ impl Client {
 
 /// Refusals that the faults of these worlds explain.
 fn may_refuse(code: Code) -> bool {
-    matches!(code, Code::NotReady | Code::LogFailed | Code::DiskFull | Code::Throttled | Code::ClockUntrusted)
+    use Code::*;
+    matches!(code, NotReady | LogFailed | DiskFull | Throttled | ClockUntrusted)
+        || matches!(code, NotLeader | DurabilityUnavailable | LeaseUnproven)
 }
 
 fn position(position: Position) -> At {

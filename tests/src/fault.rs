@@ -66,6 +66,10 @@ faults! {
     SendStall = "send found no room",
     WallJump = "wall clock jumped",
     WorkerPause = "worker paused",
+    MessageLost = "message between members lost",
+    MessageTwice = "message between members delivered twice",
+    MessageOvertook = "message between members overtook another",
+    Partition = "way between members closed",
 }
 
 impl Fault {
@@ -87,6 +91,18 @@ impl Fault {
                 | FoldUnreported
                 | FoldDamaged
         )
+    }
+
+    /// Nobody speaks to a node that is alone.
+    pub fn of_members_alone(self) -> bool {
+        use Fault::*;
+        matches!(self, MessageLost | MessageTwice | MessageOvertook | Partition)
+    }
+
+    /// What the world of members injects besides.
+    pub fn of_members_too(self) -> bool {
+        use Fault::*;
+        matches!(self, Kill | PowerCut | LostWrite | TornWrite | DiskStall | WallJump | WorkerPause)
     }
 
     /// A log has no clients, no clock and no orderly end.

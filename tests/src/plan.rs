@@ -6,6 +6,7 @@ use seawall_wal::LogLimits;
 use seawall_wal::checkpoint::FoldPolicy;
 
 use crate::client::Workload;
+use crate::cluster::Cut;
 use crate::disk::DiskShape;
 use crate::fault::Fault;
 use crate::net::NetShape;
@@ -60,16 +61,19 @@ pub enum Plan {
     Shard,
     /// One log by itself, on a disk that also damages its data.
     Log,
+    /// Several members that keep one shard, and what is said between them.
+    Cluster,
 }
 
 impl Plan {
-    pub const ALL: &[Plan] = &[Plan::Slice, Plan::Shard, Plan::Log];
+    pub const ALL: &[Plan] = &[Plan::Slice, Plan::Shard, Plan::Log, Plan::Cluster];
 
     pub fn name(self) -> &'static str {
         match self {
             Plan::Slice => "slice",
             Plan::Shard => "shard",
             Plan::Log => "log",
+            Plan::Cluster => "cluster",
         }
     }
 
@@ -80,8 +84,9 @@ impl Plan {
     /// Whether a run of many seeds must see this fault.
     pub fn injects(self, fault: Fault) -> bool {
         match self {
-            Plan::Slice | Plan::Shard => !fault.of_the_log_alone(),
-            Plan::Log => !fault.of_the_node_alone(),
+            Plan::Slice | Plan::Shard => !fault.of_the_log_alone() && !fault.of_members_alone(),
+            Plan::Log => !fault.of_the_node_alone() && !fault.of_members_alone(),
+            Plan::Cluster => fault.of_members_alone() || fault.of_members_too(),
         }
     }
 }
@@ -124,6 +129,75 @@ pub fn slice(random: &mut Random) -> Shape {
         short_turns: swarm(random, &[100, 500, 900]),
         tick_us: *random.pick(&[10_000, 100_000]),
         mail_us: *random.pick(&[2, 50, 2_000]),
+    }
+}
+
+/// What is drawn for a cluster beside what each of its nodes has.
+#[derive(Clone, Debug)]
+pub struct ClusterShape {
+    /// Of each member; its crashes, breaks and jumps are drawn here instead.
+    pub node: Shape,
+    pub members: usize,
+    pub min_in_sync: u8,
+    pub lease_ms: u32,
+    pub crashes: Vec<(u64, usize, Crash)>,
+    /// When an operator tells a member to take over.
+    pub promotions: Vec<(u64, usize)>,
+    pub jumps: Vec<(u64, usize, i64)>,
+    /// From when until when which ways are closed.
+    pub cuts: Vec<(u64, u64, Cut)>,
+    pub wire_us: (u64, u64),
+    pub lost: u64,
+    pub twice: u64,
+    pub overtakes: u64,
+    /// How late the authority's word is, each way.
+    pub map_us: u64,
+    pub pause_us: u64,
+}
+
+/// Three or five members. Their disks stall and lose what was not flushed, and report no errors.
+pub fn cluster(random: &mut Random) -> ClusterShape {
+    let mut node = slice(random);
+    node.workers = 1;
+    node.heal_us = *random.pick(&[1_000_000, 3_000_000, 8_000_000]);
+    node.workload = workload(random, node.heal_us);
+    node.tick_us = *random.pick(&[10_000, 100_000]);
+    node.short_turns = 0;
+    node.net.notice_us = node.net.notice_us.max(10);
+    let disk = &mut node.disk;
+    (disk.write_error, disk.flush_error, disk.short_write, disk.prepare_error) = (0, 0, 0, 0);
+    let (heal_us, members) = (node.heal_us, *random.pick(&[3, 3, 3, 5]));
+    let crashes = times(random, heal_us, 6);
+    let kinds = [Crash::Kill, Crash::PowerCut];
+    let crashes = crashes.into_iter().map(|at| (at, random.index(members), *random.pick(&kinds))).collect();
+    let promotions = times(random, heal_us, 4).into_iter().map(|at| (at, random.index(members))).collect();
+    let jumps = times(random, heal_us, 2).into_iter().map(|at| (at, random.index(members), jump(random))).collect();
+    let cut = |random: &mut Random| {
+        let one = random.index(members);
+        match random.below(4) {
+            0 => Cut::Alone(one),
+            1 => Cut::Mute(one),
+            2 => Cut::Deaf(one),
+            _ => Cut::Way(one, (one + 1) % members),
+        }
+    };
+    let cuts = times(random, heal_us, 4);
+    let cuts = cuts.into_iter().map(|at| (at, at + random.below(heal_us / 2), cut(random))).collect();
+    ClusterShape {
+        members,
+        min_in_sync: *random.pick(&[1, 2, 2, 2, 3]),
+        lease_ms: *random.pick(&[100, 500, 2_000]),
+        crashes,
+        promotions,
+        jumps,
+        cuts,
+        wire_us: *random.pick(&[(10, 100), (100, 2_000), (500, 40_000)]),
+        lost: swarm(random, &[20, 150]),
+        twice: swarm(random, &[50, 300]),
+        overtakes: swarm(random, &[100, 900]),
+        map_us: *random.pick(&[100, 10_000, 300_000]),
+        pause_us: *random.pick(&[30_000, 1_000_000, 6_000_000]),
+        node,
     }
 }
 

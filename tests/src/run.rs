@@ -4,7 +4,7 @@ use crate::check::Violation;
 use crate::fault::Fired;
 use crate::plan::Plan;
 use crate::trace::Sink;
-use crate::{one_log, world};
+use crate::{cluster, one_log, world};
 
 #[derive(Clone, Debug)]
 pub struct Run {
@@ -20,6 +20,7 @@ pub fn run(plan: Plan, seed: u64, sink: Option<Sink>) -> Run {
     match plan {
         Plan::Slice | Plan::Shard => world::run(plan, seed, sink),
         Plan::Log => one_log::run(seed, sink),
+        Plan::Cluster => cluster::run(seed, sink),
     }
 }
 

@@ -70,6 +70,8 @@ pub enum Event {
     ClockAccepted { shard: ShardId },
     /// The log switched to another way of making writes durable; in words, for HELLO.
     DurableBy(&'static str),
+    /// An operator tells this member, which is recorded in the sync set of `shard`, to take over (R15).
+    Promote { shard: ShardId },
     /// Time passes; about ten times a second.
     Tick,
     /// Take no new work, finish what is under way, then emit `Effect::Stopped`.

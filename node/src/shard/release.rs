@@ -218,8 +218,8 @@ impl Release {
     }
 
     /// Another member leads now. What was appended may still be committed there.
-    pub fn lose(&mut self, unknown: impl Fn() -> Refusal) {
-        self.end(&unknown, &unknown);
+    pub fn lose(&mut self, unknown: impl Fn() -> Refusal, none: impl Fn() -> Refusal) {
+        self.end(&unknown, &none);
     }
 
     /// The disk is read anew: nothing is known to be committed.

@@ -218,7 +218,10 @@ impl Disk {
                 plan(now + 4 * self.latency(self.shape.prepare_us), ticket, Step::End);
                 Task::Fold(job)
             }
-            Io::Quarantine { .. } => unreachable!("nothing is followed in these worlds yet"),
+            Io::Quarantine { .. } => {
+                plan(now + self.latency(self.shape.prepare_us), ticket, Step::End);
+                Task::Quarantine
+            }
             Io::Remove { file, .. } => {
                 plan(now + self.latency(self.shape.write_us), ticket, Step::End);
                 Task::Remove(file)
@@ -381,6 +384,7 @@ impl Disk {
                 let result = self.fold(shard, &job);
                 return Some((shard, Ended::Fold(FoldDone { id, result })));
             }
+            Task::Quarantine => (Ok(0), None),
             Task::Remove(file) => (self.remove(shard, file), None),
         };
         Some((shard, Ended::Io(Done { id, result, buf })))
@@ -452,7 +456,7 @@ impl Disk {
                     self.files.insert((operation.shard, FileId::Slot(slot)), File::new(vec![0; left]));
                 }
             }
-            Task::Read { .. } => {}
+            Task::Read { .. } | Task::Quarantine => {}
             Task::Fold(job) => self.abandon_fold(operation.shard, &job),
             Task::Remove(file) => {
                 if self.random.chance(500) {

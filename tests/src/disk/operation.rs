@@ -37,6 +37,8 @@ pub enum Task {
         fails: bool,
     },
     Fold(FoldJob),
+    /// What is copied to the quarantine is not looked at again.
+    Quarantine,
     Remove(FileId),
 }
 

@@ -2,6 +2,9 @@
 
 use std::fmt::{Display, Formatter, Result};
 
+use seawall::frame::{self, Decoder};
+use seawall::limits::PEER_BODY_MAX;
+use seawall::replication::{Envelope, Message};
 use seawall_node::seam::{Effect, Event, Letter};
 use seawall_wal::Io;
 
@@ -34,6 +37,7 @@ impl Display for Heard<'_> {
             }
             Event::Sent { conn, result, .. } => write!(f, "sent {}.{} {result:?}", conn.slot, conn.serial),
             Event::Disk { shard, done } => write!(f, "shard {shard} {:?} done {:?}", done.id, done.result),
+            Event::Heard { from, frame, .. } => write!(f, "heard {} from member {from}", Said(frame)),
             Event::Mail { from, letter } => write!(f, "mail from {from:?} {}", Post(letter)),
             Event::Accepted { .. }
             | Event::Closed { .. }
@@ -41,6 +45,7 @@ impl Display for Heard<'_> {
             | Event::StatusAsked { .. }
             | Event::ClockAccepted { .. }
             | Event::DurableBy(_)
+            | Event::Promote { .. }
             | Event::Tick
             | Event::Stop
             | Event::EndOfTurn => write!(f, "{:?}", self.0),
@@ -77,14 +82,38 @@ impl Display for Asked<'_> {
                 }
                 Io::Remove { id, file } => write!(f, "shard {shard} {id:?} removes {file}"),
             },
+            Effect::Say { to, frame } => write!(f, "says {} to member {to}", Said(frame)),
+            Effect::Propose { map } => write!(f, "proposes generation {}", map.generation()),
             Effect::Mail { to, letter } => write!(f, "mail to {to:?} {}", Post(letter)),
             Effect::Close { .. }
+            | Effect::Reopen { .. }
             | Effect::Status { .. }
             | Effect::Recovered { .. }
             | Effect::NoSpace { .. }
             | Effect::FoldFailed { .. }
             | Effect::LogFailed { .. }
             | Effect::Stopped => write!(f, "{:?}", self.0),
+        }
+    }
+}
+
+/// A message between members.
+struct Said<'a>(&'a [u8]);
+
+impl Display for Said<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let read = Decoder::new(PEER_BODY_MAX).next(self.0);
+        let message = match &read {
+            Ok(frame::Step::Frame(frame, _)) => Envelope::decode(frame).ok().map(|envelope| envelope.message),
+            _ => None,
+        };
+        match message {
+            Some(Message::Append(append)) => {
+                let (epoch, committed) = (append.stamp.epoch.0, append.committed.0);
+                write!(f, "R_APPEND e{epoch} committed {committed} {}", Bytes(append.blocks))
+            }
+            Some(message) => write!(f, "{message:?}"),
+            None => write!(f, "{}", Bytes(self.0)),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! for and reports what became of it; like a driver, it never decides what comes next for them.
 
 mod crowd;
-mod describe;
+pub mod describe;
 pub mod finish;
 mod node;
 
@@ -24,7 +24,7 @@ use crate::random::Random;
 use crate::run::{Counts, Run};
 use crate::store::Shoppers;
 use crate::trace::{Bytes, Sink, Trace};
-pub use crowd::{Crowd, Left, When};
+pub use crowd::{Crowd, Left, Slice, When};
 use node::Process;
 
 pub const LINEAGE: [u8; 16] = *b"simulated world.";
@@ -118,7 +118,7 @@ impl World {
         let mut random = Random::new(seed);
         let shape = match plan {
             Plan::Shard => plan::shard(&mut random.fork()),
-            Plan::Slice | Plan::Log => plan::slice(&mut random.fork()),
+            Plan::Slice | Plan::Log | Plan::Cluster => plan::slice(&mut random.fork()),
         };
         let map = Map::even(Generation(shape.generation), u32::from(shape.workers));
         let mut disk = Disk::new(shape.disk.clone(), random.fork());
@@ -132,7 +132,7 @@ impl World {
                 counts.merge(&Shoppers::counts());
                 Box::new(Shoppers::new(&shape.workload, &map, &mut random))
             }
-            Plan::Slice | Plan::Log => Box::new(crowd::Slice::new(shape.workload.clone(), &map, &mut random)),
+            Plan::Slice | Plan::Log | Plan::Cluster => Box::new(crowd::Slice::new(shape.workload.clone(), &map, &mut random)),
         };
         let mut world = Self {
             net: Net::new(shape.net.clone(), random.fork()),

@@ -415,9 +415,10 @@ impl Shard {
         let Life::Running(running) = std::mem::replace(&mut self.life, halted) else { return };
         let ours = Epoch(running.log.epoch().0);
         let hint = self.membership.as_ref().and_then(|m| m.leader_address().map(str::to_owned));
-        self.release.lose(|| Refusal::leadership_lost(ours, newer));
-        self.parked.lose(|| Refusal::not_leader(hint.as_deref()), &mut self.release);
-        self.lose_waiting(&Refusal::not_leader(hint.as_deref()));
+        let elsewhere = || Refusal::not_leader(hint.as_deref());
+        self.release.lose(|| Refusal::leadership_lost(ours, newer), elsewhere);
+        self.parked.lose(elsewhere, &mut self.release);
+        self.lose_waiting(&elsewhere());
         self.latency.fail();
         self.state = crate::shard::state::State::default();
         self.life = Life::Deposed { log: Box::new(running.log) };

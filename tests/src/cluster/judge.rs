@@ -1,0 +1,68 @@
+//! The end of a run: every member's log is read back, as a next process would read it.
+
+use std::collections::BTreeMap;
+
+use super::{Cluster, SHARD};
+use crate::check::{LogRecord, Violation, violation};
+use crate::world::Left;
+use crate::world::finish::{Whole, read_log, rows_of};
+
+impl Cluster {
+    pub(super) fn judge(&mut self) -> Result<(), Violation> {
+        let Some(leader) = self.leader() else {
+            return violation("I8, a healed cluster has a leader", format!("{:?}", self.map));
+        };
+        let limits = self.shape.node.limits;
+        let mut logs = Vec::new();
+        for member in &mut self.members {
+            member.disk.kill();
+            let read = read_log(&mut member.disk, SHARD, limits)?;
+            logs.push(read.records);
+        }
+        one_record_a_position(&logs)?;
+        self.all_are_level(leader, &logs)?;
+        let mut epochs: Vec<u64> = logs[leader].iter().map(|record| record.at.epoch).collect();
+        epochs.dedup();
+        self.counts.add("epochs", epochs.len() as u64);
+        let in_sync = self.map.replicas(SHARD).map_or(0, |entry| entry.sync.len());
+        self.counts.add("members in sync at the end", in_sync as u64);
+        let Self { members, map, counts, trace, crowd, now, .. } = self;
+        let note = &mut |line: std::fmt::Arguments<'_>| trace.note(*now, line);
+        crowd.judge(Left { disk: &mut members[leader].disk, map, limits, counts, note })
+    }
+
+    /// I8: everybody has what the leader knew to be committed when the clients were done; I7: and it is the same.
+    fn all_are_level(&self, leader: usize, logs: &[Vec<Whole>]) -> Result<(), Violation> {
+        let ours = &logs[leader];
+        for (nth, log) in logs.iter().enumerate() {
+            // What a leader wrote last may still be on its way when the run ends.
+            let short = ours.len().saturating_sub(log.len());
+            if short > 2 {
+                let text = format!("member {nth} has {} records, the leader, {leader}, has {}", log.len(), ours.len());
+                return violation("I8, a healed cluster is level before long", text);
+            }
+            let same = log.iter().zip(ours).take_while(|(theirs, ours)| theirs == ours).count();
+            if same < log.len().min(ours.len()) {
+                let text = format!("member {nth} and the leader differ from record {} on", same + 1);
+                return violation("I7, replicas are the same", text);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// I6: a position names one record, on whatever disk it stands.
+fn one_record_a_position(logs: &[Vec<Whole>]) -> Result<(), Violation> {
+    let mut seen: BTreeMap<_, LogRecord> = BTreeMap::new();
+    for (nth, log) in logs.iter().enumerate() {
+        for record in log {
+            let rows = rows_of(record);
+            let first = seen.entry(record.at).or_insert_with(|| rows.clone());
+            if *first != rows {
+                let text = format!("member {nth} has another record at {} than one before it", record.at);
+                return violation("I6, a position names one record", text);
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,304 @@
+//! One member of the cluster: it starts, works in turns, and dies.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use seawall::frame::{Decoder, Step};
+use seawall::limits::PEER_BODY_MAX;
+use seawall::map::{Map, MemberId};
+use seawall::position::Lineage;
+use seawall_node::seam::{Effect, Event, LogFound, WorkerId};
+use seawall_node::worker::{Capabilities, Worker, WorkerConfig};
+use seawall_wal::{FileId, Io, IoId, LogId};
+
+use super::{Cluster, SHARD, What};
+use crate::check::{Violation, violation};
+use crate::clock::Clock;
+use crate::disk::{self, Disk};
+use crate::fault::Fault;
+use crate::net::Net;
+use crate::plan::{ClusterShape, Crash};
+use crate::random::Random;
+use crate::world::{LINEAGE, describe};
+
+pub struct Member {
+    pub id: MemberId,
+    pub disk: Disk,
+    pub net: Net,
+    pub clock: Clock,
+    process: Option<Process>,
+}
+
+struct Process {
+    life: u32,
+    worker: Worker,
+    inbox: VecDeque<Event>,
+    turn_is_due: bool,
+    /// Writes under way: whose operations they carry, and their length.
+    writes: BTreeMap<IoId, (Vec<u64>, usize)>,
+}
+
+impl Member {
+    pub fn new(nth: usize, shape: &ClusterShape, random: &mut Random) -> Self {
+        let mut disk = Disk::new(shape.node.disk.clone(), random.fork());
+        let id = LogId { lineage: LINEAGE, shard: SHARD.0 };
+        disk.install(SHARD, FileId::Meta, seawall_wal::meta::format(&id));
+        let net = Net::new(shape.node.net.clone(), random.fork());
+        let clock = Clock::new(random.below(1 << 40));
+        Self { id: MemberId(nth as u32 + 1), disk, net, clock, process: None }
+    }
+
+    pub fn life(&self) -> Option<u32> {
+        self.process.as_ref().map(|process| process.life)
+    }
+}
+
+impl Cluster {
+    pub(super) fn start(&mut self, nth: usize) {
+        if self.members[nth].process.is_some() {
+            return;
+        }
+        self.lives += 1;
+        let life = self.lives;
+        self.counts.add("starts", 1);
+        self.trace.note(self.now, format_args!("member {nth} starts as process {life}"));
+        let worker = Worker::new(WorkerConfig {
+            id: WorkerId(0),
+            workers: 1,
+            member: Some(self.members[nth].id),
+            lineage: Lineage(LINEAGE),
+            limits: self.shape.node.limits,
+            budget: self.shape.node.budget,
+            capabilities: Capabilities::default(),
+        });
+        let (inbox, writes) = (VecDeque::new(), BTreeMap::new());
+        self.members[nth].process = Some(Process { life, worker, inbox, turn_is_due: false, writes });
+        self.boot(nth);
+        let map = self.map.clone();
+        self.tell(nth, Event::MapChanged(map));
+        let first = self.random.below(self.shape.node.tick_us);
+        self.at(self.now + first, What::Tick(nth, life));
+    }
+
+    fn boot(&mut self, nth: usize) {
+        let files = self.members[nth].disk.found(SHARD);
+        let found = LogFound { files, buffers: self.shape.node.limits.buffers() };
+        self.tell(nth, Event::Boot { shard: SHARD, found });
+    }
+
+    pub(super) fn reopened(&mut self, nth: usize, life: u32) {
+        if self.members[nth].life() == Some(life) {
+            self.counts.add("logs opened again", 1);
+            self.boot(nth);
+        }
+    }
+
+    pub(super) fn tell(&mut self, nth: usize, event: Event) {
+        let Some(process) = &mut self.members[nth].process else { return };
+        process.inbox.push_back(event);
+        if !process.turn_is_due {
+            self.plan_turn(nth);
+        }
+    }
+
+    fn plan_turn(&mut self, nth: usize) {
+        let mut wait = self.random.between(self.shape.node.turn_us.0, self.shape.node.turn_us.1);
+        if !self.healed && self.random.chance(self.shape.node.pauses) {
+            self.fired.add(Fault::WorkerPause);
+            wait += self.random.below(self.shape.pause_us);
+        }
+        let process = self.members[nth].process.as_mut().expect("only a living process has turns");
+        process.turn_is_due = true;
+        let life = process.life;
+        self.at(self.now + wait, What::Turn(nth, life));
+    }
+
+    pub(super) fn turn(&mut self, nth: usize, life: u32) -> Result<(), Violation> {
+        let now = self.members[nth].clock.read(self.now);
+        let Some(process) = self.members[nth].process.as_mut().filter(|process| process.life == life) else {
+            return Ok(());
+        };
+        process.turn_is_due = false;
+        let inbox = std::mem::take(&mut process.inbox);
+        let mut effects = Vec::new();
+        for event in inbox.into_iter().chain([Event::EndOfTurn]) {
+            self.moment += 1;
+            self.trace.note(self.now, format_args!("m{nth} {}", describe::Heard(&event)));
+            self.witness(nth, &event);
+            let process = self.members[nth].process.as_mut().expect("it took this turn");
+            process.worker.step(now, event, &mut effects);
+        }
+        for effect in effects {
+            self.trace.note(self.now, format_args!("m{nth}   {}", describe::Asked(&effect)));
+            self.execute(nth, life, effect)?;
+        }
+        Ok(())
+    }
+
+    fn witness(&mut self, nth: usize, event: &Event) {
+        let Event::Disk { done, .. } = event else { return };
+        let process = self.members[nth].process.as_mut().expect("it took this turn");
+        let Some((marks, len)) = process.writes.remove(&done.id) else { return };
+        if done.result == Ok(len) {
+            let life = process.life;
+            marks.into_iter().for_each(|mark| self.crowd.durable(mark, self.moment, life));
+        }
+    }
+
+    fn execute(&mut self, nth: usize, life: u32, effect: Effect) -> Result<(), Violation> {
+        let worker = WorkerId(0);
+        match effect {
+            Effect::Receive { conn, buf, from } => self.members[nth].net.receive(worker, conn, buf, from),
+            Effect::Send { conn, buf, from } => self.members[nth].net.send(self.now, worker, conn, buf, from),
+            Effect::Close { conn } => self.members[nth].net.close(self.now, worker, conn),
+            Effect::Disk { io, .. } => self.submit(nth, io),
+            Effect::Say { to, frame } => self.say(nth, to.0 as usize - 1, &frame),
+            Effect::Propose { map } => {
+                let late = self.random.between(1, self.shape.map_us);
+                if !self.healed && self.random.chance(self.shape.lost) {
+                    self.fired.add(Fault::MessageLost);
+                } else {
+                    self.at(self.now + late, What::Proposed(map));
+                }
+            }
+            Effect::Reopen { .. } => {
+                let late = self.random.between(1, 500);
+                self.at(self.now + late, What::Reopened(nth, life));
+            }
+            Effect::Recovered { report, .. } => {
+                if let Some(halt) = report.halt {
+                    return violation("I4, a log without damage is recovered", format!("member {nth}: {halt:?}"));
+                }
+                if self.healed {
+                    self.accept_clock(nth);
+                }
+            }
+            Effect::LogFailed { why, .. } => {
+                return violation("a log fails only after an I/O error", format!("member {nth}: {why}"));
+            }
+            Effect::Status { .. } | Effect::NoSpace { .. } | Effect::FoldFailed { .. } => {}
+            Effect::Mail { .. } | Effect::Stopped => {
+                return violation("nobody asked for it", format!("member {nth}: {effect:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn submit(&mut self, nth: usize, io: Io) {
+        let Member { disk, process, .. } = &mut self.members[nth];
+        if let Io::Write { id, buf, at, len, .. } = &io {
+            let marks = self.crowd.written(SHARD, &buf.bytes()[*at..at + len]);
+            process.as_mut().expect("it asked for this write").writes.insert(*id, (marks, *len));
+        }
+        let mut plan = Vec::new();
+        disk.submit(self.now, SHARD, io, |at, ticket, step| plan.push((at, What::Disk(nth, ticket, step))));
+        for (at, what) in plan {
+            self.at(at, what);
+        }
+    }
+
+    pub(super) fn disk_step(&mut self, nth: usize, ticket: disk::Ticket, step: disk::Step) {
+        match self.members[nth].disk.step(ticket, step) {
+            Some((shard, disk::Ended::Io(done))) => self.tell(nth, Event::Disk { shard, done }),
+            Some((shard, disk::Ended::Fold(done))) => self.tell(nth, Event::Folded { shard, done }),
+            None => {}
+        }
+    }
+
+    fn say(&mut self, from: usize, to: usize, frame: &[u8]) {
+        let times = match () {
+            () if self.wire.healed => 1,
+            () if self.random.chance(self.shape.lost) => 0,
+            () if self.random.chance(self.shape.twice) => 2,
+            () => 1,
+        };
+        match times {
+            0 => self.fired.add(Fault::MessageLost),
+            2 => self.fired.add(Fault::MessageTwice),
+            _ => {}
+        }
+        for _ in 0..times {
+            let (low, high) = self.shape.wire_us;
+            let mut at = self.now + self.random.between(low, high);
+            let last = self.wire.last.entry((from, to)).or_default();
+            let overtakes = !self.wire.healed && self.random.chance(self.shape.overtakes);
+            if overtakes && at < *last {
+                self.fired.add(Fault::MessageOvertook);
+            } else {
+                at = at.max(*last);
+            }
+            *last = at.max(*last);
+            let from = self.members[from].id;
+            self.at(at, What::Arrives { to, from, frame: frame.to_vec() });
+        }
+    }
+
+    pub(super) fn arrives(&mut self, to: usize, from: MemberId, frame: Vec<u8>) {
+        if !self.wire.passes(from.0 as usize - 1, to) {
+            return;
+        }
+        match Decoder::new(PEER_BODY_MAX).next(&frame) {
+            Ok(Step::Frame(read, _)) => {
+                seawall::replication::Envelope::decode(&read).expect("members speak the protocol");
+            }
+            other => panic!("members send whole frames: {other:?}"),
+        }
+        self.tell(to, Event::Heard { from, shard: SHARD, frame });
+    }
+
+    pub(super) fn map_told(&mut self, nth: usize, life: u32, map: &Arc<Map>) {
+        if self.members[nth].life() == Some(life) {
+            self.tell(nth, Event::MapChanged(map.clone()));
+        }
+    }
+
+    pub(super) fn promote(&mut self, nth: usize) {
+        if self.members[nth].process.is_some() {
+            self.counts.add("promotions asked for", 1);
+            self.tell(nth, Event::Promote { shard: SHARD });
+        }
+    }
+
+    pub(super) fn tick(&mut self, nth: usize, life: u32) {
+        if self.members[nth].life() != Some(life) {
+            return;
+        }
+        if self.random.chance(50) {
+            self.tell(nth, Event::StatusAsked { ticket: self.moment });
+        }
+        self.tell(nth, Event::Tick);
+        // The authority is looked at now and then.
+        if self.random.chance(100) {
+            let map = self.map.clone();
+            self.tell(nth, Event::MapChanged(map));
+        }
+        let jitter = self.random.below(1 + self.shape.node.tick_us / 8);
+        self.at(self.now + self.shape.node.tick_us + jitter, What::Tick(nth, life));
+    }
+
+    pub(super) fn accept_clock(&mut self, nth: usize) {
+        if self.members[nth].process.is_some() {
+            self.tell(nth, Event::ClockAccepted { shard: SHARD });
+        }
+    }
+
+    pub(super) fn crash(&mut self, nth: usize, crash: Crash) {
+        if self.healed || self.members[nth].process.is_none() {
+            return;
+        }
+        self.trace.note(self.now, format_args!("member {nth} ends: {crash:?}"));
+        let (now, member) = (self.now, &mut self.members[nth]);
+        member.process = None;
+        member.net.node_dies(now);
+        if crash == Crash::PowerCut {
+            self.fired.add(Fault::PowerCut);
+            member.disk.power_cut();
+            member.clock.reboot(now);
+        } else {
+            self.fired.add(Fault::Kill);
+            member.disk.kill();
+        }
+        let restart = self.now + 1 + self.random.below(self.shape.node.restart_us);
+        self.at(restart, What::Start(nth));
+    }
+}

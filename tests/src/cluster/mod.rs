@@ -1,0 +1,337 @@
+//! A cluster in virtual time: several members, each with its own disk, clock and clients' network, the messages between
+//! them, and an authority that compares and swaps.
+//!
+//! ```text
+//! mod.rs      the queue: what happens next, whatever happens
+//! member.rs   one member: it starts, works in turns, dies
+//! wire.rs     messages between members: lost, twice, late, overtaking, one way only
+//! judge.rs    the end: every log is read back and held against every answer
+//! ```
+//! Like the world of one node it executes what the workers ask for, and never decides what comes next for them.
+
+mod judge;
+mod member;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use seawall::map::{Generation, Map, MemberId, Parts, Policy, Replicas, ShardId};
+use seawall::position::Epoch;
+
+use crate::check::{Violation, violation};
+use crate::disk;
+use crate::fault::{Fault, Fired};
+use crate::net::{self, LinkId, News};
+use crate::plan::{self, ClusterShape, Crash};
+use crate::random::Random;
+use crate::run::{Counts, Run};
+use crate::trace::{Bytes, Sink, Trace};
+use crate::world::{Crowd, Slice, When};
+use member::Member;
+pub use wire::Cut;
+use wire::Wire;
+
+const SHARD: ShardId = ShardId(1);
+/// After the faults end, every client must be done within this virtual time.
+const PATIENCE_US: u64 = 60_000_000;
+/// Then everybody has so long to be level.
+const LEVEL_US: u64 = 10_000_000;
+const EVENTS_MAX: u64 = 400_000;
+const COUNTS: [&str; 10] = [
+    "lines of trace",
+    "starts",
+    "commits answered",
+    "reads answered",
+    "records",
+    "epochs",
+    "promotions asked for",
+    "changes of the map",
+    "logs opened again",
+    "members in sync at the end",
+];
+
+/// Something in the queue. `life` tells processes apart, over all members.
+#[derive(Debug)]
+enum What {
+    Disk(usize, disk::Ticket, disk::Step),
+    Net(usize, net::Step),
+    Turn(usize, u32),
+    Tick(usize, u32),
+    Arrives { to: usize, from: MemberId, frame: Vec<u8> },
+    /// The authority hears of a proposal.
+    Proposed(Box<Map>),
+    /// A member hears of a map.
+    MapTold(usize, u32, Arc<Map>),
+    Reopened(usize, u32),
+    Think(usize),
+    Crash(usize, Crash),
+    Start(usize),
+    Promote(usize),
+    Cut(wire::Cut),
+    Mend,
+    Jump(usize, i64),
+    Heal,
+    GiveUp,
+}
+
+pub struct Cluster {
+    shape: ClusterShape,
+    random: Random,
+    trace: Trace,
+    now: u64,
+    sequence: u64,
+    queue: BTreeMap<(u64, u64), What>,
+    moment: u64,
+    members: Vec<Member>,
+    /// What the authority holds.
+    map: Arc<Map>,
+    wire: Wire,
+    crowd: Box<dyn Crowd>,
+    /// Where each client is connected.
+    at: Vec<Option<(usize, LinkId)>>,
+    lives: u32,
+    healed: bool,
+    fired: Fired,
+    counts: Counts,
+}
+
+/// Runs the cluster of a seed to its end, and checks it.
+pub fn run(seed: u64, sink: Option<Sink>) -> Run {
+    let mut cluster = Cluster::new(seed, sink);
+    let failure = cluster.live().and_then(|()| cluster.judge()).err();
+    for member in &cluster.members {
+        cluster.fired.merge(&member.disk.fired);
+        cluster.fired.merge(&member.net.fired);
+    }
+    let Cluster { trace, mut counts, fired, .. } = cluster;
+    counts.add("lines of trace", trace.lines());
+    Run { seed, hash: trace.hash(), counts, fired, failure }
+}
+
+impl Cluster {
+    fn new(seed: u64, sink: Option<Sink>) -> Self {
+        let mut random = Random::new(seed);
+        let shape = plan::cluster(&mut random.fork());
+        let map = Arc::new(first_map(&shape));
+        let members = (0..shape.members).map(|nth| Member::new(nth, &shape, &mut random)).collect();
+        let crowd = Box::new(Slice::new(shape.node.workload.clone(), &map, &mut random));
+        let mut cluster = Self {
+            trace: Trace::new(sink),
+            now: 0,
+            sequence: 0,
+            queue: BTreeMap::new(),
+            moment: 0,
+            members,
+            map,
+            wire: Wire::default(),
+            crowd,
+            at: vec![None; shape.node.workload.clients],
+            lives: 0,
+            healed: false,
+            fired: Fired::default(),
+            counts: Counts::new(&COUNTS),
+            random,
+            shape,
+        };
+        cluster.schedule();
+        cluster
+    }
+
+    fn schedule(&mut self) {
+        let shape = self.shape.clone();
+        (0..shape.members).for_each(|nth| self.at(0, What::Start(nth)));
+        self.at(shape.node.heal_us, What::Heal);
+        self.at(shape.node.heal_us + PATIENCE_US, What::GiveUp);
+        shape.crashes.iter().for_each(|(at, nth, crash)| self.at(*at, What::Crash(*nth, *crash)));
+        shape.promotions.iter().for_each(|(at, nth)| self.at(*at, What::Promote(*nth)));
+        shape.jumps.iter().for_each(|(at, nth, by)| self.at(*at, What::Jump(*nth, *by)));
+        for (at, until, cut) in shape.cuts {
+            self.at(at, What::Cut(cut));
+            self.at(until, What::Mend);
+        }
+        (0..shape.node.workload.clients).for_each(|client| self.at(client as u64, What::Think(client)));
+    }
+
+    fn at(&mut self, at: u64, what: What) {
+        self.sequence += 1;
+        self.queue.insert((at.max(self.now), self.sequence), what);
+    }
+
+    fn live(&mut self) -> Result<(), Violation> {
+        while !self.crowd.done() {
+            self.next()?;
+        }
+        let until = self.now + LEVEL_US;
+        while self.now < until {
+            self.next()?;
+        }
+        Ok(())
+    }
+
+    fn next(&mut self) -> Result<(), Violation> {
+        let ((at, _), what) = self.queue.pop_first().expect("ticks go on for ever");
+        self.now = at;
+        self.moment += 1;
+        if self.trace.lines() > EVENTS_MAX {
+            return violation("a run ends", format!("more than {EVENTS_MAX} events"));
+        }
+        self.happen(what)?;
+        self.settle_nets()
+    }
+
+    fn happen(&mut self, what: What) -> Result<(), Violation> {
+        match what {
+            What::Disk(nth, ticket, step) => self.disk_step(nth, ticket, step),
+            What::Net(nth, step) => self.members[nth].net.step(self.now, step),
+            What::Turn(nth, life) => return self.turn(nth, life),
+            What::Tick(nth, life) => self.tick(nth, life),
+            What::Arrives { to, from, frame } => self.arrives(to, from, frame),
+            What::Proposed(map) => self.proposed(*map),
+            What::MapTold(nth, life, map) => self.map_told(nth, life, &map),
+            What::Reopened(nth, life) => self.reopened(nth, life),
+            What::Think(client) => self.think(client),
+            What::Crash(nth, crash) => self.crash(nth, crash),
+            What::Start(nth) => self.start(nth),
+            What::Promote(nth) => self.promote(nth),
+            What::Cut(cut) => {
+                self.trace.note(self.now, format_args!("the network: {cut:?}"));
+                self.fired.add(Fault::Partition);
+                self.wire.cut(cut);
+            }
+            What::Mend => self.wire.mend(),
+            What::Jump(nth, by) => {
+                self.fired.add(Fault::WallJump);
+                self.members[nth].clock.jump(by);
+            }
+            What::Heal => self.heal(),
+            What::GiveUp if self.crowd.done() => {}
+            What::GiveUp => {
+                let text = format!("{PATIENCE_US} us after the faults ended: {}; {:?}", self.crowd.waiting(), self.map);
+                return violation("I8, a healed cluster makes progress", text);
+            }
+        }
+        Ok(())
+    }
+
+    fn heal(&mut self) {
+        self.trace.note(self.now, format_args!("the faults end"));
+        self.healed = true;
+        self.wire.mend();
+        self.wire.heal();
+        for nth in 0..self.members.len() {
+            self.members[nth].disk.heal();
+            self.members[nth].net.heal();
+            self.at(self.now, What::Start(nth));
+            self.accept_clock(nth);
+        }
+    }
+
+    /// The authority: one change after the other, each on the generation before it.
+    fn proposed(&mut self, map: Map) {
+        let follows = map.generation().0 == self.map.generation().0 + 1;
+        self.trace.note(self.now, format_args!("authority: generation {} {follows}", map.generation()));
+        if follows {
+            self.counts.add("changes of the map", 1);
+            self.map = Arc::new(map);
+        }
+        for nth in 0..self.members.len() {
+            if let Some(life) = self.members[nth].life() {
+                let late = self.random.between(1, self.shape.map_us);
+                self.at(self.now + late, What::MapTold(nth, life, self.map.clone()));
+            }
+        }
+    }
+
+    fn leader(&self) -> Option<usize> {
+        let leader = self.map.replicas(SHARD)?.leader?;
+        Some(leader.0 as usize - 1)
+    }
+
+    fn think(&mut self, client: usize) {
+        let (low, high) = self.shape.node.workload.think_us;
+        let next = if self.healed { 500 } else { self.random.between(low, high) };
+        let next = (self.now + next.max(1)).max(self.crowd.patient_until(client));
+        self.at(next, What::Think(client));
+        if self.now < self.crowd.patient_until(client) {
+            return;
+        }
+        let leader = self.leader();
+        let Some((nth, link)) = self.at[client] else { return self.connect(client, leader) };
+        if leader != Some(nth) && self.random.chance(100) {
+            self.members[nth].net.client_closes(self.now, link);
+            return self.disconnected(client);
+        }
+        let wall_us = self.members[nth].clock.read(self.now).wall_us;
+        let when = When { now: self.now, wall_us, moment: self.moment, healed: self.healed };
+        if let Some((number, out)) = self.crowd.think(client, when) {
+            self.trace.note(self.now, format_args!("client {client} asks member {nth}: {number} {}", Bytes(&out)));
+            self.members[nth].net.client_sends(self.now, link, out);
+        }
+    }
+
+    fn connect(&mut self, client: usize, leader: Option<usize>) {
+        let other = self.random.index(self.members.len());
+        let nth = leader.filter(|_| self.healed || self.random.chance(800)).unwrap_or(other);
+        let Some(life) = self.members[nth].life() else { return };
+        let link = self.members[nth].net.connect(self.now, seawall_node::seam::WorkerId(0));
+        self.at[client] = Some((nth, link));
+        let hello = self.crowd.connected(client, link, life);
+        self.members[nth].net.client_sends(self.now, link, hello);
+    }
+
+    fn disconnected(&mut self, client: usize) {
+        self.at[client] = None;
+        self.crowd.disconnected(client);
+    }
+
+    fn settle_nets(&mut self) -> Result<(), Violation> {
+        for nth in 0..self.members.len() {
+            for (at, step) in std::mem::take(&mut self.members[nth].net.plan) {
+                self.at(at, What::Net(nth, step));
+            }
+            for news in std::mem::take(&mut self.members[nth].net.news) {
+                match news {
+                    News::Node(_, event) => self.tell(nth, event),
+                    News::Bytes(link, bytes) => {
+                        if let Some(client) = self.client_of(nth, link) {
+                            self.crowd.read(client, self.now, &bytes, &mut self.moment)?;
+                        }
+                    }
+                    News::Ended(link) => {
+                        if let Some(client) = self.client_of(nth, link) {
+                            self.disconnected(client);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn client_of(&self, nth: usize, link: LinkId) -> Option<usize> {
+        self.at.iter().position(|at| *at == Some((nth, link)))
+    }
+}
+
+/// Everybody keeps the one shard; nobody has led it.
+fn first_map(shape: &ClusterShape) -> Map {
+    let ids = || (1..=u32::try_from(shape.members).expect("a handful")).map(MemberId);
+    let members = ids()
+        .map(|id| seawall::map::Member { id, address: format!("member-{id}:7411"), labels: Vec::new() })
+        .collect();
+    let policy = Policy { min_in_sync: shape.min_in_sync, member_timeout_ms: 500, lease_ms: shape.lease_ms };
+    let replicas = Replicas {
+        shard: SHARD,
+        epoch: Epoch(0),
+        leader: None,
+        sync: Default::default(),
+        asyncs: ids().collect(),
+        policy,
+        open_loss: None,
+        changed: Generation(1),
+    };
+    let ranges = vec![seawall::map::Range { first_hash: 0, shard: SHARD }];
+    Map::of(Parts { generation: Generation(1), members, ranges, replicas: vec![replicas], audit: None })
+        .expect("a map")
+}
