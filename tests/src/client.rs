@@ -81,6 +81,8 @@ pub struct Client {
     arrived: Vec<u8>,
     hello: Option<u64>,
     ready: bool,
+    /// It was told that its map is another one than the node's: a new connection brings the newest.
+    pub stale: bool,
     /// Ended its own direction: reads what comes and sends nothing more.
     pub half_closed: bool,
     /// By correlation id: the number in the history, and which of the last operations it is.
@@ -112,6 +114,7 @@ impl Client {
             arrived: Vec::new(),
             hello: None,
             ready: false,
+            stale: false,
             half_closed: false,
             pending: BTreeMap::new(),
             patient_until: 0,
@@ -141,7 +144,7 @@ impl Client {
     pub fn connected(&mut self, link: LinkId, life: u32) -> Vec<u8> {
         self.session = ClientSession::new();
         (self.link, self.life) = (Some(link), life);
-        (self.ready, self.half_closed) = (false, false);
+        (self.ready, self.half_closed, self.stale) = (false, false, false);
         self.arrived.clear();
         let mut out = Vec::new();
         self.hello = Some(self.session.hello(&mut out, &HelloRequest::new("sim", ""), 0));
@@ -232,6 +235,9 @@ impl Client {
         let Some((number, last)) = self.pending.remove(&meta.correlation) else {
             return self.strange(format!("to nothing that is under way: {reply:?}"));
         };
+        if let Body::Refused(refusal) = body {
+            self.stale |= matches!(refusal.code, Code::StaleGeneration | Code::GenerationAhead);
+        }
         let operation = &mut history.operations[number];
         let position = meta.position.map(position);
         let commit = matches!(operation.ask, Ask::Commit(_));
@@ -338,6 +344,7 @@ fn may_refuse(code: Code) -> bool {
     use Code::*;
     matches!(code, NotReady | LogFailed | DiskFull | Throttled | ClockUntrusted)
         || matches!(code, NotLeader | DurabilityUnavailable | LeaseUnproven)
+        || matches!(code, StaleGeneration | GenerationAhead)
 }
 
 fn position(position: Position) -> At {

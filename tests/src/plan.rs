@@ -163,6 +163,8 @@ pub fn cluster(random: &mut Random) -> ClusterShape {
     node.workload = workload(random, node.heal_us);
     node.tick_us = *random.pick(&[10_000, 100_000]);
     node.short_turns = 0;
+    // Followers are fed from memory: all of a run fits into it.
+    node.limits.tail_bytes = 8 << 20;
     node.net.notice_us = node.net.notice_us.max(10);
     let disk = &mut node.disk;
     (disk.write_error, disk.flush_error, disk.short_write, disk.prepare_error) = (0, 0, 0, 0);
@@ -186,7 +188,7 @@ pub fn cluster(random: &mut Random) -> ClusterShape {
     ClusterShape {
         members,
         min_in_sync: *random.pick(&[1, 2, 2, 2, 3]),
-        lease_ms: *random.pick(&[100, 500, 2_000]),
+        lease_ms: *random.pick(&[500, 2_000, 5_000]),
         crashes,
         promotions,
         jumps,

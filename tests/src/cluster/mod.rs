@@ -258,7 +258,8 @@ impl Cluster {
         }
         let leader = self.leader();
         let Some((nth, link)) = self.at[client] else { return self.connect(client, leader) };
-        if leader != Some(nth) && self.random.chance(100) {
+        let elsewhere = leader != Some(nth) && self.random.chance(100);
+        if elsewhere || self.crowd.is_stale(client) {
             self.members[nth].net.client_closes(self.now, link);
             return self.disconnected(client);
         }

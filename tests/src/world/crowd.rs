@@ -34,6 +34,11 @@ pub trait Crowd: Debug {
     /// Connected to process `life`: what to send first.
     fn connected(&mut self, client: usize, link: LinkId, life: u32) -> Vec<u8>;
     fn half_closed(&mut self, client: usize);
+    /// It needs a new connection, for its map is an older one than the node's.
+    fn is_stale(&self, client: usize) -> bool {
+        let _ = client;
+        false
+    }
     /// The connection is gone: what was under way on it is unknown.
     fn disconnected(&mut self, client: usize);
     /// What it asks now: the bytes, and the number of the last operation in them.
@@ -102,6 +107,10 @@ impl Crowd for Slice {
 
     fn half_closed(&mut self, client: usize) {
         self.clients[client].half_closed = true;
+    }
+
+    fn is_stale(&self, client: usize) -> bool {
+        self.clients[client].stale
     }
 
     fn disconnected(&mut self, client: usize) {
