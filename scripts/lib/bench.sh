@@ -1,7 +1,7 @@
 # What the scripts that measure share. Set `name`, then source it from the root of the checkout.
 # shellcheck shell=bash
 
-say() { printf '%s: %s\n' "${name:?}" "$*" >&2; }
+say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 die() { say "$*"; exit 1; }
 
 target=${CARGO_TARGET_DIR:-target}

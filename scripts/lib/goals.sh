@@ -88,6 +88,12 @@ best_of_fio() {
   done | jq -s -c 'if length == 0 then error("fio does nothing here") else max_by(.rate) end'
 }
 
+# is_at_ticks US: whether fio's single write takes so long that it must have waited for the scheduler; says so.
+is_at_ticks() {
+  ((${1%.*} > 3000)) || return 1
+  say "SKIPPED: fio's p50 of $1 us is a wait for the scheduler: others keep the CPUs busy, so there is nothing to compare with"
+}
+
 # redis_at WORK CONNECTIONS PIPELINE: what Redis makes of the same a second; it is started when it is needed first.
 redis_at() { connections=$2 pipeline=$3 measure redis "$1" "$seconds" | jq .rate; }
 need_redis() {
@@ -106,10 +112,7 @@ cell_qd1() {
   finding value "loopback round trip, p50 us" "$trip"
   if ! $fio; then return; fi
   finding value "durable write of 4 KiB by fio, p50 us" "$(jq .p50_us <<<"$write")"
-  if (($(jq '.p50_us | floor' <<<"$write") > 3000)); then
-    say "SKIPPED: qd1: fio waits for scheduler ticks, so others keep the CPUs busy and there is nothing to compare with"
-    return
-  fi
+  if is_at_ticks "$(jq .p50_us <<<"$write")"; then return; fi
   finding more "put 1x1, p50 us" "$put" "$(jq -n "$trip + $(jq .p50_us <<<"$write")")" \
     "a round trip and $(jq -r .name <<<"$write")" most 40
 }
@@ -136,7 +139,7 @@ cell_log() {
     if [[ $measured != null ]]; then
       finding value "log alone, $batch KiB, bytes of the device for a sealed one" "$measured" null "" most "$least"
     fi
-    if ((batch == 4)); then
+    if ((batch == 4)) && ! is_at_ticks "$(of_log 1 '.cells.p50_us.median - .against_fio.p50_more_us.median' <<<"$result")"; then
       IFS=$'\t' read -r measured against what < <(of_log 1 '[.cells.p50_us.median, .cells.p50_us.median - .against_fio.p50_more_us.median,
         .against_fio.best] | @tsv' <<<"$result")
       finding more "log alone, 4 KiB, p50 us" "$measured" "$against" "$what" most 15
