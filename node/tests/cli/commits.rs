@@ -91,7 +91,7 @@ fn a_document_is_committed_and_arguments_are_shown_as_one() {
     has(&wrong.err, &["wrong.json: commit: 'operation' is unknown here; known are partition"]);
     let wrong = node.run(&["commit", "-f", &node.file("none.json", "{")]);
     assert_eq!(wrong.code, Some(2));
-    has(&wrong.err, &["none.json is no JSON", "line 1"]);
+    has(&wrong.err, &["none.json is no JSON document", "line 1"]);
     let missing = node.run(&["commit", "-f", "/nonexistent/x.json"]);
     assert_eq!(missing.code, Some(2));
     has(&missing.err, &["/nonexistent/x.json cannot be read"]);

@@ -59,6 +59,12 @@ fn a_declaration_that_is_left_without_a_version_takes_the_next_one() {
         &wrong.err,
         &["t.json: declaration.fields.n.kind: \"integer\" is no kind of value; there are bool, int"],
     );
+    let wrong = declare(r#"{"table": "t", "strict": true, "table": "u"}"#);
+    assert_eq!(wrong.code, Some(2));
+    has(
+        &wrong.err,
+        &["t.json is no JSON document: the member \"table\" stands twice in one object", "line 1"],
+    );
     let wrong = node.run(&["declare", "-f", &node.file("t.toml", "table = cabin")]);
     assert_eq!(wrong.code, Some(2));
     has(&wrong.err, &["t.toml is no TOML", "line 1"]);
