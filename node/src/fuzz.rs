@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 
 use crate::cli::fuzz::{declaration_file, typed};
 use crate::config::{self, Settings};
+use crate::driver::mark::LastEnd;
 use crate::driver::superblock::Superblock;
 use crate::json;
 use crate::service::fuzz::{query, row_path};
@@ -25,6 +26,7 @@ pub const DOORS: &[(&str, Door)] = &[
     ("typed", typed),
     ("config", config),
     ("superblock", superblock),
+    ("mark", mark),
 ];
 
 /// A commit as a document: the body of `POST /v1/commit`, and the file of `seawall commit -f`.
@@ -90,5 +92,14 @@ pub fn superblock(bytes: &[u8]) {
 fn is_encoded_again(bytes: &[u8]) {
     if let Ok(superblock) = Superblock::decode(bytes) {
         assert_eq!(Superblock::decode(&superblock.encode()), Ok(superblock));
+    }
+}
+
+/// The mark of how a log was left. What is no mark counts as a kill, after which recovery looks at everything.
+pub fn mark(bytes: &[u8]) {
+    let end = LastEnd::read(bytes);
+    match end.mark() {
+        Some(mark) => assert_eq!(LastEnd::read(mark.as_bytes()), end),
+        None => assert_eq!(end, LastEnd::Killed, "only a log without files is new"),
     }
 }
