@@ -115,7 +115,7 @@ mod tests {
         for bytes in [1, 64, 65_536] {
             let options = Options { bytes, seconds: Duration::from_millis(20), json: true };
             let latencies = run(&options).unwrap();
-            assert!(latencies.len() > 0 && latencies.min() > 0, "{bytes}");
+            assert!(!latencies.is_empty() && latencies.min() > 0, "{bytes}");
             let told = json(&options, &latencies, &About::this_machine());
             assert_eq!((&told["round_trips"], &told["bytes"]), (&latencies.len().into(), &bytes.into()));
             assert!(told["p50_us"].as_f64().unwrap() <= told["p99_us"].as_f64().unwrap(), "{told}");
