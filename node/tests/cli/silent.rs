@@ -67,7 +67,9 @@ struct Watcher {
 impl Watcher {
     fn start(address: &str, words: &[&str]) -> Watcher {
         let mut command = seawall();
-        command.args(["watch", "P", "--from", "oldest", "--timeout", "1s", "--connect", address]).args(words);
+        command
+            .args(["watch", "P", "--from", "oldest", "--for", "30s", "--timeout", "1s", "--connect", address])
+            .args(words);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let shown = BufReader::new(child.stdout.take().unwrap());
         Watcher { child, shown }
