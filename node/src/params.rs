@@ -346,6 +346,8 @@ const _: () = assert!(PARKED_BYTES >= 2 * seawall::limits::COMMIT_MAX);
 const _: () = assert!(KEY_AHEAD_US > CLOCK_GAP_US);
 // A frame that waits for room is read on before it is given up.
 const _: () = assert!(LARGE_INPUT >= 2 * seawall::limits::REQUEST_BODY_MAX);
+// A watcher whose node has nothing to tell hears so several times before it counts the node as lost.
+const _: () = assert!(seawall::client::SILENCE.as_micros() >= 5 * PROGRESS_US as u128);
 const _: () = assert!(SESSION_SWEEP > 1, "a session forgets faster than it grows");
 const _: () = assert!(CONNECTION_OUTPUT >= 2 * seawall::limits::ROW_MAX);
 const _: () = assert!(ZERO_FILL_BYTES.is_multiple_of(seawall_wal::BLOCK));
