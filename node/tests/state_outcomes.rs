@@ -272,8 +272,6 @@ fn what_it_says_of_its_memory_is_about_what_it_takes() {
             measured += taken.bytes_current + 16 * taken.count_current;
             let said = outcomes.memory() as i64;
             let off = (said - measured) as f64 / measured as f64;
-            let each = measured / live as i64;
-            println!("{who:?} of {in_each}: {live} outcomes, {each} each, {said} said, {measured} taken");
             assert!(off.abs() < 0.25, "{who:?} of {in_each}: {live} outcomes, {said} said, {measured} taken");
         }
     }
