@@ -187,7 +187,7 @@ parameters! {
     /// memory, since all rows are resident.
     SHARD_MEMORY_BYTES: u64 = 4 << 30, Bytes, ["shard.memory_bytes", 1_048_576..=1 << 42];
 
-    /// Outcomes under request keys that a namespace may have in one shard, about 300 bytes of memory each. Fewer bound
+    /// Outcomes under request keys that a namespace may have in one shard, about 400 bytes of memory each. Fewer bound
     /// the rate of keyed commits: this many in the time that keys are remembered, but for sessions, which forget their
     /// oldest.
     NAMESPACE_KEYS: u64 = 4_000_000, Count, ["shard.request_keys", 1024..=1 << 32];
