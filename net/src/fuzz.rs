@@ -8,6 +8,8 @@ use crate::key::{Key, display};
 use crate::limits::{COMMIT_MAX, FRAME_BODY_MAX};
 use crate::map::{Generation, Map, Range, ShardId};
 use crate::message::{Opcode, Request};
+use crate::position::Index;
+use crate::replication::{Agreement, Envelope, EpochTable, Message, PeerOpcode};
 use crate::reply::{Body, Reply};
 use crate::row::{self, Row};
 use crate::session::{Next, ServerSession};
@@ -22,6 +24,7 @@ pub const DOORS: &[(&str, Door)] = &[
     ("frame", frame),
     ("request", request),
     ("reply", reply),
+    ("peer", peer),
     ("value", value),
     ("key", key),
     ("text", text),
@@ -98,18 +101,51 @@ pub fn reply(bytes: &[u8]) {
 
 fn framed(kind: Kind, bytes: &[u8]) {
     let Some((first, payload)) = bytes.split_first() else { return };
-    if payload.len() > FRAME_BODY_MAX {
-        return;
-    }
     // Numbers of operations are few and far between: all but the unknown ones are near at hand.
     let known = Opcode::ALL.get(usize::from(*first)).map(|opcode| *opcode as u16);
     let opcode = known.unwrap_or(u16::from(*first));
-    let meta = FrameMeta { kind, opcode, ..FrameMeta::default() };
-    let framed = written(|out| frame::write(out, &meta, |out| out.extend_from_slice(payload)));
+    in_frame(&FrameMeta { kind, opcode, ..FrameMeta::default() }, payload, meaning);
+}
+
+fn in_frame(meta: &FrameMeta<'_>, payload: &[u8], meaning: impl FnOnce(&Frame<'_>)) {
+    if payload.len() > FRAME_BODY_MAX {
+        return;
+    }
+    let framed = written(|out| frame::write(out, meta, |out| out.extend_from_slice(payload)));
     match Decoder::new(FRAME_BODY_MAX).next(&framed) {
         Ok(Step::Frame(frame, _)) => meaning(&frame),
         other => panic!("what was written as a frame is none: {other:?}"),
     }
+}
+
+/// A payload behind its message's number: as one member sends it to another.
+pub fn peer(bytes: &[u8]) {
+    let Some((first, payload)) = bytes.split_first() else { return };
+    let known = PeerOpcode::ALL.get(usize::from(*first)).map(|opcode| *opcode as u16);
+    let opcode = known.unwrap_or(u16::from(*first));
+    let shard = ShardId(u32::from(opcode != PeerOpcode::Link as u16));
+    let meta = FrameMeta { kind: Kind::Control, opcode, shard, ..FrameMeta::default() };
+    in_frame(&meta, payload, |frame| {
+        let Ok(envelope) = Envelope::decode(frame) else { return };
+        let written = written(|out| envelope.encode(out));
+        assert_eq!(written.get(HEADER_LEN..), Some(frame.payload), "a message has one encoding");
+        match envelope.message {
+            Message::Hello(hello) => agrees_with_itself(&hello.epochs, hello.last),
+            Message::Welcome(welcome) => agrees_with_itself(&welcome.epochs, welcome.positions.received),
+            Message::Fenced(fenced) => agrees_with_itself(&fenced.epochs, fenced.positions.received),
+            _ => {}
+        }
+    });
+}
+
+/// A log is one with itself up to its end, wherever that is, and with an empty one up to nothing.
+fn agrees_with_itself(epochs: &EpochTable<'_>, last: Index) {
+    let mine = epochs.agreement(last, epochs, last);
+    let nothing = Agreement::Until(Index(0));
+    let expected =
+        if epochs.iter().len() > 0 || last == Index(0) { Agreement::Until(last) } else { Agreement::Unknown };
+    assert_eq!(mine, expected);
+    assert_eq!(epochs.agreement(last, &EpochTable::EMPTY, Index(0)), nothing);
 }
 
 /// The values of a row, and the row.

@@ -3,6 +3,8 @@
 //! The way of a request: bytes -> [`frame`] (whole and undamaged) -> [`message`] (checked, borrowed) -> the node. The
 //! way back: [`reply`] or [`refusal`] -> frame -> bytes. [`session`] joins the two for each end of a connection.
 //!
+//! What members of a cluster say to each other is in [`replication`], made of the same frames.
+//!
 //! What rows are made of: [`value`] in [`row`](mod@row)s, named by [`key`]s, found by an [`address`] whose hash the [`map`]
 //! gives to a shard. Where things stand in history: [`position`] and [`token`].
 //!
@@ -49,6 +51,7 @@ pub mod number;
 mod percent;
 pub mod position;
 pub mod refusal;
+pub mod replication;
 pub mod reply;
 pub mod row;
 pub mod session;

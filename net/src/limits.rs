@@ -68,10 +68,28 @@ pub const REQUEST_BODY_MAX: usize = COMMIT_MAX + TAGS_MAX;
 pub const HELLO_TEXT_MAX: usize = 256;
 /// Bytes of a node's address, `host:port`.
 pub const ADDRESS_MAX: usize = 256;
-/// Labels of a shard in the map.
+/// Labels of a member in the map.
 pub const LABELS_MAX: usize = 16;
 /// Bytes of a label.
 pub const LABEL_MAX: usize = 128;
+/// Members of a cluster.
+pub const MEMBERS_MAX: usize = 256;
+/// Members that keep a shard.
+pub const REPLICAS_MAX: usize = 16;
+/// Milliseconds that a required member may be silent before writes are refused.
+pub const MEMBER_TIMEOUT_MAX_MS: u32 = 600_000;
+/// Milliseconds of a lease promise: what a member that was started again waits out at most.
+pub const LEASE_MAX_MS: u32 = 60_000;
+/// Bytes of each text of an audited change: who, why, what.
+pub const AUDIT_TEXT_MAX: usize = 1 << 10;
+/// The log is made of blocks of this size, and so is what members ship of it.
+pub const LOG_BLOCK: usize = 4 << 10;
+/// Bytes of a log or of a checkpoint in one message between members: the largest batch fits.
+pub const RUN_MAX: usize = 2 << 20;
+/// Epochs of a table that members compare: the newest ones.
+pub const EPOCHS_MAX: usize = 4 << 10;
+/// Body bytes of the largest frame between members, once both have said R_LINK.
+pub const PEER_BODY_MAX: usize = RUN_MAX + TAGS_MAX + 1024;
 /// Bytes of one text of a refusal's reason.
 pub const REASON_TEXT_MAX: usize = 1 << 10;
 /// Bytes of a stored key: hash, namespace, partition, table, row key.
@@ -86,6 +104,12 @@ const _: () = assert!(
     "the largest page fits into a frame"
 );
 const _: () = assert!(REQUEST_BODY_MAX <= FRAME_BODY_MAX, "the largest request fits into a frame");
+const _: () = assert!(PEER_BODY_MAX <= FRAME_BODY_MAX, "what members ship fits into a frame");
+const _: () = assert!(RUN_MAX.is_multiple_of(LOG_BLOCK), "a full run is made of whole blocks");
+const _: () = assert!(
+    EPOCHS_MAX * 16 + TAGS_MAX + 1024 <= PEER_BODY_MAX,
+    "the largest table of epochs fits into a frame between members"
+);
 const _: () = assert!(FRAME_BODY_MAX <= u32::MAX as usize, "a body's length is a u32");
 const _: () =
     assert!(TAGS_MAX + 2 * HELLO_TEXT_MAX + 64 <= HANDSHAKE_BODY_MAX, "the largest HELLO is accepted");

@@ -38,6 +38,8 @@ pub enum Malformed {
         /// The number.
         got: u64,
     },
+    /// Two parts cannot both be true; this is what should be.
+    Contradiction(&'static str),
 }
 
 impl fmt::Display for Malformed {
@@ -54,6 +56,7 @@ impl fmt::Display for Malformed {
             Malformed::Order => write!(f, "pieces are out of order or stand there twice"),
             Malformed::Empty => write!(f, "nothing stands where something must"),
             Malformed::Unknown { what, got } => write!(f, "{what} {got} is unknown"),
+            Malformed::Contradiction(should) => write!(f, "it contradicts itself: {should}"),
         }
     }
 }
@@ -152,6 +155,24 @@ impl<'a> Reader<'a> {
         usize::try_from(len).ok().filter(|n| *n <= limit).ok_or(Malformed::TooLong { what, limit, len })
     }
 
+    /// Yes or no, in a byte.
+    pub(crate) fn bool(&mut self, what: &'static str) -> Result<bool, Malformed> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            got => Err(Malformed::Unknown { what, got: u64::from(got) }),
+        }
+    }
+
+    /// Something that may be missing, behind a byte that says so.
+    pub(crate) fn option<T>(
+        &mut self,
+        what: &'static str,
+        read: impl FnOnce(&mut Reader<'a>) -> Result<T, Malformed>,
+    ) -> Result<Option<T>, Malformed> {
+        if self.bool(what)? { read(self).map(Some) } else { Ok(None) }
+    }
+
     /// Bytes behind their length.
     pub(crate) fn sized(&mut self, what: &'static str, limit: usize) -> Result<&'a [u8], Malformed> {
         let len = self.count(what, limit)?;
@@ -206,4 +227,15 @@ fn put_wide_varint(out: &mut Vec<u8>, mut value: u128) {
 pub(crate) fn put_sized(out: &mut Vec<u8>, bytes: &[u8]) {
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
+}
+
+pub(crate) fn put_u64(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(&number.to_le_bytes());
+}
+
+pub(crate) fn put_option<T>(out: &mut Vec<u8>, option: Option<T>, put: impl FnOnce(&mut Vec<u8>, T)) {
+    out.push(u8::from(option.is_some()));
+    if let Some(content) = option {
+        put(out, content);
+    }
 }

@@ -1,6 +1,7 @@
 //! The fuzzer's doors, with bytes made from the golden ones: no decoder panics, whatever it reads.
 
 mod literals;
+mod peers;
 
 use literals::GOLDEN;
 use std::collections::BTreeSet;
@@ -10,6 +11,7 @@ use seawall::fuzz::{DOORS, Door};
 use seawall::map::ShardId;
 use seawall::message::Opcode;
 use seawall::position::Position;
+use seawall::replication::PeerOpcode;
 use seawall::{Key, Row, Token};
 
 const RUNS: usize = 4_000;
@@ -84,6 +86,16 @@ fn bare(kind: &str) -> Vec<Vec<u8>> {
     found.map(|(nth, payload)| [&[nth as u8], &payload[..]].concat()).collect()
 }
 
+/// What members say, behind the place of its number among the known ones.
+fn peers() -> Vec<Vec<u8>> {
+    let behind = |frame: Vec<u8>| {
+        let opcode = u16::from_le_bytes([frame[6], frame[7]]);
+        let nth = PeerOpcode::ALL.iter().position(|known| *known as u16 == opcode).expect("a known message");
+        [&[nth as u8], &frame[HEADER_LEN..]].concat()
+    };
+    peers::messages().into_iter().map(|(_, message)| behind(peers::framed(message))).collect()
+}
+
 /// A value alone in a row, under the name `v`.
 fn rows() -> Vec<Vec<u8>> {
     let in_row = |value: Vec<u8>| [&[0, 1, 1, b'v'], value.as_slice()].concat();
@@ -99,6 +111,7 @@ fn seeds(door: &str) -> Vec<Vec<u8>> {
         "frame" => ["frame", "request", "reply"].into_iter().flat_map(golden).collect(),
         "request" => [payloads("request"), bare("payload")].concat(),
         "reply" => [payloads("reply"), bare("content")].concat(),
+        "peer" => peers(),
         "value" => rows(),
         "key" => golden("key"),
         "text" => texts(&["cabin/sailing/C14,int:7", "420.00", "2026-07-14T18:30:00Z", "bytes:00ff", "-1"]),
@@ -125,7 +138,7 @@ fn every_door_takes_whatever_comes() {
 fn the_seeds_are_what_the_doors_decode() {
     assert!(seeds("value").iter().all(|bytes| Row::decode(bytes).is_ok()));
     assert!(seeds("key").iter().all(|bytes| Key::from_bytes(bytes).is_ok()));
-    for (door, least) in [("request", 16), ("reply", 8)] {
+    for (door, least) in [("request", 16), ("reply", 8), ("peer", 11)] {
         let operations: BTreeSet<u8> = seeds(door).iter().map(|bytes| bytes[0]).collect();
         assert!(operations.len() >= least, "{door}s of {operations:?}");
     }

@@ -3,6 +3,7 @@
 
 mod cases;
 mod literals;
+mod peers;
 
 use std::collections::BTreeSet;
 
@@ -16,6 +17,7 @@ use seawall::message::hello::{HelloReply, HelloRequest, Limits};
 use seawall::message::read::Found;
 use seawall::message::{Opcode, RequestMeta};
 use seawall::position::{Lineage, Position};
+use seawall::replication::{Message, PeerOpcode};
 use seawall::reply::{self, Flags, ReplyMeta, Role, State};
 use seawall::session::ClientSession;
 use seawall::tags::{MANDATORY, Tag};
@@ -187,10 +189,25 @@ fn replies() -> Vec<Case> {
     ]
 }
 
+/// What members say. What is verbatim of a log stands behind all else, and would show nothing: it is left out.
+fn between_members() -> Vec<Case> {
+    let shown = |(name, message): (&'static str, Message<'static>)| {
+        let payload = peers::framed(message).split_off(64);
+        let blocks = match message {
+            Message::Append(append) => append.blocks.len(),
+            Message::Segment(segment) => segment.blocks.len(),
+            _ => 0,
+        };
+        (name, payload[..payload.len() - blocks].to_vec())
+    };
+    let frame = ("frame of R_ACK", peers::framed(Message::Ack(peers::ack())));
+    std::iter::once(frame).chain(peers::messages().into_iter().map(shown)).collect()
+}
+
 fn cases() -> Vec<Case> {
     let older = [values(), keys(), addresses(), requests(), replies()];
     let commits = [cases::checks(), cases::operations(), cases::keys(), cases::settling()];
-    let others = [cases::reads(), cases::tables(), cases::stream(), cases::refusals()];
+    let others = [cases::reads(), cases::tables(), cases::stream(), cases::refusals(), between_members()];
     older.into_iter().chain(commits).chain(others).flatten().collect()
 }
 
@@ -250,6 +267,10 @@ fn the_document_lists_every_code_and_operation() {
     }
     assert!(Code::ALL.is_sorted(), "by number");
     for opcode in Opcode::ALL {
+        let begin = format!("| {} | {} |", *opcode as u16, opcode.name());
+        assert!(PROTOCOL.lines().any(|shown| shown.starts_with(&begin)), "docs/protocol.md lacks {begin}");
+    }
+    for opcode in PeerOpcode::ALL {
         let begin = format!("| {} | {} |", *opcode as u16, opcode.name());
         assert!(PROTOCOL.lines().any(|shown| shown.starts_with(&begin)), "docs/protocol.md lacks {begin}");
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::Value as Json;
 
+use crate::authority::document;
 use crate::cli::fuzz::{declaration_file, typed};
 use crate::config::{self, Settings};
 use crate::driver::mark::LastEnd;
@@ -27,6 +28,7 @@ pub const DOORS: &[(&str, Door)] = &[
     ("config", config),
     ("superblock", superblock),
     ("mark", mark),
+    ("map", map),
 ];
 
 /// A commit as a document: the body of `POST /v1/commit`, and the file of `seawall commit -f`.
@@ -86,6 +88,18 @@ pub fn superblock(bytes: &[u8]) {
     let mut sealed = bytes.to_vec();
     if Superblock::seal(&mut sealed) {
         is_encoded_again(&sealed);
+    }
+}
+
+/// The partition map as an authority keeps it.
+pub fn map(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    match document::read(text) {
+        Ok(map) => {
+            let written = document::write(&map);
+            assert_eq!(document::read(&written).as_ref(), Ok(&map), "{written}");
+        }
+        Err(wrong) => assert!(wrong.to_string().starts_with("map"), "{wrong}"),
     }
 }
 

@@ -6,10 +6,12 @@
 //! shard/    one log + one state: admits, applies, releases                                no I/O, clock, threads
 //! driver/   rings, sockets, files, clock, mailboxes: executes effects, reports events    all of the unsafe
 //! service/  what is off the hot path: the admin port
+//! authority/ the partition map as it is kept
 //! config/   every parameter, its value and where the value comes from
 //! cli/      the `seawall` binary, one file a verb
 //! fuzz.rs   one door for each decoder of what comes from outside
 //! ```
+pub mod authority;
 pub mod cli;
 pub mod config;
 pub mod driver;

@@ -3,8 +3,9 @@
 #![allow(clippy::print_stdout, reason = "what broke a door is shown")]
 
 use seawall::Token;
-use seawall::map::ShardId;
+use seawall::map::{Generation, Map, ShardId};
 use seawall::position::{Lineage, Position};
+use seawall_node::authority::document;
 use seawall_node::driver::superblock::Superblock;
 use seawall_node::fuzz::{DOORS, Door};
 use serde_json::{Value as Json, json};
@@ -141,6 +142,7 @@ fn blocks(document: &str, language: &str) -> Vec<String> {
 }
 
 const JSON_PAGE: &str = include_str!("../../docs/json.md");
+const REPLICATION_PAGE: &str = include_str!("../../docs/replication.md");
 const OPERATIONS_PAGE: &str = include_str!("../../docs/operations.md");
 
 /// The documented commit, and one around each documented check and operation.
@@ -212,6 +214,10 @@ fn seeds(door: &str) -> Vec<Vec<u8>> {
             vec![block.encode()[..256].to_vec()]
         }
         "mark" => texts(&["{\"epoch\":3,\"index\":41}\n", "{\"epoch\":1,\"index\":2061,\"backup\":true}\n"]),
+        "map" => {
+            let documented = blocks(REPLICATION_PAGE, "json").into_iter().map(String::into_bytes);
+            documented.chain([document::write(&Map::even(Generation(3), 2)).into_bytes()]).collect()
+        }
         other => panic!("{other} has no seeds"),
     }
 }

@@ -45,32 +45,35 @@ use route::MapRequest;
 use settle::SettleRequest;
 use watch::{AckRequest, CancelRequest, CreditRequest, SubscribeRequest};
 
-/// One row an operation: its number, its name, and what it is.
+/// One row an operation: its number, its name, and what it is. The enum's own line says whose operations they are.
 macro_rules! opcodes {
-    ($($variant:ident = $number:literal $name:literal $meaning:literal)*) => {
-        /// The number of each operation. Those that are not built yet have theirs in docs/protocol.md.
+    ($(#[$of:meta])* $all:ident; $($variant:ident = $number:literal $name:literal $meaning:literal)*) => {
+        $(#[$of])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         #[repr(u16)]
-        pub enum Opcode { $(#[doc = $meaning] $variant = $number,)* }
+        pub enum $all { $(#[doc = $meaning] $variant = $number,)* }
 
-        impl Opcode {
+        impl $all {
             /// All of them, by number.
-            pub const ALL: &'static [Opcode] = &[$(Opcode::$variant,)*];
+            pub const ALL: &'static [$all] = &[$($all::$variant,)*];
 
             /// The operation of a number.
-            pub const fn from_u16(number: u16) -> Option<Opcode> {
-                match number { $($number => Some(Opcode::$variant),)* _ => None }
+            pub const fn from_u16(number: u16) -> Option<$all> {
+                match number { $($number => Some($all::$variant),)* _ => None }
             }
 
             /// The name, as documents and people write it.
             pub const fn name(self) -> &'static str {
-                match self { $(Opcode::$variant => $name,)* }
+                match self { $($all::$variant => $name,)* }
             }
         }
     };
 }
+pub(crate) use opcodes;
 
 opcodes! {
+    /// The number of each operation of a client; those between members are [`PeerOpcode`](crate::replication::PeerOpcode)s.
+    Opcode;
     Hello      = 1  "HELLO"       "Who are you, and what can you do?"
     GetMap     = 2  "GET_MAP"     "Who owns what?"
     Status     = 3  "STATUS"      "How is the node, or a shard?"

@@ -2,7 +2,7 @@
 
 use crate::limits::{ADDRESS_MAX, LABEL_MAX, LABELS_MAX};
 use crate::list::{List, Piece};
-use crate::map::{Generation, ShardId};
+use crate::map::{Generation, Map, ShardId};
 use crate::position::Epoch;
 use crate::refusal::Refusal;
 use crate::wire::{Malformed, Reader, put_sized, put_varint};
@@ -31,7 +31,7 @@ impl MapRequest {
     }
 }
 
-/// A label of a shard: `region=eu` for example.
+/// A label of a shard's leader: `region=eu` for example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Label<'a>(pub &'a str);
 
@@ -54,8 +54,26 @@ pub struct Owned<'a> {
     pub epoch: Epoch,
     /// `host:port` of the leader; empty: nobody leads, or it is not known here.
     pub leader: &'a str,
-    /// What is said about the shard.
+    /// What is said about the leader.
     pub labels: List<'a, Label<'a>>,
+}
+
+/// The parts of a map as GET_MAP tells them, each with its labels. The epoch is 0, and nothing is said of a leader,
+/// where the map names none.
+pub fn told(map: &Map) -> Vec<(Owned<'_>, Vec<&str>)> {
+    let told = map.ranges().iter().zip(&map.parts().replicas).map(|(range, replicas)| {
+        let leader = map.leader(range.shard);
+        let part = Owned {
+            first_hash: range.first_hash,
+            shard: range.shard,
+            epoch: replicas.epoch,
+            leader: leader.map_or("", |leader| &leader.address),
+            labels: List::EMPTY,
+        };
+        let labels = leader.map(|leader| &leader.labels[..]).unwrap_or_default();
+        (part, labels.iter().map(String::as_str).collect())
+    });
+    told.collect()
 }
 
 /// What stands in front of each part; 0 ends them.

@@ -1,7 +1,6 @@
 //! What is answered at the connection, without asking a shard: GET_MAP, and STATUS and EXPLAIN of the node.
 
-use seawall::List;
-use seawall::message::route::Owned;
+use seawall::message::route::{self, Owned};
 use seawall::message::{Request, RequestMeta};
 use seawall::position::Epoch;
 use seawall::reply::{self, ReplyMeta};
@@ -29,20 +28,13 @@ impl Worker {
     }
 
     fn encode_map(&self, out: &mut Vec<u8>, meta: &ReplyMeta) {
-        let ranges = self.map.as_ref().map(|map| map.ranges()).unwrap_or_default();
-        let parts = ranges.iter().map(|range| {
-            // Epochs are the shards' own; those of other workers, and addresses, are not known here.
-            let here = self.shards.iter().find(|shard| shard.id() == range.shard);
-            let epoch = Epoch(here.map_or(0, |shard| shard.status().epoch));
-            let leader = "";
-            let part = Owned {
-                first_hash: range.first_hash,
-                shard: range.shard,
-                epoch,
-                leader,
-                labels: List::EMPTY,
-            };
-            (part, &[][..])
+        let told = self.map.as_ref().map(|map| route::told(map)).unwrap_or_default();
+        let parts = told.iter().map(|(part, labels)| {
+            // Without replicas the map says nothing of epochs; those of other workers' shards are not known here.
+            let here = self.shards.iter().find(|shard| shard.id() == part.shard);
+            let own = Epoch(here.map_or(0, |shard| shard.status().epoch));
+            let epoch = if part.epoch == Epoch(0) { own } else { part.epoch };
+            (Owned { epoch, ..*part }, &labels[..])
         });
         reply::encode_map(out, meta, parts);
     }
