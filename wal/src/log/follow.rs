@@ -46,6 +46,8 @@ pub struct Follower {
     control: Vec<Buffer>,
     next_io: u64,
     failed: Option<Failure>,
+    /// The end of this log was decided: it takes nothing until it is opened again.
+    cut: bool,
     pub(super) stats: LogStats,
 }
 
@@ -139,6 +141,7 @@ impl Follower {
             control,
             next_io: resume.next_io,
             failed: None,
+            cut: false,
             stats: LogStats::default(),
         }
     }
@@ -215,7 +218,7 @@ impl Follower {
     /// the log, nothing of them is taken (F-V2); exact repeats are passed over. Returns how many bytes were taken:
     /// whole items, and fewer than all of them if they have to wait for writes under way.
     pub fn take(&mut self, items: &[u8]) -> Result<usize, Rejected> {
-        if self.failed.is_some() {
+        if self.failed.is_some() || self.cut {
             return Ok(0);
         }
         let (mut place, mut at) = (self.place, 0);
@@ -415,13 +418,13 @@ impl Follower {
             None => {
                 let failure = Failure { file, cause };
                 self.failed = Some(failure);
-                self.queue.clear();
+                self.discard();
                 Err(failure)
             }
         }
     }
 
-    /// Decides that the log ends with `index` (R12, R3). When the wish is durable the log is to be opened again: then
+    /// Decides that the log ends with `index` (R12, R3); it takes nothing any more. When the wish is durable the log is to be opened again: then
     /// recovery copies to the quarantine what lies behind, and takes it away.
     pub fn cut_to(&mut self, index: Index) -> Result<Wish, NoCut> {
         if index > self.validated() {
@@ -435,6 +438,8 @@ impl Follower {
         let base = self.keep.newest().map_or(Incarnation(0), |newest| newest.boundary.incarnation);
         let incarnation = before.map_or(base, |header| base.max(Incarnation(header.incarnation)));
         let (next, why) = (Index(index.0 + 1), CutKind::Abandoned);
+        self.cut = true;
+        self.discard();
         Ok(self.wish(|meta| {
             meta.cut = Some(Cut { incarnation, offset: 0, next, why });
             // All of it is durable and whole; and nothing behind it is missed from now on.
@@ -442,6 +447,15 @@ impl Follower {
             meta.clean = meta.clean.min(index);
             meta.committed = meta.committed.min(index);
         }))
+    }
+
+    /// What was received and is not being written.
+    fn discard(&mut self) {
+        for piece in self.queue.drain(..) {
+            if let Piece::Batches(Filling { buffer, .. }) = piece {
+                self.free.push(buffer);
+            }
+        }
     }
 
     fn issue(&mut self) -> IoId {

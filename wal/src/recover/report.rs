@@ -267,7 +267,11 @@ impl Report {
         let halt = self.halt.as_ref().map_or("null".into(), |h| {
             format!(
                 r#"{{"rule":"{}","file":"{}","offset":{},"expected":"{}","observed":"{}"}}"#,
-                h.rule, h.file, h.offset, h.expected, h.observed
+                h.rule,
+                h.file,
+                h.offset,
+                escaped(&h.expected),
+                escaped(&h.observed)
             )
         });
         let checkpoint = self.checkpoint.map_or("null".into(), |c| {
@@ -280,8 +284,13 @@ impl Report {
             format!(r#"{{"file":"{file}","offset":{offset},"observed":"{why}"}}"#)
         };
         let corrupt = self.corrupt.iter().map(corrupt).collect::<Vec<_>>().join(",");
+        let range = |a: &Abandoned| {
+            let Abandoned { slot, from, to } = a;
+            format!(r#"{{"slot":{},"from":{from},"to":{to}}}"#, slot.0)
+        };
+        let abandoned = self.abandoned.iter().map(range).collect::<Vec<_>>().join(",");
         format!(
-            r#"{{"shard":{},"checkpoint":{checkpoint},"corrupt_checkpoints":[{corrupt}],"segments":{},"batches":{},"records":{},"bytes":{},"last_index":{},"found_epoch":{},"epoch":{},"end":{end},"rewritten_bytes":{},"halt":{halt}}}"#,
+            r#"{{"shard":{},"checkpoint":{checkpoint},"corrupt_checkpoints":[{corrupt}],"segments":{},"batches":{},"records":{},"bytes":{},"last_index":{},"found_epoch":{},"epoch":{},"follows":{},"abandoned":[{abandoned}],"end":{end},"rewritten_bytes":{},"halt":{halt}}}"#,
             self.shard,
             self.segments,
             self.batches,
@@ -290,9 +299,16 @@ impl Report {
             self.last.0,
             self.found_epoch.0,
             self.epoch.0,
+            self.follows,
             self.rewritten,
         )
     }
+}
+
+/// For a JSON string: a latch's text came from elsewhere.
+fn escaped(text: &str) -> String {
+    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().map(clean).collect::<String>().replace('\\', "\\\\").replace('"', "\\\"")
 }
 
 impl fmt::Display for Report {
