@@ -274,3 +274,46 @@ fn a_cut_takes_the_marks_along() {
     assert_eq!([meta.durable, meta.clean, meta.committed], [parted.common; 3]);
     assert!(disk.files.keys().any(|file| matches!(file, FileId::Slot(_))));
 }
+
+/// Whoever starts next finishes the cut, also one who leads.
+#[test]
+fn a_start_that_leads_finishes_a_cut_too() {
+    for alone in [false, true] {
+        let parted = Parted::new(4, true);
+        let mut disk = Disk::new();
+        let mut follower = following::follow(&mut disk, limits());
+        following::feed(&mut disk, &mut follower, &parted.old);
+        follower.cut_to(parted.common).unwrap();
+        following::settle(&mut disk, &mut follower);
+        let mut log = if alone { disk.open() } else { lead(&mut disk, limits(), 8) };
+        assert_eq!(log.durable(), parted.common);
+        disk.commit(&mut log, b"goes on");
+        let (seen, log, report) = disk.recover();
+        assert!(log.is_some() && seen.len() as u64 == parted.common.0 + 1, "{report}");
+        assert!(parted.old_records.starts_with(&seen[..seen.len() - 1]));
+    }
+}
+
+/// A cut that stands inside a batch was decided by somebody with another log: it is not carried out.
+#[test]
+fn a_cut_inside_a_batch_halts_and_takes_nothing() {
+    let mut source = Disk::new();
+    let mut log = source.open();
+    for n in 0..3u8 {
+        for m in 0..2u8 {
+            support::append(&mut log, &[n, m]).unwrap();
+        }
+        source.settle(&mut log);
+    }
+    let mut disk = Disk::new();
+    let mut follower = following::follow(&mut disk, limits());
+    following::feed(&mut disk, &mut follower, &items(&source));
+    follower.cut_to(Index(3)).unwrap();
+    assert_eq!(follower.take(&items(&source)[0].bytes), Ok(0), "its end is decided");
+    following::settle(&mut disk, &mut follower);
+    let before = disk.files.clone();
+    let (_, opened, report) = following::open_as(&mut disk, limits(), seawall_wal::Start::Follow);
+    let halt = report.halt.expect("no batch ends there");
+    assert!(matches!(opened, following::Opened::Halted) && halt.rule == "R12", "{halt}");
+    assert!(disk.files == before && disk.quarantine.is_empty());
+}

@@ -66,19 +66,20 @@ fn a_follower_takes_no_epoch_and_counts_its_starts() {
     let (records, opened, report) = disk.recover_as(Start::Follow);
     let after = stored(&disk);
     assert!(matches!(opened, Opened::Follower(_)) && report.follows && records > 0);
-    assert_eq!((after.epoch, after.start, after.issued), (before.epoch, before.start + 1, before.issued));
+    assert_eq!((after.epoch, after.start, after.own), (before.epoch, before.start + 1, before.own));
     assert!(after.followed && report.epoch == before.epoch && report.to_string().contains("it follows"));
 }
 
 /// R10: the epoch of a leader is above all that the log holds, was promised, and was led by no start before.
 #[test]
 fn a_start_leads_an_epoch_that_was_won_and_no_other() {
-    let cases: [(&str, fn(&mut Meta), u64); 5] = [
+    type Case = (&'static str, fn(&mut Meta), u64);
+    let cases: [Case; 5] = [
         ("the log holds it", |_| {}, 2),
         ("a higher one is promised", |meta| meta.epoch = Epoch(9), 8),
         ("it is promised to another leader", |meta| bind(meta, Epoch(9)), 9),
-        ("an earlier start led it", |meta| meta.issued = (Epoch(5), Epoch(5)), 5),
-        ("an earlier start led a later one", |meta| meta.issued = (Epoch(5), Epoch(5)), 4),
+        ("an earlier start led it", |meta| meta.issued = Epoch(5), 5),
+        ("an earlier start led a later one", |meta| meta.issued = Epoch(5), 4),
     ];
     for (what, change, epoch) in cases {
         let mut disk = followed();
@@ -95,13 +96,16 @@ fn a_start_leads_an_epoch_that_was_won_and_no_other() {
     remember(&mut disk, |meta| meta.epoch = Epoch(7)); // the candidate's own promise
     let mut log = lead(&mut disk, wide(), 7);
     let meta = stored(&disk);
-    assert_eq!((log.epoch(), meta.epoch, meta.issued), (Epoch(7), Epoch(7), (Epoch(7), Epoch(7))));
+    assert_eq!(
+        (log.epoch(), meta.epoch, meta.issued, meta.own),
+        (Epoch(7), Epoch(7), Epoch(7), (Epoch(7), Epoch(7)))
+    );
     disk.commit(&mut log, b"led");
     let (_, opened, _) = disk.recover_as(Start::Lead { epoch: Epoch(7) });
     assert!(matches!(opened, Opened::Halted), "a process continues no epoch");
     let mut log = lead(&mut disk, wide(), 8);
     disk.commit(&mut log, b"led again");
-    assert_eq!(stored(&disk).issued, (Epoch(7), Epoch(8)), "both were issued here, with none between");
+    assert_eq!(stored(&disk).own, (Epoch(7), Epoch(8)), "both were issued here, with none between");
     assert!(!stored(&disk).issued_here(Epoch(2)) && stored(&disk).issued_here(Epoch(7)));
 }
 
@@ -127,7 +131,7 @@ fn a_deposed_leader_follows_and_leads_again() {
     same_segments(&b, &a);
     let mut log = lead(&mut a, wide(), 6);
     a.commit(&mut log, b"by the old one");
-    assert_eq!(stored(&a).issued, (Epoch(6), Epoch(6)));
+    assert_eq!(stored(&a).own, (Epoch(6), Epoch(6)));
     let mut follower = follow(&mut b, wide());
     let rest = missing(&items(&a), &follower);
     feed(&mut b, &mut follower, &rest);
@@ -147,11 +151,9 @@ fn what_the_issuer_flushed_proves_nothing_of_a_follower() {
     let (torn, _, first) = batches[batches.len() - 3];
     assert!(through >= first && last - torn <= window, "its issuer had it durable");
     let mut issued = disk.clone();
-    for disk in [&mut issued] {
-        disk.slot(slot.0)[torn + 140] ^= 1;
-    }
+    issued.slot(slot.0)[torn + 140] ^= 1;
     let mut followed = issued.clone();
-    remember(&mut issued, |meta| meta.issued = (Epoch(1), Epoch(2)));
+    remember(&mut issued, |meta| meta.own = (Epoch(1), Epoch(2)));
     let halt = issued.recover_as(Start::Follow).2.halt.expect("its own batch proves it");
     assert_eq!((halt.rule, halt.offset), ("R2", torn as u64));
     let (records, opened, report) = followed.recover_as(Start::Follow);
@@ -244,4 +246,49 @@ fn a_log_that_was_alone_becomes_a_followers() {
     let meta = stored(&disk);
     assert!(meta.issued_here(Epoch(3)) && !meta.issued_here(Epoch(4)));
     assert_eq!(disk.recover().0, before);
+}
+
+/// A log that was alone promises the next epoch to itself, and leads it.
+#[test]
+fn a_log_that_never_followed_leads_the_epoch_that_it_promised() {
+    let mut disk = leader(14, 1, 3, limits());
+    let mut log = disk.open();
+    let next = Epoch(log.epoch().0 + 1);
+    log.wish(|meta| meta.epoch = next);
+    disk.settle(&mut log);
+    let mut log = lead(&mut disk, limits(), next.0);
+    disk.commit(&mut log, b"led");
+    assert_eq!((stored(&disk).issued, stored(&disk).own), (next, (Epoch(0), next)));
+    let (_, opened, report) = open_as(&mut disk, limits(), Start::Lead { epoch: next });
+    assert!(matches!(opened, Opened::Halted), "{report}");
+}
+
+/// It led epoch 7 without having seen 4, was deposed and cut back, and follows 4 at last: that was not its own, though
+/// it lies between epochs that were.
+#[test]
+fn an_epoch_between_those_that_were_issued_here_is_followed_all_the_same() {
+    let mut mine = leader(15, 1, 3, limits());
+    let mut others = mine.clone();
+    let common = mine.clone().recover().2.last;
+    let mut log = lead(&mut others, limits(), 4);
+    for n in 0..6u8 {
+        others.commit(&mut log, &[n; 100]);
+    }
+    let mut log = lead(&mut mine, limits(), 7);
+    mine.commit(&mut log, b"lost");
+    assert_eq!(stored(&mine).own, (Epoch(0), Epoch(7)));
+    let mut follower = follow(&mut mine, limits());
+    follower.cut_to(common).unwrap();
+    settle(&mut mine, &mut follower);
+    let mut follower = follow(&mut mine, limits());
+    let rest = missing(&items(&others), &follower);
+    feed(&mut mine, &mut follower, &rest);
+    let meta = stored(&mine);
+    assert!(meta.issued_here(Epoch(1)) && !meta.issued_here(Epoch(4)) && meta.issued == Epoch(7), "{meta:?}");
+    // Two writes were under way, the first one is torn: no corruption.
+    let (_, _, report) = open_as(&mut mine.clone(), limits(), Start::Follow);
+    let slot = report.end.unwrap().slot;
+    let torn = batches(&mine.files[&FileId::Slot(slot)]).iter().rev().nth(1).unwrap().0;
+    mine.slot(slot.0)[torn + 140] ^= 1;
+    assert!(matches!(open_as(&mut mine, limits(), Start::Follow).1, Opened::Follower(_)));
 }

@@ -99,6 +99,8 @@ pub enum NoCut {
     Beyond(Index),
     /// A checkpoint holds what is to be cut, up to this index: the log has to be built anew.
     InCheckpoint(Index),
+    /// A checkpoint is being made, and may come to hold it: again when that has ended.
+    Folding,
 }
 
 impl Follower {
@@ -433,6 +435,9 @@ impl Follower {
         let covered = self.keep.newest().map_or(Index(0), |newest| newest.boundary.cut.index);
         if index < covered {
             return Err(NoCut::InCheckpoint(covered));
+        }
+        if self.folding() {
+            return Err(NoCut::Folding);
         }
         let before = self.keep.segments.headers().rfind(|header| header.first_index() <= index);
         let base = self.keep.newest().map_or(Incarnation(0), |newest| newest.boundary.incarnation);

@@ -119,6 +119,12 @@ impl Halt {
         Self { rule: "R2", file, offset, expected, observed: format!("a log that ends with {}", last.0) }
     }
 
+    pub(super) fn cut_in_checkpoint(cut: Index, next: Index) -> Self {
+        let file = FileId::Checkpoint(CheckpointId(cut.0)).to_string();
+        let expected = format!("no checkpoint of index {} or above, where the log was cut", next.0);
+        Self { rule: "R12", file, offset: 0, expected, observed: format!("one up to index {}", cut.0) }
+    }
+
     pub(super) fn inside_a_batch(slot: SlotId, offset: u64, next: Index, behind: Index) -> Self {
         let expected = format!("a batch that begins with index {}, where the log was cut", next.0);
         let observed = format!("one that holds it and ends before index {}", behind.0);
