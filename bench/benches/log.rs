@@ -21,7 +21,8 @@ const SCAN_BYTES: u64 = 64 << 20;
 
 /// Runs recovery to its end; the log, and how many records it read.
 fn recover(disk: &mut Memory, buffers: Vec<Buffer>) -> (Log, u64) {
-    let mut recovery = Recovery::new(LOG, LogLimits::default(), disk.found(), buffers);
+    let mut recovery =
+        Recovery::new(LOG, LogLimits::default(), disk.found(), buffers, seawall_wal::Start::Alone);
     let (mut ios, mut records) = (Vec::new(), 0);
     recovery.start(&mut ios);
     loop {
@@ -33,6 +34,7 @@ fn recover(disk: &mut Memory, buffers: Vec<Buffer>) -> (Log, u64) {
         match progress {
             Progress::Working => {}
             Progress::Halted(report) => panic!("{report}"),
+            Progress::AtRest(..) => unreachable!("a start that is alone takes an epoch"),
             Progress::Recovered(log, _) => return (*log, records),
         }
     }

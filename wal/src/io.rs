@@ -35,6 +35,9 @@ pub enum Io {
     Prepare { id: IoId, slot: SlotId, bytes: u64 },
     /// Makes the next checkpoint. It may take long, and nothing waits for it; ends with a [`FoldDone`].
     Fold(FoldJob),
+    /// Copies `from..to` of a slot to a file beside the log, durably, before those bytes are cut off: named by the
+    /// number of the cut and the place, it replaces what an attempt before a crash left under that name.
+    Quarantine { id: IoId, cut: u64, slot: SlotId, from: u64, to: u64 },
     /// Takes the name of `file` away, and its room with it. Not flushed: after a crash the file may be back.
     Remove { id: IoId, file: FileId },
 }
@@ -76,6 +79,7 @@ impl Io {
             Io::Write { id, .. }
             | Io::Read { id, .. }
             | Io::Prepare { id, .. }
+            | Io::Quarantine { id, .. }
             | Io::Remove { id, .. }
             | Io::Fold(FoldJob { id, .. }) => *id,
         }
@@ -108,6 +112,7 @@ pub enum IoStep {
     Prepare,
     Fold,
     Remove,
+    Quarantine,
 }
 
 impl std::fmt::Display for IoError {
@@ -120,6 +125,7 @@ impl std::fmt::Display for IoError {
             IoStep::Prepare => "preparing a segment",
             IoStep::Fold => "making a checkpoint",
             IoStep::Remove => "removing a file",
+            IoStep::Quarantine => "copying what is cut off",
         };
         write!(f, "{step} failed: {}", std::io::Error::from_raw_os_error(self.errno))
     }

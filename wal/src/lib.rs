@@ -5,7 +5,8 @@
 //! handing out an [`Io`] and learns the result from a [`Done`].
 //!
 //! The way of the data: [`mod@record`] -> [`batch`] -> [`Log`] -> [`Io::Write`]; and back at a start:
-//! [`Io::Read`] -> [`Recovery`] -> records and a [`recover::Report`] -> [`Log`]. A [`Scan`] is the same way, ended
+//! [`Io::Read`] -> [`Recovery`] -> records and a [`recover::Report`] -> [`Log`], or [`Follower`], which writes what a
+//! leader's log wrote. A [`Scan`] is the same way, ended
 //! before anything is written.
 #![forbid(unsafe_code)]
 
@@ -27,10 +28,12 @@ pub use buffer::{BLOCK, Buffer};
 pub use format::LogId;
 pub use io::{CheckpointId, Done, FileId, FoldDone, FoldError, FoldJob, Io, IoError, IoId, IoStep, SlotId};
 pub use limits::LogLimits;
-pub use log::{Cause, Checkpoint, Failure, Log, LogStats, NoRoom};
+pub use log::follow::{Follower, NoCut, Rejected, Validated};
+pub use log::{Cause, Checkpoint, Failure, Invalid, Log, LogStats, NoRoom, Wish};
 pub use record::{Entry, Kind, Record, Space};
-pub use recover::{Progress, Recovery, Replay, Replayed};
+pub use recover::{Progress, Recovery, Replay, Replayed, Start};
 pub use scan::Scan;
+pub use segments::Closed;
 
 /// The contiguous number of a record in a shard's log; the first record is 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

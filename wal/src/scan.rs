@@ -5,7 +5,7 @@
 
 use crate::format::LogId;
 use crate::meta::Meta;
-use crate::recover::{Files, Found, Halt, Progress, Recovery, Replay, Report, Segment};
+use crate::recover::{Files, Found, Halt, Progress, Recovery, Replay, Report, Segment, Start};
 use crate::{Done, FileId, Io, LogLimits, SlotId};
 
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub struct Free {
 impl Scan {
     /// Of a whole log.
     pub fn new(id: LogId, limits: LogLimits, files: Files) -> Self {
-        let mut recovery = Recovery::new(id, limits, files, limits.buffers());
+        let mut recovery = Recovery::new(id, limits, files, limits.buffers(), Start::Alone);
         let mut ios = Vec::new();
         recovery.start(&mut ios);
         Self { recovery, ios, only: None, halt: None }
@@ -39,7 +39,7 @@ impl Scan {
     /// Of one segment. Without its successor it is judged as the last one of a log; `meta` knows of a cut.
     pub fn of_segment(limits: LogLimits, segment: Segment, successor: Option<Segment>, meta: Meta) -> Self {
         let files = Files { slots: vec![(segment.slot, segment.header.bytes)], ..Files::default() };
-        let mut recovery = Recovery::new(segment.header.log(), limits, files, limits.buffers());
+        let mut recovery = Recovery::new(segment.header.log(), limits, files, limits.buffers(), Start::Alone);
         let mut ios = Vec::new();
         let segments = std::iter::once(segment).chain(successor).collect();
         let halt = recovery.start_at(segments, meta, &mut ios).err();
@@ -62,7 +62,9 @@ impl Scan {
         match self.recovery.done(done, &mut self.ios, sink) {
             Progress::Working => {}
             Progress::Halted(report) => self.halt = report.halt,
-            Progress::Recovered(..) => unreachable!("a scan ends before recovery settles"),
+            Progress::Recovered(..) | Progress::AtRest(..) => {
+                unreachable!("a scan ends before recovery settles")
+            }
         }
     }
 

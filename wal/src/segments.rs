@@ -7,8 +7,10 @@
 
 use std::collections::VecDeque;
 
-use crate::format::{FIRST_BATCH, Incarnation, Predecessor};
-use crate::{Index, LogLimits, SlotId};
+use bytemuck::Zeroable;
+
+use crate::format::{FIRST_BATCH, Incarnation, Predecessor, SegmentHeader};
+use crate::{Epoch, Index, LogLimits, SlotId};
 
 /// A slot whose file is wholly written and durable, under its final name; nothing in it belongs to the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +25,7 @@ pub struct Current {
     pub slot: SlotId,
     pub bytes: u64,
     pub incarnation: Incarnation,
+    pub header: SegmentHeader,
     /// Where the next batch goes.
     pub end: u64,
     /// Nothing may be written behind a header that could still be lost.
@@ -35,6 +38,7 @@ pub struct Closed {
     pub slot: SlotId,
     pub bytes: u64,
     pub incarnation: Incarnation,
+    pub header: SegmentHeader,
     pub end: u64,
     /// The last index in it or before it.
     pub last: Index,
@@ -47,6 +51,8 @@ pub struct Segments {
     /// Oldest first.
     closed: VecDeque<Closed>,
     spares: VecDeque<Spare>,
+    /// Size of the slot that the next segment needs, where it is not for this log to choose.
+    wanted: Option<u64>,
     preparing: Option<Spare>,
     next_slot: u32,
     next_incarnation: Incarnation,
@@ -73,6 +79,7 @@ impl Segments {
             current: None,
             closed: closed.into(),
             spares: spares.into(),
+            wanted: None,
             preparing: None,
             next_slot,
             next_incarnation,
@@ -87,21 +94,73 @@ impl Segments {
     }
 
     /// Takes the oldest spare as the next segment; `None` while the pool is dry. Everything up to `last` stands in
-    /// the segments before it.
+    /// the segments before it. The caller fills the header in.
     pub fn roll(&mut self, last: Index) -> Option<(Current, Predecessor)> {
         let spare = self.spares.pop_front()?;
-        let predecessor = self.current.map_or_else(Predecessor::default, |old| {
-            let Current { slot, bytes, incarnation, end, .. } = old;
-            self.closed_bytes += end;
-            self.closed.push_back(Closed { slot, bytes, incarnation, end, last });
-            Predecessor { incarnation, end, chain: 0 }
-        });
         let incarnation = self.next_incarnation;
         self.next_incarnation = Incarnation(incarnation.0 + 1);
+        let predecessor = self.begin(spare, incarnation, SegmentHeader::zeroed(), last);
+        Some((self.current?, predecessor))
+    }
+
+    /// Takes a spare of exactly the size that a followed segment's header names; without one, that is the size to
+    /// prepare next.
+    pub fn follow(&mut self, header: SegmentHeader, last: Index) -> Option<Current> {
+        let Some(fits) = self.spares.iter().position(|spare| spare.bytes == header.bytes) else {
+            self.wanted = Some(header.bytes);
+            return None;
+        };
+        self.wanted = None;
+        let spare = self.spares.remove(fits)?;
+        self.begin(spare, Incarnation(header.incarnation), header, last);
+        self.current
+    }
+
+    fn begin(
+        &mut self,
+        spare: Spare,
+        incarnation: Incarnation,
+        header: SegmentHeader,
+        last: Index,
+    ) -> Predecessor {
+        let predecessor = self.current.map_or_else(Predecessor::default, |old| {
+            let Current { slot, bytes, incarnation, header, end, .. } = old;
+            self.closed_bytes += end;
+            self.closed.push_back(Closed { slot, bytes, incarnation, header, end, last });
+            Predecessor { incarnation, end, chain: 0 }
+        });
         let Spare { slot, bytes } = spare;
-        let current = Current { slot, bytes, incarnation, end: FIRST_BATCH, header_durable: false };
-        self.current = Some(current);
-        Some((current, predecessor))
+        self.current =
+            Some(Current { slot, bytes, incarnation, header, end: FIRST_BATCH, header_durable: false });
+        predecessor
+    }
+
+    /// The header that the segment which just began will have.
+    pub fn name(&mut self, header: SegmentHeader) {
+        let current = self.current.as_mut().expect("a segment began");
+        assert_eq!(current.incarnation.0, header.incarnation, "the header of this segment");
+        current.header = header;
+    }
+
+    /// The headers of all segments, oldest first.
+    pub fn headers(&self) -> impl DoubleEndedIterator<Item = &SegmentHeader> {
+        self.closed.iter().map(|c| &c.header).chain(self.current.iter().map(|c| &c.header))
+    }
+
+    /// Each epoch that begins in these segments, and its first index.
+    pub fn epochs(&self) -> impl Iterator<Item = (Epoch, Index)> + use<'_> {
+        let mut newest = Epoch(0);
+        self.headers().filter_map(move |header| {
+            let begins = header.epoch() > newest;
+            newest = newest.max(header.epoch());
+            begins.then(|| (header.epoch(), header.first_index()))
+        })
+    }
+
+    /// The closed segment that holds `index`, if its end is recorded for good.
+    pub fn holding(&self, index: Index) -> Option<&Closed> {
+        let holds = |c: &&Closed| c.header.first_index() <= index && index <= c.last;
+        self.closed_after(Incarnation(0)).find(holds)
     }
 
     /// The closed segments behind `incarnation` whose ends are recorded for good: in the durable header of the
@@ -139,11 +198,13 @@ impl Segments {
 
     /// The slot to prepare next, when the pool is below its mark; one at a time. A small log grows by small slots.
     pub fn prepare(&mut self, checkpoint_bytes: u64) -> Option<Spare> {
-        if self.preparing.is_some() || self.spares.len() >= self.limits.spares {
+        let enough = self.wanted.is_none() && self.spares.len() >= self.limits.spares;
+        if self.preparing.is_some() || enough {
             return None;
         }
         let small = self.is_small(checkpoint_bytes);
         let bytes = if small { self.limits.small_slot_bytes } else { self.limits.slot_bytes };
+        let bytes = self.wanted.unwrap_or(bytes);
         let spare = Spare { slot: SlotId(self.next_slot), bytes };
         self.preparing = Some(spare);
         Some(spare)
@@ -151,6 +212,7 @@ impl Segments {
 
     pub fn prepared(&mut self) {
         let spare = self.preparing.take().expect("a slot was being prepared");
+        self.wanted = self.wanted.filter(|bytes| *bytes != spare.bytes);
         assert_eq!(spare.slot.0, self.next_slot, "slots are prepared one at a time");
         self.next_slot += 1;
         self.spares.push_back(spare);

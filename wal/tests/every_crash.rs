@@ -94,7 +94,7 @@ fn survive(disk: Volatile, known: &Known, depth: usize, crash: &Crash) {
 fn recover(disk: &mut Volatile, known: &mut Known, depth: usize, crash: &Crash) -> Log {
     RECOVERIES.set(RECOVERIES.get() + 1);
     let limits = limits();
-    let mut recovery = Recovery::new(LOG, limits, disk.found(), limits.buffers());
+    let mut recovery = Recovery::new(LOG, limits, disk.found(), limits.buffers(), seawall_wal::Start::Alone);
     let (mut ios, mut seen, mut state) = (Vec::new(), Vec::new(), State::default());
     recovery.start(&mut ios);
     loop {
@@ -121,6 +121,7 @@ fn recover(disk: &mut Volatile, known: &mut Known, depth: usize, crash: &Crash) 
         match progress {
             Progress::Working => {}
             Progress::Halted(report) => panic!("a crash is no damage: {report}, after {crash:?}"),
+            Progress::AtRest(..) => panic!("a start that is alone leads"),
             Progress::Recovered(log, report) => {
                 known.report(&state, seen, &log, &report, crash);
                 return *log;

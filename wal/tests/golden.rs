@@ -6,8 +6,8 @@ mod support;
 use bytemuck::Zeroable;
 use seawall_wal::batch::{OpenBatch, Seal};
 use seawall_wal::format::{Incarnation, LogId, SegmentHeader};
-use seawall_wal::meta::{Cut, Meta};
-use seawall_wal::{Buffer, Entry, Epoch, Index, Kind, Space};
+use seawall_wal::meta::{Bound, Cut, CutKind, LATCH_TEXT, Latch, Meta};
+use seawall_wal::{Buffer, Entry, Epoch, FileId, Index, Kind, SlotId, Space};
 
 const LOG: LogId = LogId { lineage: *b"0123456789abcdef", shard: 7 };
 
@@ -52,17 +52,39 @@ fn batch() -> Vec<u8> {
 }
 
 fn metadata() -> Vec<u8> {
-    let cut = Cut { incarnation: Incarnation(3), offset: 12288, next: Index(50), uncertain: true };
-    let meta = Meta {
-        sequence: 9,
-        epoch: Epoch(2),
-        leader: 0,
-        start: 2,
-        lease_us: 0,
-        durable: Index(0),
-        cut: Some(cut),
-    };
+    // As it was written before there were followers: what is new is zeros.
+    let why = CutKind::Uncertain;
+    let cut = Cut { incarnation: Incarnation(3), offset: 12288, next: Index(50), why };
+    let meta = Meta { sequence: 9, epoch: Epoch(2), start: 2, cut: Some(cut), ..Meta::default() };
     meta.encode(&LOG)[..256].to_vec()
+}
+
+fn member() -> Meta {
+    let why = CutKind::Abandoned;
+    Meta {
+        sequence: 10,
+        epoch: Epoch(6),
+        bound: Some(Bound { leader: 2, start: 9 }),
+        start: 3,
+        lease_us: 10_000_000,
+        durable: Index(49),
+        clean: Index(40),
+        committed: Index(45),
+        followed: true,
+        issued: Epoch(5),
+        own: (Epoch(2), Epoch(4)),
+        reseeding: true,
+        uncertain: true,
+        cut: Some(Cut { incarnation: Incarnation(3), offset: 12288, next: Index(50), why }),
+        latch: Some(Latch::new(
+            "R12",
+            FileId::Slot(SlotId(17)),
+            12288,
+            Index(50),
+            "one log up to index 49",
+            "epochs 4 and 5 at index 48",
+        )),
+    }
 }
 
 /// The hex digits of the document's block that is headed `name`.
@@ -94,4 +116,40 @@ fn a_copy_of_the_metadata() {
     assert_eq!(hex(&metadata()), documented("metadata"));
     let again = Meta::decode(&metadata(), &LOG).unwrap();
     assert_eq!(hex(&again.encode(&LOG)[..256]), hex(&metadata()));
+    assert!(again.bound.is_none() && again.latch.is_none() && !again.followed && again.issued_here(Epoch(2)));
+}
+
+#[test]
+fn a_copy_of_a_members_metadata() {
+    let bytes = &member().encode(&LOG)[..256 + LATCH_TEXT];
+    assert_eq!(hex(bytes), documented("metadata of a member"));
+    assert_eq!(Meta::decode(bytes, &LOG), Ok(member()));
+    let latch = member().latch.unwrap();
+    assert_eq!((latch.rule(), latch.expected().as_str()), ("R12", "one log up to index 49"));
+    assert_eq!(latch.observed(), "epochs 4 and 5 at index 48");
+}
+
+/// Half of a latch is none, and then the copy is none: the other one is older, and whole.
+#[test]
+fn every_flipped_bit_of_metadata_is_found() {
+    let whole = &member().encode(&LOG)[..256 + LATCH_TEXT];
+    for bit in 0..whole.len() * 8 {
+        let mut bytes = whole.to_vec();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        assert!(Meta::decode(&bytes, &LOG).is_err(), "bit {bit}");
+    }
+}
+
+/// Texts of any length and any rule go in, and come out as far as they fit.
+#[test]
+fn a_latch_keeps_what_fits() {
+    let latch = |rule, expected: &str, observed: &str| {
+        Latch::new(rule, FileId::Meta, 0, Index(1), expected, observed)
+    };
+    let long = "ä".repeat(200);
+    let kept = latch("R2", &long, &long);
+    assert!(long.starts_with(&kept.expected()) && kept.expected().len() == LATCH_TEXT / 2);
+    assert!(long.starts_with(&kept.observed()) && kept.observed().len() > LATCH_TEXT / 3);
+    let broken = latch("no rule", "a\nb", "");
+    assert_eq!((broken.rule(), broken.expected().as_str(), broken.observed().as_str()), ("R25", "a", ""));
 }

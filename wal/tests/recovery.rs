@@ -4,7 +4,7 @@ mod support;
 
 use seawall_wal::format::Incarnation;
 use seawall_wal::format::{SEGMENT_HEADER, SegmentHeader};
-use seawall_wal::meta::{self, Cut, Meta};
+use seawall_wal::meta::{self, Cut, CutKind, Meta};
 use seawall_wal::recover::Tail;
 use seawall_wal::{BLOCK, Epoch, FileId, Index, Io, Progress, Recovery, SlotId};
 use support::{Disk, append, batches};
@@ -368,7 +368,8 @@ fn the_same_bytes_give_the_same_report() {
 fn a_last_window_that_reads_differently_is_not_written_again() {
     let mut disk = five();
     let limits = support::limits();
-    let mut recovery = Recovery::new(support::LOG, limits, disk.found(), limits.buffers());
+    let mut recovery =
+        Recovery::new(support::LOG, limits, disk.found(), limits.buffers(), seawall_wal::Start::Alone);
     let (mut ios, mut settled) = (Vec::new(), false);
     recovery.start(&mut ios);
     let report = loop {
@@ -383,7 +384,7 @@ fn a_last_window_that_reads_differently_is_not_written_again() {
         match recovery.done(done, &mut ios, &mut |_| {}) {
             Progress::Working => {}
             Progress::Halted(report) => break report,
-            Progress::Recovered(_, report) => panic!("{report}"),
+            Progress::Recovered(_, report) | Progress::AtRest(_, report) => panic!("{report}"),
         }
     };
     assert!(settled && report.halt.as_ref().is_some_and(|halt| halt.rule == "R2"), "{report}");
@@ -396,7 +397,8 @@ fn a_recorded_cut_never_meets_a_later_segment() {
     let mut disk = five();
     let file = disk.files.get_mut(&FileId::Meta).unwrap();
     let newest = meta::read(file, &support::LOG).unwrap();
-    let cut = Cut { incarnation: Incarnation(2), offset: BLOCK as u64, next: Index(6), uncertain: true };
+    let (incarnation, why) = (Incarnation(2), CutKind::Uncertain);
+    let cut = Cut { incarnation, offset: BLOCK as u64, next: Index(6), why };
     let newer = Meta { sequence: newest.sequence + 1, cut: Some(cut), ..newest };
     let at = usize::try_from(newer.offset()).unwrap();
     file[at..at + BLOCK].copy_from_slice(&newer.encode(&support::LOG));

@@ -350,6 +350,11 @@ impl ShardDirectory {
         self.path.join(format!("checkpoint.{UNFINISHED}"))
     }
 
+    /// Where copies of what was cut off are kept for a look; nothing here reads them.
+    pub fn quarantine(&self) -> PathBuf {
+        self.path.join("quarantine")
+    }
+
     pub fn open_unfinished_checkpoint(&self, direct: bool) -> io::Result<File> {
         OpenOptions::new().read(true).custom_flags(direct_flag(direct)).open(self.unfinished_checkpoint())
     }

@@ -171,7 +171,7 @@ fn recover(
     found: LogFound,
 ) -> Result<(Log, Recovered), EngineError> {
     let begin = clock::now().mono_us;
-    let mut recovery = Recovery::new(id, limits, found.files, found.buffers);
+    let mut recovery = Recovery::new(id, limits, found.files, found.buffers, seawall_wal::Start::Alone);
     let (mut ios, mut events, mut read_bytes) = (Vec::new(), Vec::new(), 0);
     recovery.start(&mut ios);
     loop {
@@ -187,6 +187,7 @@ fn recover(
             match recovery.done(done(event), &mut ios, &mut |_| ()) {
                 Progress::Working => {}
                 Progress::Halted(report) => return Err(EngineError::Halted(Box::new(report))),
+                Progress::AtRest(..) => unreachable!("a start that is alone takes an epoch"),
                 Progress::Recovered(log, report) => {
                     let us = clock::now().mono_us - begin;
                     return Ok((*log, Recovered { report, us, read_bytes }));

@@ -1,9 +1,10 @@
 //! One niced thread beside the workers for what may take long and must not stop a core: folds, which read whole
-//! segments and write a checkpoint, and the removal of files. It executes one order after the other, and decides
+//! segments and write a checkpoint, the removal of files, and copies of what is cut off. It executes one order after the other, and decides
 //! nothing.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,9 +15,9 @@ use std::time::Duration;
 use memmap2::Mmap;
 use seawall::map::ShardId;
 use seawall_wal::checkpoint::Folded;
-use seawall_wal::{Buffer, Done, FileId, FoldDone, FoldError, FoldJob, Io, IoError, IoId, IoStep};
+use seawall_wal::{Buffer, Done, FileId, FoldDone, FoldError, FoldJob, Io, IoError, IoId, IoStep, SlotId};
 
-use super::directory::ShardDirectory;
+use super::directory::{ShardDirectory, put_file};
 use super::mailbox::{Control, Post};
 use crate::driver::console;
 use crate::params::{FOLD_BUFFER_BYTES, FOLD_FLUSH_BYTES};
@@ -114,6 +115,11 @@ impl Keeping {
                 Event::Folded { shard, done: FoldDone { id: job.id, result: self.fold(log, &job) } }
             }
             Io::Remove { id, file } => Event::Disk { shard, done: remove(log, id, file) },
+            Io::Quarantine { id, cut, slot, from, to } => {
+                let copied = quarantine(log, cut, slot, from..to);
+                let error = |e| IoError { step: IoStep::Quarantine, errno: errno(&e) };
+                Event::Disk { shard, done: Done { id, result: copied.map(|()| 0).map_err(error), buf: None } }
+            }
             other => unreachable!("a driver executes {other:?}"),
         }
     }
@@ -182,6 +188,20 @@ fn remove(log: &ShardDirectory, id: IoId, file: FileId) -> Done {
         _ => Ok(0),
     };
     Done { id, result, buf: None }
+}
+
+/// A copy of what is about to be cut off, without the zeros at its end.
+fn quarantine(log: &ShardDirectory, cut: u64, slot: SlotId, range: Range<u64>) -> io::Result<()> {
+    let from = File::open(log.path(FileId::Slot(slot)))?;
+    let mut bytes = vec![0; usize::try_from(range.end - range.start).map_err(io::Error::other)?];
+    from.read_exact_at(&mut bytes, range.start)?;
+    bytes.truncate(bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
+    let directory = log.quarantine();
+    if !directory.try_exists()? {
+        fs::create_dir(&directory)?;
+    }
+    log.handle().sync_all()?; // a crash may have left the name without a flush
+    put_file(&directory, &format!("cut-{cut:06}-slot-{:06}-offset-{:010}", slot.0, range.start), &bytes)
 }
 
 fn failed(file: &str, e: &io::Error) -> FoldError {

@@ -238,7 +238,7 @@ impl Reactor {
             Effect::LogFailed { shard, why } => self.tell(Notice::LogFailed { shard, why }),
             Effect::Stopped => self.stopped = true,
             Effect::FoldFailed { shard, why } => self.tell(Notice::FoldFailed { shard, why }),
-            Effect::Disk { shard, io: io @ (Io::Fold(_) | Io::Remove { .. }) } => {
+            Effect::Disk { shard, io: io @ (Io::Fold(_) | Io::Remove { .. } | Io::Quarantine { .. }) } => {
                 self.orders.give(Order { worker: self.id, shard, io });
             }
             Effect::Receive { .. } | Effect::Send { .. } | Effect::Close { .. } | Effect::Disk { .. } => {

@@ -25,7 +25,8 @@ pub(super) fn promise(directory: &Path, log: &LogId) -> io::Result<()> {
     // Metadata that cannot be believed is recovery's to judge.
     let Ok(was) = meta::read(&std::fs::read(&path)?, log) else { return Ok(()) };
     let since = clock::now().wall_us / 1_000_000 - BEGIN_S;
-    let meta = Meta { sequence: was.sequence + 1, epoch: epoch(was.epoch, since), ..was };
+    let (sequence, epoch) = (was.sequence + 1, epoch(was.epoch, since));
+    let meta = Meta { sequence, epoch, bound: None, ..was };
     let file = OpenOptions::new().write(true).open(&path)?;
     file.write_all_at(&meta.encode(log), meta.offset())?;
     file.sync_all()?;

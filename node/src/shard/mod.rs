@@ -194,7 +194,8 @@ impl Shard {
         effects: &mut Effects,
     ) -> Self {
         let log = LogId { lineage: lineage.0, shard: id.0 };
-        let mut recovery = Box::new(Recovery::new(log, limits, found.files, found.buffers));
+        let mut recovery =
+            Box::new(Recovery::new(log, limits, found.files, found.buffers, seawall_wal::Start::Alone));
         let mut ios = Vec::new();
         recovery.start(&mut ios);
         let mut shard = Self {

@@ -33,6 +33,7 @@ impl Shard {
                 self.life = Life::Halted(report.clone());
                 report
             }
+            Progress::AtRest(..) => unreachable!("a start that is alone takes an epoch"),
             Progress::Recovered(mut log, report) => {
                 // On a single replica everything durable is committed, and recovery made all of it durable.
                 log.commit(log.durable());

@@ -218,6 +218,7 @@ impl Disk {
                 plan(now + 4 * self.latency(self.shape.prepare_us), ticket, Step::End);
                 Task::Fold(job)
             }
+            Io::Quarantine { .. } => unreachable!("nothing is followed in these worlds yet"),
             Io::Remove { file, .. } => {
                 plan(now + self.latency(self.shape.write_us), ticket, Step::End);
                 Task::Remove(file)

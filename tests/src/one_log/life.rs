@@ -66,7 +66,7 @@ impl World {
         let files = self.disk.found(SHARD);
         self.trace.note(self.now, format_args!("process {} starts with {files:?}", self.lives));
         let limits = self.shape.limits;
-        let mut recovery = Recovery::new(LOG, limits, files, limits.buffers());
+        let mut recovery = Recovery::new(LOG, limits, files, limits.buffers(), seawall_wal::Start::Alone);
         let mut asked = Vec::new();
         recovery.start(&mut asked);
         let phase = Phase::Recovering(Box::new(recovery));
@@ -120,6 +120,7 @@ impl World {
                 match progress {
                     Progress::Working => self.submit(asked),
                     Progress::Halted(report) => self.halted(&report),
+                    Progress::AtRest(..) => unreachable!("a start that is alone takes an epoch"),
                     Progress::Recovered(log, report) => self.recovered(log, &report),
                 }
             }
@@ -215,7 +216,7 @@ impl World {
             Io::Read { id, file, offset, len, .. } => {
                 trace.note(self.now, format_args!("{id:?} reads {file:?} at {offset}: {len}"));
             }
-            Io::Prepare { .. } | Io::Fold(_) | Io::Remove { .. } => {
+            Io::Prepare { .. } | Io::Fold(_) | Io::Remove { .. } | Io::Quarantine { .. } => {
                 trace.note(self.now, format_args!("{io:?}"))
             }
         }

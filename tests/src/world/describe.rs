@@ -72,6 +72,9 @@ impl Display for Asked<'_> {
                     write!(f, "shard {shard} {id:?} prepares {slot:?} {bytes}B")
                 }
                 Io::Fold(job) => write!(f, "shard {shard} {job:?}"),
+                Io::Quarantine { id, slot, from, to, .. } => {
+                    write!(f, "shard {shard} {id:?} copies {from}..{to} of {slot:?} to the quarantine")
+                }
                 Io::Remove { id, file } => write!(f, "shard {shard} {id:?} removes {file}"),
             },
             Effect::Mail { to, letter } => write!(f, "mail to {to:?} {}", Post(letter)),

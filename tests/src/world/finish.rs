@@ -67,7 +67,8 @@ impl Whole {
 /// Reads a log through recovery, on a disk that makes no more faults.
 pub fn read_log(disk: &mut Disk, shard: ShardId, limits: LogLimits) -> Result<ReadBack, Violation> {
     let id = LogId { lineage: LINEAGE, shard: shard.0 };
-    let mut recovery = Recovery::new(id, limits, disk.found(shard), limits.buffers());
+    let mut recovery =
+        Recovery::new(id, limits, disk.found(shard), limits.buffers(), seawall_wal::Start::Alone);
     let mut read = ReadBack::default();
     let mut asked = Vec::new();
     recovery.start(&mut asked);
@@ -88,7 +89,7 @@ pub fn read_log(disk: &mut Disk, shard: ShardId, limits: LogLimits) -> Result<Re
             }
         }) {
             Progress::Working => {}
-            Progress::Recovered(..) => {
+            Progress::Recovered(..) | Progress::AtRest(..) => {
                 read.base = read.base.filter(|(cut, _)| cut.index > 0);
                 return Ok(read);
             }

@@ -4,11 +4,14 @@
 use std::collections::VecDeque;
 
 use super::Log;
+use super::follow::Follower;
+use super::remember::Wish;
 use crate::checkpoint::{Boundary, FoldLimits, Folded};
-use crate::format::{Incarnation, LogId};
+use crate::format::{Incarnation, LogId, SegmentHeader};
 use crate::io::{FoldDone, FoldError, FoldJob};
-use crate::segments::{Pool, Recycled, Segments};
-use crate::{CheckpointId, FileId, Index, Io, IoError, IoId, IoStep, LogLimits};
+use crate::meta::Meta;
+use crate::segments::{Closed, Pool, Recycled, Segments};
+use crate::{CheckpointId, Epoch, FileId, Index, Io, IoError, IoId, IoStep, LogLimits, SlotId};
 
 /// A checkpoint that was flushed and read back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,11 +117,14 @@ impl Keep {
         let done = self.newest().map_or(Incarnation(0), |newest| newest.boundary.incarnation);
         let foldable = || self.segments.closed_after(done).take_while(|c| c.last <= committed);
         if self.goal <= done {
-            let (bytes, count) = foldable().fold((0, 0), |(bytes, count), c| (bytes + c.end, count + 1));
-            if !self.limits.fold.should_fold(bytes, count, self.checkpoint_bytes()) {
-                return None;
-            }
-            self.goal = foldable().last()?.incarnation;
+            // The first segment with which it is worth it, however many more are closed by now: so replicas fold at
+            // the same boundaries, also where one of them catches up.
+            let (mut bytes, size) = (0, self.checkpoint_bytes());
+            let worth_it = foldable().zip(1..).find(|(closed, count)| {
+                bytes += closed.end;
+                self.limits.fold.should_fold(bytes, *count, size)
+            });
+            self.goal = worth_it?.0.incarnation;
         }
         let segments: Vec<_> =
             foldable().take_while(|c| c.incarnation <= self.goal).map(|c| (c.slot, c.end)).collect();
@@ -179,99 +185,60 @@ impl Keep {
     }
 }
 
-impl Log {
-    /// Emits what keeps the pool filled and the log short.
-    pub(super) fn keep(&mut self, out: &mut Vec<Io>) {
-        let id = IoId(self.next_io + 1);
-        let io = self.keep.prepare(id);
-        self.emit(io, out);
-        let id = IoId(self.next_io + 1);
-        let io = self.keep.fold(id, self.committed);
-        self.emit(io, out);
-        let id = IoId(self.next_io + 1);
-        let io = self.keep.remove(id);
-        self.emit(io, out);
+impl Keep {
+    /// Emits what keeps the pool filled and the log short. `next_io` is the number of the last operation.
+    pub fn pump(&mut self, next_io: &mut u64, committed: Index, out: &mut Vec<Io>) {
+        let mut emit = |io: Option<Io>| {
+            *next_io += u64::from(io.is_some());
+            out.extend(io);
+            IoId(*next_io + 1)
+        };
+        let id = emit(None);
+        let io = self.prepare(id);
+        let id = emit(io);
+        let io = self.fold(id, committed);
+        let id = emit(io);
+        let io = self.remove(id);
+        emit(io);
     }
 
-    fn emit(&mut self, io: Option<Io>, out: &mut Vec<Io>) {
-        self.next_io += u64::from(io.is_some());
-        out.extend(io);
-    }
-
-    /// Why the log could not grow when it last tried to.
-    pub fn prepare_error(&self) -> Option<IoError> {
-        self.keep.prepare_error
-    }
-
-    /// Why there is no newer checkpoint. The log stays as long as it is.
-    pub fn fold_error(&self) -> Option<&FoldError> {
-        self.keep.fold_error.as_ref()
-    }
-
-    /// After a failed preparation (no space, say): the next [`Log::pump`] tries again.
-    pub fn retry_prepare(&mut self) {
-        let keep = &mut self.keep;
-        keep.retrying = keep.prepare_error.is_some() && keep.preparing.is_none();
-    }
-
-    /// The same for a fold, unless it met bytes that are not whole any more.
-    pub fn retry_fold(&mut self) {
-        self.keep.retry_fold = matches!(self.keep.fold_error, Some(FoldError::Io { .. }));
-    }
-
-    /// The newest checkpoint.
-    pub fn checkpoint(&self) -> Option<&Checkpoint> {
-        self.keep.newest()
-    }
-
-    /// Somebody (a follower, the archive, a cursor) still reads the records from `floor` on; `None`: nobody does.
-    pub fn set_floor(&mut self, floor: Option<Index>) {
-        self.keep.floor = floor.unwrap_or(Index(u64::MAX));
-        self.keep.let_go();
-    }
-
-    /// Is a fold under way? It is the one operation that [`Log::outstanding`] does not count: whoever stops may
-    /// break it off.
-    pub fn folding(&self) -> bool {
-        self.keep.folding.is_some()
-    }
-
-    /// Takes back a fold.
-    pub fn folded(&mut self, done: FoldDone) {
-        assert_eq!(self.keep.folding.take(), Some(done.id), "one fold is under way at a time");
+    /// Takes back a fold; whether it went well.
+    pub fn fold_ended(&mut self, done: FoldDone) -> bool {
+        assert_eq!(self.folding.take(), Some(done.id), "one fold is under way at a time");
         match done.result {
             Ok(folded) => {
-                self.stats.folds += 1;
-                self.keep.folded(&folded);
+                self.folded(&folded);
+                true
             }
-            Err(error) => self.keep.fold_error = Some(error),
+            Err(error) => {
+                self.fold_error = Some(error);
+                false
+            }
         }
     }
 
     /// Takes back an operation that is none of the commit path's.
-    pub(super) fn kept(&mut self, id: IoId, result: Result<usize, IoError>) -> bool {
-        if self.keep.preparing == Some(id) {
-            self.keep.preparing = None;
-            self.keep.prepare_ended(result);
+    pub fn ended(&mut self, id: IoId, result: Result<usize, IoError>) -> bool {
+        if self.preparing == Some(id) {
+            self.preparing = None;
+            self.prepare_ended(result);
             return true;
         }
-        if let Some((_, file)) = self.keep.removing.take_if(|(removing, _)| *removing == id) {
+        if let Some((_, file)) = self.removing.take_if(|(removing, _)| *removing == id) {
             // The next start finds the file, and tries again.
             if let Err(error) = result {
                 let error = IoError { step: IoStep::Remove, ..error };
-                self.keep.fold_error = Some(FoldError::Io { file: file.to_string(), error });
+                self.fold_error = Some(FoldError::Io { file: file.to_string(), error });
             }
             return true;
         }
         false
     }
 
-    pub(super) fn keeping(&self) -> bool {
-        self.keep.preparing.is_some() || self.keep.removing.is_some()
+    pub fn outstanding(&self) -> bool {
+        self.preparing.is_some() || self.removing.is_some()
     }
-}
 
-impl Keep {
     /// A slot that cannot be made does not endanger the log: what was appended has its place already.
     fn prepare_ended(&mut self, result: Result<usize, IoError>) {
         match result {
@@ -286,3 +253,100 @@ impl Keep {
         }
     }
 }
+
+/// What a running log and a follower's say and take alike of what they keep.
+macro_rules! keeps {
+    ($log:ty) => {
+        impl $log {
+            /// Why the log could not grow when it last tried to.
+            pub fn prepare_error(&self) -> Option<IoError> {
+                self.keep.prepare_error
+            }
+
+            /// Why there is no newer checkpoint. The log stays as long as it is.
+            pub fn fold_error(&self) -> Option<&FoldError> {
+                self.keep.fold_error.as_ref()
+            }
+
+            /// After a failed preparation (no space, say): the next `pump` tries again.
+            pub fn retry_prepare(&mut self) {
+                let keep = &mut self.keep;
+                keep.retrying = keep.prepare_error.is_some() && keep.preparing.is_none();
+            }
+
+            /// The same for a fold, unless it met bytes that are not whole any more.
+            pub fn retry_fold(&mut self) {
+                self.keep.retry_fold = matches!(self.keep.fold_error, Some(FoldError::Io { .. }));
+            }
+
+            /// The newest checkpoint.
+            pub fn checkpoint(&self) -> Option<&Checkpoint> {
+                self.keep.newest()
+            }
+
+            /// Somebody (a follower, the archive, a cursor) still reads the records from `floor` on; `None`: nobody
+            /// does.
+            pub fn set_floor(&mut self, floor: Option<Index>) {
+                self.keep.floor = floor.unwrap_or(Index(u64::MAX));
+                self.keep.let_go();
+            }
+
+            /// Is a fold under way? It is the one operation that `outstanding` does not count: whoever stops may
+            /// break it off.
+            pub fn folding(&self) -> bool {
+                self.keep.folding.is_some()
+            }
+
+            /// Takes back a fold.
+            pub fn folded(&mut self, done: FoldDone) {
+                self.stats.folds += u64::from(self.keep.fold_ended(done));
+            }
+
+            /// Each epoch that begins in the segments that are kept, and its first index. What lies before them, the
+            /// checkpoint knows.
+            pub fn epochs(&self) -> impl Iterator<Item = (Epoch, Index)> + use<'_> {
+                self.keep.segments.epochs()
+            }
+
+            /// The headers of the segments that are kept, oldest first.
+            pub fn segment_headers(&self) -> impl DoubleEndedIterator<Item = &SegmentHeader> {
+                self.keep.segments.headers()
+            }
+
+            /// The segments that take no batch any more and whose ends are recorded for good, oldest first.
+            pub fn closed_segments(&self) -> impl Iterator<Item = &Closed> {
+                self.keep.segments.closed_after(Incarnation(0))
+            }
+
+            /// The segment that may take further batches, and its slot. Its durable end is where the batch with the
+            /// last durable index ends.
+            pub fn open_segment(&self) -> Option<(SlotId, &SegmentHeader)> {
+                let current = self.keep.segments.current.as_ref().filter(|current| current.header_durable);
+                current.map(|current| (current.slot, &current.header))
+            }
+
+            /// The closed segment that holds `index`.
+            pub fn segment_holding(&self, index: Index) -> Option<&Closed> {
+                self.keep.segments.holding(index)
+            }
+
+            /// Changes the small metadata (R6). It is durable when `remembered` has reached the number of the wish.
+            pub fn wish(&mut self, change: impl FnOnce(&mut Meta)) -> Wish {
+                self.memory.wish(change)
+            }
+
+            /// The last wish that is durable, with all before it.
+            pub fn remembered(&self) -> Wish {
+                self.memory.remembered()
+            }
+
+            /// The metadata as it is on disk.
+            pub fn meta(&self) -> &Meta {
+                self.memory.durable()
+            }
+        }
+    };
+}
+
+keeps!(Log);
+keeps!(Follower);

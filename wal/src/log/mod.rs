@@ -9,16 +9,21 @@ use std::collections::VecDeque;
 use bytemuck::Zeroable;
 
 use crate::batch::{OpenBatch, Seal, Sealed};
-use crate::format::{BatchHeader, LogId, Predecessor, SegmentHeader};
+use crate::format::{BatchHeader, Incarnation, LogId, NotValid, Predecessor, SegmentHeader};
+use crate::meta::Meta;
 use crate::record::{self, Entry, Kind, MAX_KEY};
 use crate::segments::{Current, Pool};
 use crate::{BLOCK, Buffer, CheckpointId, Done, Epoch, FileId, Index, Io, IoError, IoId, LogLimits};
 
+pub(crate) mod follow;
 mod keep;
+mod remember;
 pub(crate) mod tail;
 
 pub use keep::Checkpoint;
 use keep::Keep;
+use remember::Memory;
+pub use remember::Wish;
 use tail::MemoryTail;
 
 /// Where recovery left a log, and the new epoch continues it.
@@ -34,6 +39,8 @@ pub struct Resume {
     pub checkpoints: Vec<Checkpoint>,
     /// Those that are not, and go when there is a newer one.
     pub outdated: Vec<CheckpointId>,
+    /// As it is on disk.
+    pub meta: Meta,
     pub next_io: u64,
 }
 
@@ -43,6 +50,7 @@ pub struct Log {
     limits: LogLimits,
     epoch: Epoch,
     keep: Keep,
+    memory: Memory,
     tail: MemoryTail,
     /// Of the segment before the first one of this epoch; later ones are known from `chain` and `segments`.
     resumed_from: Option<Predecessor>,
@@ -92,7 +100,22 @@ pub struct Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     Error(IoError),
-    Short { asked: usize, moved: usize },
+    Short {
+        asked: usize,
+        moved: usize,
+    },
+    /// What a leader sent is not whole, and was written: an integrity failure, which is to be latched (R25).
+    Invalid(Invalid),
+}
+
+/// The place of a batch that a follower cannot believe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Invalid {
+    pub segment: Incarnation,
+    pub offset: u64,
+    /// Its first index.
+    pub index: Index,
+    pub why: NotValid,
 }
 
 /// Why a record was not taken.
@@ -126,6 +149,7 @@ impl Log {
             limits,
             epoch: resume.epoch,
             keep: Keep::new(id, limits, resume.pool, resume.checkpoints, resume.outdated),
+            memory: Memory::new(id, resume.meta),
             tail,
             resumed_from: Some(resume.predecessor),
             open: None,
@@ -203,7 +227,8 @@ impl Log {
 
     /// Operations that will still come back through [`Log::done`].
     pub fn outstanding(&self) -> bool {
-        self.in_flight.iter().any(|f| !f.landed) || self.header_io.is_some() || self.keeping()
+        let writing = self.in_flight.iter().any(|f| !f.landed) || self.header_io.is_some();
+        writing || self.keep.outstanding() || self.memory.outstanding()
     }
 
     /// Gives the record the next index and writes it into the open batch. It is durable when
@@ -263,11 +288,17 @@ impl Log {
     /// Emits what can be written now: the open batch when nothing is under way, or when it is full and a second
     /// write may fly; a segment header when the batch does not fit; a new slot when spares run low.
     pub fn pump(&mut self, now_us: i64, out: &mut Vec<Io>) {
-        if self.failed.is_some() {
-            return;
+        if self.failed.is_none() {
+            self.write_open_batch(now_us, out);
+            self.keep.pump(&mut self.next_io, self.committed, out);
         }
-        self.write_open_batch(now_us, out);
-        self.keep(out);
+        // Why a log failed may have to be remembered, too.
+        if self.memory.wants_to_write()
+            && let Some(buf) = self.control.pop()
+        {
+            let id = self.issue();
+            out.push(self.memory.write(id, buf));
+        }
     }
 
     fn write_open_batch(&mut self, now_us: i64, out: &mut Vec<Io>) {
@@ -333,6 +364,7 @@ impl Log {
             ..Zeroable::zeroed()
         }
         .seal();
+        self.keep.segments.name(header);
         self.chain = header.header_crc;
         self.stats.rolls += 1;
         let mut buf = self.control.pop().expect("one roll at a time");
@@ -350,8 +382,12 @@ impl Log {
         if let Some(buf) = buf {
             self.take_back(buf);
         }
-        if self.kept(id, result) {
+        if self.keep.ended(id, result) {
             return Ok(());
+        }
+        if self.memory.ended(id, result == Ok(BLOCK)).is_some() {
+            let failed = |cause| Failure { file: FileId::Meta, cause };
+            return whole(result, BLOCK).or_else(|cause| self.poison(failed(cause)));
         }
         let (file, asked) = match self.in_flight.iter().find(|f| f.io == id) {
             Some(flight) => (self.current_file(), flight.len),
@@ -435,6 +471,10 @@ impl std::fmt::Display for Failure {
             Cause::Error(error) => write!(f, "{}: {error}", self.file),
             Cause::Short { asked, moved } => {
                 write!(f, "{}: short result: {moved} of {asked} bytes", self.file)
+            }
+            Cause::Invalid(Invalid { offset, index, why, .. }) => {
+                let file = self.file;
+                write!(f, "{file}: the batch of index {} at offset {offset} is not whole: {why}", index.0)
             }
         }
     }

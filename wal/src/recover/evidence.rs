@@ -13,6 +13,8 @@ pub struct Evidence {
     pub flushed: Option<(u64, u64)>,
     /// Any self-valid batch of a watched incarnation.
     pub batch_at: Option<u64>,
+    /// The last one of the oldest watched incarnation.
+    pub last_at: Option<u64>,
     /// One that is newer than the oldest watched incarnation.
     pub newer_at: Option<u64>,
     /// An earlier incarnation's batch of which more blocks should follow.
@@ -64,6 +66,7 @@ impl Evidence {
         if header.offset == at {
             self.batch_at = self.batch_at.or(Some(at));
             let newer = header.incarnation > from.0;
+            self.last_at = if newer { self.last_at } else { Some(at) };
             self.newer_at = self.newer_at.or(newer.then_some(at));
         }
         if self.flushed.is_none_or(|(through, _)| header.flushed_through > through) {

@@ -1,15 +1,17 @@
 //! Recovery: from the files of a log to the log as it is, or to a halt that says why not.
 //!
 //! ```text
-//! meta -> headers -> checkpoint -> link -> strays -> walk -> tail -> settle -> rewrite -> Log
+//! meta -> headers -> checkpoint -> link -> strays -> walk -> tail -> quarantine -> settle -> rewrite -> erase -> Log
 //! ```
 //! One operation is under way at a time. Records go to the sink as they are met; they count only when recovery
 //! ends well. Until the settle phase nothing is written, so a halt leaves every byte as it was.
 
 mod chain;
+mod cut;
 mod evidence;
 mod load;
 mod report;
+mod role;
 mod segments;
 mod settle;
 mod slots;
@@ -17,18 +19,21 @@ mod verdict;
 mod walk;
 
 pub use chain::{Found, Segment};
+pub use cut::Abandoned;
 use evidence::Evidence;
 use load::Candidate;
 pub use report::{Corrupt, End, Halt, Loaded, Report};
+pub use role::Start;
 use verdict::Break;
 pub use verdict::Tail;
 use walk::Walk;
 pub use walk::{Replay, Replayed};
 
 use crate::batch::Expected;
-use crate::buffer::Buffer;
+use crate::buffer::{BLOCK, Buffer};
 use crate::format::LogId;
 use crate::limits::LogLimits;
+use crate::log::follow::{Follower, Tip};
 use crate::log::tail::MemoryTail;
 use crate::log::{Checkpoint, Log};
 use crate::meta::{self, META_BYTES, Meta};
@@ -52,6 +57,11 @@ pub struct Recovery {
     kept: Vec<Segment>,
     segments: Vec<Segment>,
     spares: Vec<Spare>,
+    /// Segments behind a recorded cut: no part of the log.
+    dropped: Vec<Found>,
+    /// What is written over with zeros before this recovery ends.
+    erasing: Vec<Abandoned>,
+    role: Start,
     meta: Meta,
     phase: Phase,
     buffers: Vec<Buffer>,
@@ -60,8 +70,8 @@ pub struct Recovery {
     at: (FileId, u64),
     writing: bool,
     asked: usize,
-    /// Checksum of the last header of the recovered log.
-    chain: u32,
+    /// The last segment of the recovered log, and where the next batch of it would stand.
+    tip: Option<Tip>,
     /// The end of what was read, for those who were almost level before the start.
     recent: MemoryTail,
     report: Report,
@@ -95,6 +105,11 @@ enum Phase {
         at: u64,
         evidence: Evidence,
     },
+    /// Copying what is cut off, range after range.
+    Quarantine {
+        walk: Option<Walk>,
+        nth: usize,
+    },
     /// Writing the metadata: the new epoch and the cut, before anything else changes.
     Settle {
         walk: Option<Walk>,
@@ -105,6 +120,13 @@ enum Phase {
         from: Expected,
         writing: bool,
     },
+    /// Writing zeros over what was cut off: the `nth` range, from its end to its beginning.
+    Erase {
+        nth: usize,
+        end: u64,
+    },
+    /// Writing the metadata: the cut is finished.
+    Clear,
     Ended,
 }
 
@@ -115,6 +137,8 @@ pub enum Progress {
     /// Nothing was changed on disk, unless the halt says that writing itself failed.
     Halted(Report),
     Recovered(Box<Log>, Report),
+    /// The log of a follower, which takes no epoch.
+    AtRest(Box<Follower>, Report),
 }
 
 type Sink<'a> = &'a mut dyn FnMut(Replay<'_>);
@@ -128,7 +152,7 @@ pub struct Files {
 
 impl Recovery {
     /// `buffers` is the pool of [`LogLimits::buffers`].
-    pub fn new(id: LogId, limits: LogLimits, files: Files, buffers: Vec<Buffer>) -> Self {
+    pub fn new(id: LogId, limits: LogLimits, files: Files, buffers: Vec<Buffer>, role: Start) -> Self {
         limits.check();
         let Files { mut slots, mut checkpoints } = files;
         slots.sort();
@@ -144,6 +168,9 @@ impl Recovery {
             kept: Vec::new(),
             segments: Vec::new(),
             spares: Vec::new(),
+            dropped: Vec::new(),
+            erasing: Vec::new(),
+            role,
             meta: Meta::default(),
             phase: Phase::Meta,
             buffers,
@@ -151,9 +178,9 @@ impl Recovery {
             at: (FileId::Meta, 0),
             writing: false,
             asked: 0,
-            chain: 0,
+            tip: None,
             recent: MemoryTail::new(&limits),
-            report: Report { shard: id.shard, ..Report::default() },
+            report: Report { shard: id.shard, follows: role == Start::Follow, ..Report::default() },
         }
     }
 
@@ -205,7 +232,8 @@ impl Recovery {
 
     pub fn done(&mut self, done: Done, out: &mut Vec<Io>, sink: Sink<'_>) -> Progress {
         assert_eq!(done.id, self.io, "one operation is under way at a time");
-        let buf = done.buf.expect("recovery only reads and writes, and both bring their buffer back");
+        // A copy to the quarantine brings none back: then any does.
+        let buf = done.buf.unwrap_or_else(|| self.take(BLOCK));
         let trouble = match done.result {
             Ok(moved) if moved == self.asked => None,
             Ok(moved) => Some(format!("{moved} of {} bytes", self.asked)),
@@ -236,6 +264,9 @@ impl Recovery {
         match std::mem::replace(&mut self.phase, Phase::Ended) {
             Phase::Meta => {
                 self.meta = meta::read(bytes, &self.id).map_err(Halt::metadata)?;
+                if let Some(latch) = &self.meta.latch {
+                    return Err(Halt::latched(latch));
+                }
                 self.next_header(0, out)
             }
             Phase::Headers(n) => {
@@ -257,8 +288,9 @@ impl Recovery {
                 evidence.look(bytes, at, &self.id, walk.expected.incarnation);
                 self.look_behind(walk, broken, at + self.asked as u64, evidence, out)
             }
+            Phase::Quarantine { walk, nth } => self.quarantine(walk, nth + 1, out),
             Phase::Settle { walk } => {
-                let Some(walk) = walk else { return Ok(()) };
+                let Some(walk) = walk else { return self.erase(out) };
                 let from = walk.window();
                 self.rewrite(walk, from, out)
             }
@@ -275,6 +307,8 @@ impl Recovery {
                 self.report.rewritten += self.asked as u64;
                 self.rewrite(walk, from, out)
             }
+            Phase::Erase { nth, end } => self.erase_on(nth, end, out),
+            Phase::Clear => Ok(()),
             Phase::Ended => unreachable!("nothing is under way after the end"),
         }
     }

@@ -5,6 +5,8 @@ use std::fmt;
 
 use crate::checkpoint::Boundary;
 use crate::format::{Incarnation, NotValid, SegmentHeader};
+use crate::meta::Latch;
+use crate::recover::cut::Abandoned;
 use crate::recover::verdict::{Break, Tail};
 use crate::{CheckpointId, Epoch, FileId, Index, SlotId};
 
@@ -22,9 +24,14 @@ pub struct Report {
     pub bytes: u64,
     /// Last index of the log as recovered; 0 for an empty log.
     pub last: Index,
-    /// Highest epoch found, and the one that this start takes.
+    /// Highest index that batches of the log say was committed.
+    pub committed: Index,
+    /// Highest epoch found, and the one that this start takes; of a follower, the one that it promised.
     pub found_epoch: Epoch,
     pub epoch: Epoch,
+    pub follows: bool,
+    /// What was cut off for good; a copy of it is in the quarantine.
+    pub abandoned: Vec<Abandoned>,
     /// Where the log ends; `None` for an empty log.
     pub end: Option<End>,
     /// Bytes of the last in-flight window, written again and flushed before anything was reported.
@@ -84,6 +91,52 @@ impl Halt {
             expected: "at least one valid copy of the metadata".into(),
             observed: format!("first copy: {a}; second copy: {b}"),
         }
+    }
+
+    pub(super) fn latched(latch: &Latch) -> Self {
+        Self {
+            rule: latch.rule(),
+            file: latch.file.to_string(),
+            offset: latch.offset,
+            expected: latch.expected(),
+            observed: format!(
+                "{} (index {}; found before this start, and kept until an operator clears it)",
+                latch.observed(),
+                latch.index.0
+            ),
+        }
+    }
+
+    pub(super) fn not_to_lead(epoch: Epoch, observed: String) -> Self {
+        let expected = format!("a log that may be led in epoch {}", epoch.0);
+        Self { rule: "R10", file: FileId::Meta.to_string(), offset: 0, expected, observed }
+    }
+
+    pub(super) fn below_mark(end: Option<&End>, last: Index, mark: Index) -> Self {
+        let file = end.map_or(FileId::Meta, |end| FileId::Slot(end.slot)).to_string();
+        let expected = format!("index {}, which the metadata says was durable here", mark.0);
+        let offset = end.map_or(0, |end| end.offset);
+        Self { rule: "R2", file, offset, expected, observed: format!("a log that ends with {}", last.0) }
+    }
+
+    pub(super) fn cut_in_checkpoint(cut: Index, next: Index) -> Self {
+        let file = FileId::Checkpoint(CheckpointId(cut.0)).to_string();
+        let expected = format!("no checkpoint of index {} or above, where the log was cut", next.0);
+        Self { rule: "R12", file, offset: 0, expected, observed: format!("one up to index {}", cut.0) }
+    }
+
+    pub(super) fn inside_a_batch(slot: SlotId, offset: u64, next: Index, behind: Index) -> Self {
+        let expected = format!("a batch that begins with index {}, where the log was cut", next.0);
+        let observed = format!("one that holds it and ends before index {}", behind.0);
+        Self::at("R12", slot, offset, expected, observed)
+    }
+
+    pub(super) fn beyond_the_window(at: &Break, place: u64, window: u64) -> Self {
+        let expected = format!(
+            "the batch that begins with index {}; the one at offset {place} was written when all but the last {window} bytes were durable",
+            at.next.0
+        );
+        Self::at("R2", at.slot, at.offset, expected, at.why.to_string())
     }
 
     pub(super) fn unreadable(file: FileId, offset: u64, observed: String) -> Self {
@@ -220,7 +273,11 @@ impl Report {
         let halt = self.halt.as_ref().map_or("null".into(), |h| {
             format!(
                 r#"{{"rule":"{}","file":"{}","offset":{},"expected":"{}","observed":"{}"}}"#,
-                h.rule, h.file, h.offset, h.expected, h.observed
+                h.rule,
+                h.file,
+                h.offset,
+                escaped(&h.expected),
+                escaped(&h.observed)
             )
         });
         let checkpoint = self.checkpoint.map_or("null".into(), |c| {
@@ -233,8 +290,13 @@ impl Report {
             format!(r#"{{"file":"{file}","offset":{offset},"observed":"{why}"}}"#)
         };
         let corrupt = self.corrupt.iter().map(corrupt).collect::<Vec<_>>().join(",");
+        let range = |a: &Abandoned| {
+            let Abandoned { slot, from, to } = a;
+            format!(r#"{{"slot":{},"from":{from},"to":{to}}}"#, slot.0)
+        };
+        let abandoned = self.abandoned.iter().map(range).collect::<Vec<_>>().join(",");
         format!(
-            r#"{{"shard":{},"checkpoint":{checkpoint},"corrupt_checkpoints":[{corrupt}],"segments":{},"batches":{},"records":{},"bytes":{},"last_index":{},"found_epoch":{},"epoch":{},"end":{end},"rewritten_bytes":{},"halt":{halt}}}"#,
+            r#"{{"shard":{},"checkpoint":{checkpoint},"corrupt_checkpoints":[{corrupt}],"segments":{},"batches":{},"records":{},"bytes":{},"last_index":{},"found_epoch":{},"epoch":{},"follows":{},"abandoned":[{abandoned}],"end":{end},"rewritten_bytes":{},"halt":{halt}}}"#,
             self.shard,
             self.segments,
             self.batches,
@@ -243,9 +305,16 @@ impl Report {
             self.last.0,
             self.found_epoch.0,
             self.epoch.0,
+            self.follows,
             self.rewritten,
         )
     }
+}
+
+/// For a JSON string: a latch's text came from elsewhere.
+fn escaped(text: &str) -> String {
+    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().map(clean).collect::<String>().replace('\\', "\\\\").replace('"', "\\\"")
 }
 
 impl fmt::Display for Report {
@@ -262,8 +331,12 @@ impl fmt::Display for Report {
         if let Some(Loaded { cut, entries, .. }) = &self.checkpoint {
             write!(f, "{entries} entries from the checkpoint at index {}; ", cut.0)?;
         }
+        let role = match self.follows {
+            true => format!("it follows, and promised epoch {}", self.epoch.0),
+            false => format!("this start takes epoch {}", self.epoch.0),
+        };
         let Some(end) = &self.end else {
-            return write!(f, "a new log; this start takes epoch {}", self.epoch.0);
+            return write!(f, "a new log; {role}");
         };
         write!(
             f,
@@ -271,13 +344,16 @@ impl fmt::Display for Report {
             self.records, self.segments, self.last.0
         )?;
         write!(f, "; the log ends at {} offset {}, tail: {}", FileId::Slot(end.slot), end.offset, end.tail)?;
-        if let Some(at) = end.leftover {
+        if !self.abandoned.is_empty() {
+            let bytes: u64 = self.abandoned.iter().map(|range| range.to - range.from).sum();
+            write!(f, " ({bytes} bytes behind it were copied to quarantine/ and taken away)")?;
+        } else if let Some(at) = end.leftover {
             write!(f, " (bytes from offset {at} on are no part of the log and stay where they are)")?;
         }
         if end.finished_cut {
             write!(f, "; finished the cut of an earlier recovery")?;
         }
-        write!(f, "; {} bytes rewritten and flushed; this start takes epoch {}", self.rewritten, self.epoch.0)
+        write!(f, "; {} bytes rewritten and flushed; {role}", self.rewritten)
     }
 }
 

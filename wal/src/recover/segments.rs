@@ -5,13 +5,14 @@ use super::report::End;
 use super::verdict::{self, Break, Tail};
 use super::walk::{Step, Walk};
 use super::{Halt, Phase, Recovery, Sink};
-use crate::Io;
 use crate::format::{FIRST_BATCH, Incarnation};
+use crate::meta::CutKind;
+use crate::{Epoch, Io, LogLimits};
 
 impl Recovery {
     pub(super) fn next_segment(&mut self, n: usize, out: &mut Vec<Io>) -> Result<(), Halt> {
         let Some(segment) = self.segments.get(n).copied() else {
-            return self.settle(None, out);
+            return self.conclude(None, out);
         };
         let successor = self.segments.get(n + 1).copied();
         let incarnation = Incarnation(segment.header.incarnation);
@@ -21,7 +22,11 @@ impl Recovery {
             (None, Some(cut)) if cut.incarnation == incarnation => cut.offset,
             (None, _) => segment.header.bytes,
         };
-        let walk = Walk::new(segment, successor, end);
+        let stop = self.abandoning().filter(|cut| cut.incarnation == incarnation && cut.offset == 0);
+        let end = if end == 0 { segment.header.bytes } else { end }; // a cut whose place is not known yet
+        let mut walk = Walk::new(segment, successor, end);
+        walk.stop = stop.map(|cut| cut.next);
+        walk.window = self.window_of(segment.header.epoch());
         if walk.expected.offset == end {
             return self.segment_ended(n, walk, out);
         }
@@ -63,14 +68,16 @@ impl Recovery {
 
     pub(super) fn segment_ended(&mut self, n: usize, walk: Walk, out: &mut Vec<Io>) -> Result<(), Halt> {
         walk.seam()?;
+        walk.stopped()?;
         if !walk.is_last() {
             return self.next_segment(n + 1, out);
         }
         // The last segment is full to its end, or was cut here before.
         let cut = self.meta.cut.filter(|cut| cut.incarnation == walk.expected.incarnation);
-        let tail = if cut.is_some_and(|c| c.uncertain) { Tail::Uncertain } else { Tail::Certain };
+        let uncertain = self.meta.uncertain || cut.is_some_and(|c| c.why == CutKind::Uncertain);
+        let tail = if uncertain { Tail::Uncertain } else { Tail::Certain };
         self.report.end = Some(End { finished_cut: cut.is_some(), ..end(&walk, tail) });
-        self.settle(Some(walk), out)
+        self.conclude(Some(walk), out)
     }
 
     pub(super) fn look_behind(
@@ -87,9 +94,16 @@ impl Recovery {
             self.read_window(slot, at, end, out);
             return Ok(());
         }
-        let tail = verdict::verdict(&broken, &evidence)?;
+        let tail = verdict::verdict(&broken, &evidence, walk.window)?;
+        let tail = if self.meta.uncertain { Tail::Uncertain } else { tail };
         self.report.end = Some(End { leftover: evidence.unexplained(), ..end(&walk, tail) });
-        self.settle(Some(walk), out)
+        self.conclude(Some(walk), out)
+    }
+
+    /// How many bytes a follower has under way at most; of an epoch that was issued here, its batches tell more.
+    fn window_of(&self, epoch: Epoch) -> Option<u64> {
+        let LogLimits { writes_in_flight, buffer_bytes, .. } = self.limits;
+        (!self.meta.issued_here(epoch)).then_some((writes_in_flight * buffer_bytes) as u64)
     }
 }
 

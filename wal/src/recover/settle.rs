@@ -2,11 +2,11 @@
 
 use super::Tail;
 use super::walk::Walk;
-use super::{Halt, Phase, Progress, Recovery};
+use super::{Follower, Halt, Phase, Progress, Recovery, Start, Tip};
 use crate::batch::Expected;
 use crate::format::{Incarnation, Predecessor};
 use crate::log::{Checkpoint, Log, Resume};
-use crate::meta::{Cut, Meta};
+use crate::meta::Meta;
 use crate::recover::chain::Segment;
 use crate::segments::{Closed, Pool};
 use crate::{Epoch, FileId, Index, Io};
@@ -17,21 +17,24 @@ const PER_EPOCH: u64 = 1_000_000_000;
 impl Recovery {
     /// The first change on disk: the epoch that this start takes (R10), and the cut if something is cut (R3).
     pub(super) fn settle(&mut self, walk: Option<Walk>, out: &mut Vec<Io>) -> Result<(), Halt> {
-        let epoch = Epoch(self.meta.epoch.max(self.report.found_epoch).0 + 1);
-        self.report.epoch = epoch;
-        let cut = match (&walk, self.report.end) {
-            (Some(walk), Some(end)) if end.leftover.is_some() || end.finished_cut => Some(Cut {
-                incarnation: end.incarnation,
-                offset: end.offset,
-                next: walk.expected.next,
-                uncertain: end.tail == Tail::Uncertain,
-            }),
-            // The segment that names the end of the one that was cut may not be durable yet.
-            _ => self.meta.cut,
+        let taken = match self.role {
+            Start::Alone => {
+                let epoch = Epoch(self.meta.epoch.max(self.report.found_epoch).0 + 1);
+                Some(epoch)
+            }
+            Start::Lead { epoch } => Some(epoch),
+            Start::Follow => None,
         };
-        self.chain = walk.as_ref().map_or(0, |walk| walk.expected.chain);
-        let (sequence, start) = (self.meta.sequence + 1, self.meta.start + 1);
-        self.meta = Meta { sequence, start, epoch, cut, ..self.meta };
+        self.report.epoch = taken.unwrap_or(self.meta.epoch);
+        let cut = self.cut_to_record(walk.as_ref());
+        let uncertain = self.report.end.is_some_and(|end| end.tail == Tail::Uncertain);
+        self.tip = walk.as_ref().map(|walk| Tip {
+            next: walk.expected,
+            segment: Some((walk.segment.slot, walk.segment.header)),
+            committed: Index(0),
+        });
+        let meta = self.meta_for(taken);
+        self.meta = Meta { cut, uncertain: uncertain && taken.is_none(), ..meta };
         self.phase = Phase::Settle { walk };
         let block = self.meta.encode(&self.id);
         self.write(FileId::Meta, self.meta.offset(), &block, out);
@@ -46,17 +49,27 @@ impl Recovery {
             let slot = walk.segment.slot;
             self.phase = Phase::Rewrite { walk, from, writing: false };
             self.read_window(slot, at, end, out);
+            Ok(())
         } else {
-            self.phase = Phase::Ended;
+            self.erase(out)
         }
-        Ok(())
     }
 
     pub(super) fn finish(&mut self) -> Progress {
-        let predecessor = match &self.report.end {
-            Some(end) => Predecessor { incarnation: end.incarnation, end: end.offset, chain: self.chain },
-            None => Predecessor::default(),
-        };
+        let base = self.boundary();
+        let tip = self.tip.unwrap_or(Tip {
+            next: Expected {
+                incarnation: base.incarnation,
+                offset: base.end,
+                epoch: base.cut.epoch,
+                next: Index(base.cut.index.0 + 1),
+                chain: base.chain,
+            },
+            segment: None,
+            committed: Index(0),
+        });
+        let Expected { incarnation, offset: end, chain, .. } = tip.next;
+        let predecessor = Predecessor { incarnation, end, chain };
         // A number that a header bears was used, whatever became of its segment. So was the one of a recorded cut:
         // its header may be lost by now, and the cut must never meet another segment.
         let used = self.found.iter().filter_map(|f| f.header.ok()).map(|header| header.incarnation);
@@ -78,24 +91,33 @@ impl Recovery {
             },
             checkpoints: self.older().chain(self.base).collect(),
             outdated: self.report.corrupt.iter().map(|corrupt| corrupt.id).collect(),
+            meta: self.meta,
             next_io: self.io.0,
         };
         let buffers = std::mem::take(&mut self.buffers);
         let recent = std::mem::take(&mut self.recent);
+        let report = self.report.clone();
+        if self.role == Start::Follow {
+            let known = self.meta.committed.max(report.committed).max(base.cut.index);
+            let tip = Tip { committed: known.min(report.last), ..tip };
+            let log = Follower::resume(self.id, self.limits, buffers, recent, resume, tip);
+            return Progress::AtRest(Box::new(log), report);
+        }
         let log = Log::resume(self.id, self.limits, buffers, recent, resume);
-        Progress::Recovered(Box::new(log), self.report.clone())
+        Progress::Recovered(Box::new(log), report)
     }
 
     /// The whole chain, as the running log sees it: the last segment is closed, too.
     fn closed(&self) -> Vec<Closed> {
         let chain: Vec<&Segment> = self.kept.iter().chain(&self.segments).collect();
         let successors = chain.iter().skip(1).map(|s| (s.header.pred_end, Index(s.header.first_index - 1)));
-        let last = self.report.end.map(|end| (end.offset, self.report.last));
-        let ends = successors.chain(last);
+        let base = self.boundary();
+        let last = self.report.end.map_or((base.end, base.cut.index), |end| (end.offset, self.report.last));
+        let ends = successors.chain([last]);
         let close = |(segment, (end, last)): (&&Segment, (u64, Index))| {
-            let header = &segment.header;
+            let header = segment.header;
             let incarnation = Incarnation(header.incarnation);
-            Closed { slot: segment.slot, bytes: header.bytes, incarnation, end, last }
+            Closed { slot: segment.slot, bytes: header.bytes, incarnation, header, end, last }
         };
         chain.iter().zip(ends).map(close).collect()
     }

@@ -6,7 +6,7 @@ use super::{Halt, Phase, Recovery};
 use crate::buffer::BLOCK;
 use crate::format::{FIRST_BATCH, Incarnation};
 use crate::segments::Spare;
-use crate::{Epoch, FileId, Io};
+use crate::{FileId, Io};
 
 impl Recovery {
     pub(super) fn next_header(&mut self, n: usize, out: &mut Vec<Io>) -> Result<(), Halt> {
@@ -24,14 +24,22 @@ impl Recovery {
 
     /// The checkpoint is known: what continues it?
     pub(super) fn link(&mut self, out: &mut Vec<Io>) -> Result<(), Halt> {
-        let chain = chain::link(&self.found, &self.boundary()).map_err(|halt| {
+        let base = self.boundary();
+        if let Some(cut) = self.abandoning().filter(|cut| cut.next <= base.cut.index) {
+            return Err(Halt::cut_in_checkpoint(base.cut.index, cut.next));
+        }
+        let cut = self.abandoning().map(|cut| cut.incarnation);
+        let behind = |f: &Found| f.header.is_ok_and(|h| cut.is_some_and(|cut| h.incarnation > cut.0));
+        let (dropped, found): (Vec<Found>, Vec<Found>) = self.found.iter().copied().partition(behind);
+        self.dropped = dropped;
+        let chain = chain::link(&found, &base, cut == Some(base.incarnation)).map_err(|halt| {
             // Without the checkpoint the log is not complete: that is what has to be said.
             self.report.corrupt.last().map_or(halt, Halt::corrupt_checkpoint)
         })?;
         self.report.segments = chain.segments.len();
         self.report.found_epoch = match chain.segments.last() {
             Some(newest) => newest.header.epoch(),
-            None => Epoch(0),
+            None => base.cut.epoch,
         };
         (self.kept, self.segments) = (chain.kept, chain.segments);
         let mut strays = chain.strays;

@@ -39,6 +39,10 @@ pub struct Walk {
     pub expected: Expected,
     /// Not a byte behind this belongs to the log.
     pub end: u64,
+    /// The log ends before this index, by a cut whose offset is not known yet.
+    pub stop: Option<Index>,
+    /// Of a followed epoch: the most that was under way at once. What its issuer flushed is not flushed here.
+    pub window: Option<u64>,
     /// The successor's header, if there is one: it must continue where this segment ends.
     successor: Option<Segment>,
     /// Batches that no later one proves durable: where each was expected, and its last index.
@@ -58,7 +62,8 @@ pub enum Step {
 impl Walk {
     pub fn new(segment: Segment, successor: Option<Segment>, end: u64) -> Self {
         let expected = Expected::first(&segment.header);
-        Self { segment, expected, end, successor, unproven: VecDeque::new(), proven: Index(0) }
+        let (unproven, proven) = (VecDeque::new(), Index(0));
+        Self { segment, expected, end, stop: None, window: None, successor, unproven, proven }
     }
 
     /// Takes as many batches as `bytes`, which stand at `expected.offset`, hold whole.
@@ -72,6 +77,9 @@ impl Walk {
     ) -> Step {
         let mut rest = bytes;
         loop {
+            if self.stop.is_some_and(|next| self.expected.next >= next) {
+                self.end = self.expected.offset;
+            }
             let left = self.end - self.expected.offset;
             if left == 0 {
                 return Step::End;
@@ -109,9 +117,15 @@ impl Walk {
         report.records += u64::from(header.records);
         report.bytes += header.blocks() as u64;
         report.last = header.last_index();
+        report.committed = report.committed.max(Index(header.committed_through));
         self.proven = self.proven.max(Index(header.flushed_through));
         self.unproven.push_back((self.expected, header.last_index()));
-        while self.unproven.front().is_some_and(|(_, last)| *last <= self.proven) {
+        let (here, proven, window) = (header.offset, self.proven, self.window);
+        let durable = |(at, last): &(Expected, Index)| match window {
+            Some(window) => here - at.offset > window,
+            None => *last <= proven,
+        };
+        while self.unproven.front().is_some_and(durable) {
             self.unproven.pop_front();
         }
         self.expected = batch.next();
@@ -178,6 +192,16 @@ impl Walk {
             return halt("an epoch no lower than", self.expected.epoch.0, header.epoch);
         }
         Ok(())
+    }
+
+    /// A cut at an index ends with a batch.
+    pub fn stopped(&self) -> Result<(), Halt> {
+        match self.stop {
+            Some(next) if self.expected.next > next => {
+                Err(Halt::inside_a_batch(self.segment.slot, self.end, next, self.expected.next))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub fn is_last(&self) -> bool {

@@ -72,7 +72,7 @@ impl Subject {
         let limits = limits(SMALL);
         let slots = self.slots.iter().map(|(slot, bytes)| (*slot, bytes.len() as u64)).collect();
         let files = Files { slots, ..Files::default() };
-        let mut recovery = Recovery::new(LOG, limits, files, limits.buffers());
+        let mut recovery = Recovery::new(LOG, limits, files, limits.buffers(), seawall_wal::Start::Alone);
         let (mut ios, mut seen) = (Vec::with_capacity(1), 0);
         recovery.start(&mut ios);
         loop {
@@ -92,6 +92,7 @@ impl Subject {
             match progress {
                 Progress::Working => {}
                 Progress::Halted(report) => return Outcome::Halted(report),
+                Progress::AtRest(..) => panic!("a start that is alone leads"),
                 Progress::Recovered(log, report) => {
                     assert_eq!((log.durable(), report.last), (Index(seen as u64), Index(seen as u64)));
                     return Outcome::Recovered(seen, report);

@@ -22,6 +22,8 @@ pub struct Disk {
     /// Every write and flush fails from now on.
     pub dead: bool,
     pub writes: Vec<(FileId, u64, usize)>,
+    /// What was cut off, by the number of the cut and its place.
+    pub quarantine: BTreeMap<(u64, SlotId, u64), Vec<u8>>,
 }
 
 /// A record as a test sees it: its first entry.
@@ -43,7 +45,14 @@ pub const NEVER: FoldPolicy = FoldPolicy::NEVER;
 impl Disk {
     pub fn new() -> Self {
         let files = BTreeMap::from([(FileId::Meta, meta::format(&LOG))]);
-        Self { files, bad_sector: None, misread: None, dead: false, writes: Vec::new() }
+        Self {
+            files,
+            bad_sector: None,
+            misread: None,
+            dead: false,
+            writes: Vec::new(),
+            quarantine: BTreeMap::new(),
+        }
     }
 
     pub fn found(&self) -> Files {
@@ -92,6 +101,12 @@ impl Disk {
                 self.files.remove(&file).expect("a file is removed once");
                 Done { id, result: Ok(0), buf: None }
             }
+            Io::Quarantine { id, cut, slot, from, to } => {
+                let bytes = &self.files[&FileId::Slot(slot)];
+                let bytes = bytes[usize::try_from(from).unwrap()..usize::try_from(to).unwrap()].to_vec();
+                self.quarantine.insert((cut, slot, from), bytes);
+                Done { id, result: Ok(0), buf: None }
+            }
             Io::Fold(_) => unreachable!("a fold has a door of its own"),
         }
     }
@@ -122,7 +137,8 @@ impl Disk {
     }
 
     pub fn recover_with(&mut self, limits: LogLimits) -> (Vec<Seen>, Option<Log>, Report) {
-        let mut recovery = Recovery::new(LOG, limits, self.found(), limits.buffers());
+        let mut recovery =
+            Recovery::new(LOG, limits, self.found(), limits.buffers(), seawall_wal::Start::Alone);
         let (mut ios, mut seen) = (Vec::new(), Vec::new());
         recovery.start(&mut ios);
         loop {
@@ -132,6 +148,7 @@ impl Disk {
             match progress {
                 Progress::Working => assert_eq!(ios.len(), 1, "one operation is under way at a time"),
                 Progress::Halted(report) => return (seen, None, report),
+                Progress::AtRest(..) => panic!("a start that is alone leads"),
                 Progress::Recovered(log, report) => return (seen, Some(*log), report),
             }
         }

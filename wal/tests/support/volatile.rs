@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use seawall_wal::recover::Files;
-use seawall_wal::{Done, FileId, FoldDone, FoldJob, Io, meta};
+use seawall_wal::{Done, FileId, FoldDone, FoldJob, Io, SlotId, meta};
 
-use crate::support::{LOG, found, run};
+use crate::support::{Disk, LOG, found, run};
 
 const SECTOR: usize = 512;
 
@@ -22,6 +22,8 @@ pub struct Volatile {
     pending: Vec<Pending>,
     /// Names that were taken away, which nothing has made durable.
     removed: BTreeMap<FileId, File>,
+    /// What was cut off, by the number of the cut and its place.
+    pub quarantine: BTreeMap<(u64, SlotId, u64), Rc<Vec<u8>>>,
 }
 
 #[derive(Clone)]
@@ -72,7 +74,15 @@ impl Volatile {
     pub fn new() -> Self {
         let bytes = Rc::new(meta::format(&LOG));
         let meta = File { durable: Rc::clone(&bytes), visible: bytes };
-        Self { files: BTreeMap::from([(FileId::Meta, meta)]), pending: Vec::new(), removed: BTreeMap::new() }
+        let files = BTreeMap::from([(FileId::Meta, meta)]);
+        Self { files, pending: Vec::new(), removed: BTreeMap::new(), quarantine: BTreeMap::new() }
+    }
+
+    /// As a reader finds it, on a disk that is always durable.
+    pub fn read(&self) -> Disk {
+        let mut disk = Disk::new();
+        disk.files = self.files.iter().map(|(file, content)| (*file, content.visible.to_vec())).collect();
+        disk
     }
 
     pub fn found(&self) -> Files {
@@ -126,6 +136,12 @@ impl Volatile {
             Io::Remove { id, file } => {
                 let content = self.files.remove(&file).expect("a file is removed once");
                 self.removed.insert(file, content);
+                Done { id, result: Ok(0), buf: None }
+            }
+            Io::Quarantine { id, cut, slot, from, to } => {
+                let range = usize::try_from(from).unwrap()..usize::try_from(to).unwrap();
+                let bytes = self.files[&FileId::Slot(slot)].visible[range].to_vec();
+                self.quarantine.insert((cut, slot, from), Rc::new(bytes));
                 Done { id, result: Ok(0), buf: None }
             }
             Io::Fold(_) => unreachable!("a fold has a door of its own"),

@@ -65,7 +65,9 @@ fn metadata(shard: &Shard, plan: &Plan) -> Vec<u8> {
     let epoch = plan.meta.epoch.max(plan.report.found_epoch);
     let mut bytes = vec![0; META_BYTES];
     for sequence in plan.meta.sequence + 1..=plan.meta.sequence + 2 {
-        let meta = Meta { sequence, epoch, cut: None, ..plan.meta };
+        // What a member owes to others, its copy does not.
+        let Meta { start, followed, issued, .. } = plan.meta;
+        let meta = Meta { sequence, epoch, start, followed, issued, ..Meta::default() };
         let at = if meta.offset() == 0 { 0 } else { BLOCK };
         bytes[at..][..BLOCK].copy_from_slice(&meta.encode(&shard.id));
     }
