@@ -14,7 +14,7 @@ use seawall::Key;
 use support::rows::{PIPELINE, Rows, pipelines};
 use support::world::{World, count_committed, count_found};
 
-const CASES: [&str; 3] = ["commit", "commit-keyed", "get"];
+const CASES: [&str; 4] = ["commit", "commit-keyed", "commit-session", "get"];
 const ROWS: u64 = 20_000;
 /// Divides what was counted.
 const REQUESTS: u64 = 4096;
@@ -40,6 +40,8 @@ fn run(case: &str) {
         let asked = match case {
             "commit" => client.commit(bytes, &commit(), 0),
             "commit-keyed" => client.commit(bytes, &commit().key(nth.to_le_bytes()).first_sent(1), 0),
+            // In each partition a commit comes long after the one before, so its session forgets about one outcome each.
+            "commit-session" => client.commit(bytes, &commit().session_key([7; 16], nth * 4 + 1, 1), 0),
             "get" => client.get(bytes, &Key::from(rows.partition(n)), &rows.row(n), 0),
             _ => panic!("{case} is none of {CASES:?}"),
         };

@@ -3,6 +3,7 @@
 //! ```text
 //! load/       many connections, each with a number of requests under way; latencies and rates
 //! log/        the log alone on the node's driver: no sockets, no shard
+//! echo        a round trip over loopback, which no answer can be faster than
 //! ../benches  codec, log, core and fold without sockets and disks (criterion)
 //! ```
 #![forbid(unsafe_code)]
@@ -13,6 +14,7 @@
 )]
 
 pub mod about;
+pub mod echo;
 pub mod load;
 pub mod log;
 mod parse;

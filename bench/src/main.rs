@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use seawall_bench::about::About;
+use seawall_bench::echo;
 use seawall_bench::load::{self, Unreachable};
 use seawall_bench::log::{self, Stopped};
 
@@ -26,12 +27,15 @@ enum Verb {
     Load(load::Options),
     /// The log alone, without sockets and rows: full batches, one after the other, made durable in a directory.
     Log(log::Options),
+    /// A round trip over loopback, without a node: what every answer over TCP takes at least.
+    Echo(echo::Options),
 }
 
 fn main() -> ExitCode {
     let code = match Args::parse().verb {
         Verb::Load(options) => make_load(&options),
         Verb::Log(options) => write_log(&options),
+        Verb::Echo(options) => echo(&options),
     };
     ExitCode::from(code)
 }
@@ -92,6 +96,23 @@ fn write_log(options: &log::Options) -> u8 {
         Ok(()) => 0,
         Err(Stopped(why)) => {
             say(&mut std::io::stderr(), &why);
+            1
+        }
+    }
+}
+
+fn echo(options: &echo::Options) -> u8 {
+    match echo::run(options) {
+        Ok(latencies) => {
+            let text = match options.json {
+                true => echo::json(options, &latencies, &About::this_machine()).to_string(),
+                false => echo::line(options, &latencies),
+            };
+            say(&mut std::io::stdout(), &text);
+            0
+        }
+        Err(error) => {
+            say(&mut std::io::stderr(), &format!("loopback failed: {error}"));
             1
         }
     }

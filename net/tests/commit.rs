@@ -10,6 +10,7 @@ use seawall::message::assigned::{Result as Came, Results};
 use seawall::message::check::Compare;
 use seawall::message::commit::decode_commit;
 use seawall::message::outcome::{Decision, StoredOutcome};
+use seawall::message::request_key::{KeyName, StoredName};
 use seawall::message::term::Ttl;
 use seawall::message::{CommitRequest, Fingerprint, RequestKey};
 use seawall::number::{self, NoSum};
@@ -390,4 +391,27 @@ fn a_rejection_shows_its_row() {
     let refusal = Refusal::lease_lost_in_operation(2, AT, "expired").showing(None);
     assert_eq!(refusal.reason.detail, Detail::Operation { ordinal: 2, row: None });
     assert_eq!(Refusal::key_aborted(AT).showing(None).reason.detail, Detail::None);
+}
+
+proptest! {
+    /// Whatever stands in a partition and in a caller's key: the stored key comes apart into what it was made of.
+    #[test]
+    fn the_stored_key_of_an_outcome_comes_apart(
+        caller in vec(any::<u8>(), 1..REQUEST_KEY_MAX), partition in vec(any::<u8>(), 0..40),
+        session in any::<[u8; 16]>(), sequence in 1..u64::MAX,
+    ) {
+        let partition = Key::of(&[Part::from(&partition[..]), Part::from(7)]);
+        let stored = |name: KeyName<'_>| {
+            let mut stored = Vec::new();
+            name.stored_key("tenant", partition.as_bytes(), &mut stored);
+            stored
+        };
+        let of_caller = stored(KeyName::Caller(&caller));
+        let apart = StoredName { namespace: "tenant", holder: &of_caller, sequence: 0 };
+        prop_assert_eq!(StoredName::of(&of_caller), Some(apart));
+        let of_session = stored(KeyName::Session { session, sequence });
+        let holder = &of_session[..of_session.len() - 8];
+        prop_assert_eq!(StoredName::of(&of_session), Some(StoredName { namespace: "tenant", holder, sequence }));
+        prop_assert_eq!(StoredName::of(holder), None);
+    }
 }

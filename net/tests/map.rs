@@ -264,6 +264,8 @@ fn epochs_only_grow() {
     assert_eq!((entry.epoch, entry.leader), (Epoch(8), Some(id(2))));
     assert_eq!((entry.sync.clone(), entry.asyncs.clone()), (ids(&[1]), ids(&[3])));
     assert_eq!((next.generation(), entry.changed), (Generation(10), Generation(10)));
+    let deposed = lead(&map, 2, 8, &[], None).unwrap();
+    assert_eq!(one(&deposed).asyncs, ids(&[1, 3]), "the leader before follows");
     let next = lead(&next, 2, 9, &[], None).unwrap();
     assert_eq!(
         (one(&next).sync.clone(), one(&next).asyncs.clone()),

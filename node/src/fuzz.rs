@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 use crate::authority::document;
 use crate::cli::fuzz::{declaration_file, typed};
 use crate::config::{self, Settings};
+use crate::driver::mark::LastEnd;
 use crate::driver::superblock::Superblock;
 use crate::json;
 use crate::service::fuzz::{query, row_path};
@@ -26,12 +27,13 @@ pub const DOORS: &[(&str, Door)] = &[
     ("typed", typed),
     ("config", config),
     ("superblock", superblock),
+    ("mark", mark),
     ("map", map),
 ];
 
 /// A commit as a document: the body of `POST /v1/commit`, and the file of `seawall commit -f`.
 pub fn commit(bytes: &[u8]) {
-    let Ok(document) = serde_json::from_slice::<Json>(bytes) else { return };
+    let Ok(document) = json::parse::parse(bytes) else { return };
     match json::commit::read(&document) {
         Ok(commit) => is_written_and_read_back(&commit),
         Err(wrong) => assert!(wrong.to_string().starts_with("commit"), "{wrong}"),
@@ -48,7 +50,7 @@ pub(crate) fn is_written_and_read_back(commit: &seawall::Commit) {
 
 /// A declaration as a JSON document.
 pub fn declaration(bytes: &[u8]) {
-    if let Ok(document) = serde_json::from_slice::<Json>(bytes) {
+    if let Ok(document) = json::parse::parse(bytes) {
         is_declared_again(&document);
     }
 }
@@ -104,5 +106,14 @@ pub fn map(bytes: &[u8]) {
 fn is_encoded_again(bytes: &[u8]) {
     if let Ok(superblock) = Superblock::decode(bytes) {
         assert_eq!(Superblock::decode(&superblock.encode()), Ok(superblock));
+    }
+}
+
+/// The mark of how a log was left. What is no mark counts as a kill, after which recovery looks at everything.
+pub fn mark(bytes: &[u8]) {
+    let end = LastEnd::read(bytes);
+    match end.mark() {
+        Some(mark) => assert_eq!(LastEnd::read(mark.as_bytes()), end),
+        None => assert_eq!(end, LastEnd::Killed, "only a log without files is new"),
     }
 }

@@ -187,7 +187,7 @@ parameters! {
     /// memory, since all rows are resident.
     SHARD_MEMORY_BYTES: u64 = 4 << 30, Bytes, ["shard.memory_bytes", 1_048_576..=1 << 42];
 
-    /// Outcomes under request keys that a namespace may have in one shard, about 300 bytes of memory each. Fewer bound
+    /// Outcomes under request keys that a namespace may have in one shard, about 400 bytes of memory each. Fewer bound
     /// the rate of keyed commits: this many in the time that keys are remembered, but for sessions, which forget their
     /// oldest.
     NAMESPACE_KEYS: u64 = 4_000_000, Count, ["shard.request_keys", 1024..=1 << 32];
@@ -377,6 +377,8 @@ const _: () = assert!(PARKED_BYTES >= 2 * seawall::limits::COMMIT_MAX);
 const _: () = assert!(KEY_AHEAD_US > CLOCK_GAP_US);
 // A frame that waits for room is read on before it is given up.
 const _: () = assert!(LARGE_INPUT >= 2 * seawall::limits::REQUEST_BODY_MAX);
+// A watcher whose node has nothing to tell hears so several times before it counts the node as lost.
+const _: () = assert!(seawall::client::SILENCE.as_micros() >= 5 * PROGRESS_US as u128);
 const _: () = assert!(SESSION_SWEEP > 1, "a session forgets faster than it grows");
 const _: () = assert!(CONNECTION_OUTPUT >= 2 * seawall::limits::ROW_MAX);
 const _: () = assert!(ZERO_FILL_BYTES.is_multiple_of(seawall_wal::BLOCK));

@@ -213,6 +213,7 @@ fn seeds(door: &str) -> Vec<Vec<u8>> {
             let block = Superblock { lineage: Lineage(*b"0123456789abcdef"), shards: 3, made_us: 1 };
             vec![block.encode()[..256].to_vec()]
         }
+        "mark" => texts(&["{\"epoch\":3,\"index\":41}\n", "{\"epoch\":1,\"index\":2061,\"backup\":true}\n"]),
         "map" => {
             let documented = blocks(REPLICATION_PAGE, "json").into_iter().map(String::into_bytes);
             documented.chain([document::write(&Map::even(Generation(3), 2)).into_bytes()]).collect()

@@ -4,15 +4,16 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use seawall::key::Part;
-use seawall::map::{Generation, ShardId};
+use seawall::map::{Generation, Map, Member, MemberId, Parts, Range, Replicas, ShardId};
 use seawall::message::report::Subject;
 use seawall::message::request_key::{KeyName, RequestKey};
 use seawall::message::route::MapRequest;
 use seawall::message::scan::{Order, Span};
 use seawall::message::{Consistency, Opcode};
-use seawall::position::Position;
+use seawall::position::{Epoch, Position};
 use seawall::refusal::Code;
 use seawall::{Commit, Key, Row, Token, row};
 use seawall_node::seam::Event;
@@ -347,9 +348,28 @@ fn reports_say_what_is_known_and_what_is_not() {
     bench.ask(Opcode::Status, |out| Subject::Shard(ShardId(7)).encode(out));
     assert_eq!(code(&bench.hear()), Code::BadFrame);
     bench.ask(Opcode::GetMap, |out| MapRequest { known: Generation::ANY }.encode(out));
-    assert_eq!(bench.hear().what, Thing::Map(vec![(0, 1)]));
+    assert_eq!(bench.hear().what, told(&["0: shard 1, epoch 1, leader \"\" []"]), "its own epoch");
     bench.ask(Opcode::GetMap, |out| MapRequest { known: Generation(1) }.encode(out));
     assert_eq!(bench.hear().what, Thing::Map(vec![]), "it is the one that is known");
+}
+
+fn told(parts: &[&str]) -> Thing {
+    Thing::Map(parts.iter().map(|part| (*part).to_owned()).collect())
+}
+
+#[test]
+fn get_map_tells_what_the_map_says_of_leaders() {
+    let mut bench = Bench::serving();
+    let (leader, labels) = (MemberId(3), vec!["zone=a".to_owned()]);
+    let members = vec![Member { id: leader, address: "10.0.0.3:7411".to_owned(), labels }];
+    let (epoch, generation) = (Epoch(9), Generation(1));
+    let replicas = Replicas { epoch, leader: Some(leader), ..Replicas::alone(ShardId(1), generation) };
+    let ranges = vec![Range { first_hash: 0, shard: ShardId(1) }];
+    let parts = Parts { generation, members, ranges, replicas: vec![replicas], audit: None };
+    bench.step(Event::MapChanged(Arc::new(Map::of(parts).expect("a map"))));
+    bench.ask(Opcode::GetMap, |out| MapRequest { known: Generation::ANY }.encode(out));
+    let part = "0: shard 1, epoch 9, leader \"10.0.0.3:7411\" [\"zone=a\"]";
+    assert_eq!(bench.hear().what, told(&[part]));
 }
 
 /// "My card was charged but I got a timeout": partition and key say what happened, when and where, and what was told.

@@ -134,16 +134,6 @@ impl Both {
             }
             assert_eq!(met, all.len());
         }
-        let (low, high) = (a.min(b), a.max(b));
-        let mut live = expected(low, high);
-        live.extend(self.model.get(high).map(|(version, bytes)| (high.to_vec(), *version, bytes.clone())));
-        live.retain(|(_, _, bytes)| bytes.is_some());
-        assert_eq!(
-            self.table.between(low, high).collect::<Vec<_>>(),
-            live.iter().map(|(key, ..)| &key[..]).collect::<Vec<_>>()
-        );
-        let last = live.last().map(|(key, version, _)| (&key[..], *version));
-        assert_eq!(self.table.last_between(low, high), last);
     }
 }
 

@@ -127,17 +127,22 @@ measure_seawall() {
         {ops, rate, p50_us, p99_us} end'
 }
 
-# redis-benchmark takes a number of requests, so a short run tells how many fill the time.
+# redis-benchmark takes a number of requests, so a short run tells how many fill the time. `pipeline` of them are under
+# way on each connection, one if it is not set.
 measure_redis() {
   local pilot
-  pilot=$(run_redis_benchmark "$1" $((connections * 100)) | jq .rate)
+  pilot=$(run_redis_benchmark "$1" $((connections * ${pipeline:-1} * 100)) | jq .rate)
   run_redis_benchmark "$1" "$(jq -n "($pilot * $2 + 1) | floor")"
 }
 
 run_redis_benchmark() {
-  local command=(set key:__rand_int__ "$value")
-  if [[ $1 == conditional ]]; then command=(evalsha "$compare_and_set" 1 key:__rand_int__ "$value" "$value"); fi
-  "${run[@]}" redis-benchmark -p "$redis_port" -c "$connections" -n "$2" -r "$keys" --csv "${command[@]}" | tail -n 1 |
+  local command
+  case $1 in
+    put) command=(set key:__rand_int__ "$value") ;;
+    get) command=(get key:__rand_int__) ;;
+    conditional) command=(evalsha "$compare_and_set" 1 key:__rand_int__ "$value" "$value") ;;
+  esac
+  "${run[@]}" redis-benchmark -p "$redis_port" -c "$connections" -P "${pipeline:-1}" -n "$2" -r "$keys" --csv "${command[@]}" | tail -n 1 |
     sed 's/.*",\?"\([0-9.]*\)","\([0-9.]*\)","\([0-9.]*\)","\([0-9.]*\)","\([0-9.]*\)","\([0-9.]*\)","\([0-9.]*\)"$/\1 \4 \6/' |
     awk -v n="$2" '{ printf "{\"ops\": %d, \"rate\": %.0f, \"p50_us\": %.0f, \"p99_us\": %.0f}\n", n, $1, $2 * 1000, $3 * 1000 }'
 }

@@ -99,7 +99,7 @@ pub struct Sealed {
 }
 
 /// Where a batch is expected to continue a log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Expected {
     pub incarnation: Incarnation,
     pub offset: u64,

@@ -6,7 +6,10 @@ mod mend;
 use crate::batch::{Batch, Expected};
 use crate::checkpoint::Reader;
 use crate::format::{BATCH_HEADER, BatchHeader, Incarnation, LogId, SEGMENT_HEADER, SegmentHeader, checksum};
-use crate::{Epoch, Index, Space, meta, record};
+use crate::log::Resume;
+use crate::log::follow::{Follower, Tip};
+use crate::log::tail::MemoryTail;
+use crate::{Done, Epoch, Index, Io, LogLimits, Space, meta, record};
 
 /// A decoder's door.
 pub type Door = fn(&[u8]);
@@ -18,6 +21,7 @@ pub const DOORS: &[(&str, Door)] = &[
     ("record", record),
     ("metadata", metadata),
     ("checkpoint", checkpoint),
+    ("follower", follower),
 ];
 
 /// Whose log the bytes are said to be: the golden bytes' one.
@@ -105,6 +109,48 @@ fn look_into(bytes: &[u8]) {
     }
     let key = bytes.get(..4).unwrap_or_default();
     let _ = (reader.get(Space(0), key), reader.range(Space(1), key..).count(), reader.boundary());
+}
+
+/// A leader's items: as they stand, and with places and checksums made right. A follower says which of them it has,
+/// and never more than it validated.
+pub fn follower(bytes: &[u8]) {
+    let limits = LogLimits::test_min();
+    for items in [bytes.to_vec(), mend::items(bytes, &limits)] {
+        let next = Expected::default();
+        let tip = Tip { next: Expected { next: Index(1), ..next }, segment: None, committed: Index(0) };
+        let (tail, resume) = (MemoryTail::new(&limits), Resume::default());
+        let mut follower = Follower::resume(LOG, limits, limits.buffers(), tail, resume, tip);
+        let mut at = 0;
+        for _ in 0..ROUNDS {
+            let Ok(taken) = follower.take(&items[at..]) else { break };
+            at += taken;
+            land(&mut follower);
+            assert!(
+                follower.received() >= follower.persisted() && follower.persisted() >= follower.validated()
+            );
+            let records = follower.fresh().fold(0, |sum, batch| sum + u64::from(batch.header.records));
+            assert!(records <= follower.validated().0);
+        }
+        let _ = (follower.epochs().count(), follower.expected(), follower.cut_to(follower.validated()));
+    }
+}
+
+/// More rounds than a few segments need.
+const ROUNDS: usize = 8;
+
+/// Whatever the follower asks for goes well.
+fn land(follower: &mut Follower) {
+    for _ in 0..ROUNDS {
+        let mut ios = Vec::new();
+        follower.pump(&mut ios);
+        for io in ios {
+            let (id, moved, buf) = match io {
+                Io::Write { id, buf, len, .. } => (id, len, Some(buf)),
+                other => (other.id(), 0, None),
+            };
+            let _ = follower.done(Done { id, result: Ok(moved), buf });
+        }
+    }
 }
 
 /// More entries than that say nothing new.

@@ -31,8 +31,11 @@ pub struct Meta {
     pub committed: Index,
     /// Was this log ever a follower's? If not, every epoch in it was issued here.
     pub followed: bool,
-    /// The newest epochs that were issued here, with no followed one between them: from, through.
-    pub issued: (Epoch, Epoch),
+    /// Highest epoch that was led here.
+    pub issued: Epoch,
+    /// Of the epochs at the end of this log, those that were issued here, with no followed one between them: from,
+    /// through.
+    pub own: (Epoch, Epoch),
     /// The log lost something that it had acknowledged, and takes data without counting until it is recorded again.
     pub reseeding: bool,
     /// A follower's tail was torn, reordered or rotten when it was cut, and nobody has settled what it lacks.
@@ -150,8 +153,9 @@ struct Block {
     /// 0 none, 1 certain, 2 uncertain, 3 abandoned.
     cut_kind: u32,
     leader_start: u64,
-    issued_from: u64,
     issued: u64,
+    own_from: u64,
+    own_through: u64,
     clean: u64,
     committed: u64,
     latch_index: u64,
@@ -163,7 +167,7 @@ struct Block {
     /// Of the text behind this.
     latch_crc: u32,
     marks: u32,
-    reserved: [u8; 68],
+    reserved: [u8; 60],
     crc: u32,
 }
 
@@ -210,7 +214,7 @@ impl Meta {
 
     /// Was this epoch, if it is the one in which the log ends, issued here?
     pub fn issued_here(&self, epoch: Epoch) -> bool {
-        let (from, through) = self.issued;
+        let (from, through) = self.own;
         !self.followed || (epoch > Epoch(0) && (from..=through).contains(&epoch))
     }
 
@@ -231,8 +235,9 @@ impl Meta {
             durable: self.durable.0,
             clean: self.clean.0,
             committed: self.committed.0,
-            issued_from: self.issued.0.0,
-            issued: self.issued.1.0,
+            issued: self.issued.0,
+            own_from: self.own.0.0,
+            own_through: self.own.1.0,
             cut_incarnation: cut.map_or(0, |c| c.incarnation.0),
             cut_offset: cut.map_or(0, |c| c.offset),
             cut_next: cut.map_or(0, |c| c.next.0),
@@ -278,7 +283,8 @@ impl Meta {
             clean: Index(block.clean),
             committed: Index(block.committed),
             followed: marked(FOLLOWED),
-            issued: (Epoch(block.issued_from), Epoch(block.issued)),
+            issued: Epoch(block.issued),
+            own: (Epoch(block.own_from), Epoch(block.own_through)),
             reseeding: marked(RESEEDING),
             uncertain: marked(UNCERTAIN),
             cut: block.cut()?,

@@ -7,7 +7,7 @@ use support::{Disk, append};
 
 /// Room for all batches of the test in one segment: a roll may allocate, a commit may not.
 fn limits() -> LogLimits {
-    let slot = 1024 * BLOCK as u64;
+    let slot = 2048 * BLOCK as u64;
     LogLimits { small_slot_bytes: slot, slot_bytes: slot, ..support::limits() }
 }
 
@@ -34,7 +34,7 @@ fn neither_a_record_nor_a_batch_allocates() {
     let mut ios = Vec::with_capacity(4);
     commit(&mut log, &mut ios, 10, 10);
     let rolls = log.stats().rolls;
-    for records in [1, 10, 50] {
+    for records in [1, 10, 50, 100] {
         let counted = allocation_counter::measure(|| commit(&mut log, &mut ios, 100, records));
         assert_eq!(counted.count_total, 0, "{records} records a batch: {counted:?}");
     }

@@ -61,7 +61,8 @@ fn folding() -> LogLimits {
 /// When to fold is a function of the log alone, for who catches up, too.
 #[test]
 fn checkpoints_are_byte_identical_to_the_leaders() {
-    for at_once in [false, true] {
+    // Live; behind, and told what is committed before or after the rest arrives.
+    for (at_once, told_late) in [(false, false), (true, false), (true, true)] {
         let mut disk = Disk::new();
         let mut log = disk.open_with(folding());
         log.set_floor(Some(Index(1))); // the test reads all of it
@@ -76,9 +77,12 @@ fn checkpoints_are_byte_identical_to_the_leaders() {
                 settle(&mut copy, &mut follower);
             }
         }
-        follower.commit(log.durable());
+        if !told_late {
+            follower.commit(log.durable());
+        }
         let rest = missing(&items(&disk), &follower);
         feed(&mut copy, &mut follower, &rest);
+        follower.commit(log.durable());
         settle(&mut copy, &mut follower);
         assert_eq!(follower.stats().folds, log.stats().folds);
         assert!(log.stats().folds > 2);

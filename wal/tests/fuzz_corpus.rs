@@ -126,7 +126,18 @@ fn checkpoints() {
 }
 
 #[test]
+fn items_of_a_leader() {
+    let block = |mut bytes: Vec<u8>| {
+        bytes.resize(4096, 0);
+        bytes
+    };
+    let items = [block(golden("segment header")), block(golden("batch")), block(golden("batch"))].concat();
+    mutate_often(&items, fuzz::follower, RUNS / 20);
+    mutate_often(&items[4096..], fuzz::follower, RUNS / 20);
+}
+
+#[test]
 fn every_door_has_a_name() {
     let names: Vec<&str> = fuzz::DOORS.iter().map(|(name, _)| *name).collect();
-    assert_eq!(names, ["segment", "batch", "record", "metadata", "checkpoint"]);
+    assert_eq!(names, ["segment", "batch", "record", "metadata", "checkpoint", "follower"]);
 }

@@ -4,11 +4,13 @@
 //! for each batch size:   pilot -> prepare a pool of segments -> warm up -> measure -> count workqueue events -> recover
 //! writer      full batches, one after the other; when each was durable
 //! workqueue   what the kernel does on threads of its own
+//! device      what the disk wrote
 //! report      a table for people, one JSON object a batch size for programs
 //! ```
 //! A *commit* is one durable batch here. Segments are prepared before the window, so that rolling them is measured
 //! and filling them with zeros is not.
 
+mod device;
 mod options;
 pub mod report;
 mod workqueue;
@@ -27,6 +29,7 @@ use seawall_node::driver::probe::{self, Probe};
 use seawall_wal::LogLimits;
 use seawall_wal::checkpoint::FoldPolicy;
 
+use device::Device;
 pub use options::{Driver, Durable, Options};
 use workqueue::Counting;
 use writer::{Tally, Until, Writer};
@@ -57,6 +60,8 @@ pub struct Outcome {
     /// Events for each commit, or why they were not counted.
     pub workqueue: Result<f64, String>,
     pub recovery: Option<Recovery>,
+    /// What the disk under the directory wrote meanwhile, whoever asked for it; `None`: the kernel does not say.
+    pub device_bytes: Option<u64>,
 }
 
 /// The same log, read back from the disk.
@@ -107,7 +112,11 @@ fn measure(run: &Run<'_>, batch_bytes: usize, path: &Path) -> Result<Outcome, St
     let warm = writer.run(&mut engine, Until { time: WARMUP, rolls: until.rolls / 4 })?;
     say(&format!("measuring {} s", options.seconds.as_secs_f64()));
     let left = until.rolls - warm.counts.rolls;
+    let device = Device::under(path);
+    let before = device.as_ref().and_then(Device::written);
     let tally = writer.run(&mut engine, Until { rolls: left - until.rolls / 8, ..until })?;
+    let after = device.as_ref().and_then(Device::written);
+    let device_bytes = before.zip(after).map(|(before, after)| after - before);
     let left = left - tally.counts.rolls;
     let workqueue = count_workqueue(&mut writer, &mut engine, Until { time: COUNTING, rolls: left })?;
     let pool_used_up = tally.elapsed < options.seconds;
@@ -119,7 +128,7 @@ fn measure(run: &Run<'_>, batch_bytes: usize, path: &Path) -> Result<Outcome, St
         }
         false => engine.close().map(|()| None)?,
     };
-    Ok(Outcome { batch_bytes, tally, pool_used_up, durable, direct, workqueue, recovery })
+    Ok(Outcome { batch_bytes, tally, pool_used_up, durable, direct, workqueue, recovery, device_bytes })
 }
 
 /// Enough for all windows at the pilot's pace, within what was allowed.

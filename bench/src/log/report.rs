@@ -30,6 +30,7 @@ pub fn json(options: &Options, outcome: &Outcome, about: &About) -> Value {
         "max_us": us(outcome, 1.0),
         "batches": counts.batches,
         "batch_bytes_written": counts.batch_bytes,
+        "device_per_byte": device_per_byte(outcome),
         "rolls": counts.rolls,
         "prepares": counts.prepares,
         "enters": counts.enters,
@@ -119,6 +120,13 @@ fn columns<const N: usize>(texts: [&str; N]) -> String {
 
 fn mb_per_s(outcome: &Outcome) -> f64 {
     outcome.tally.commits_per_s() * outcome.batch_bytes as f64 / 1e6
+}
+
+/// What the disk wrote for each byte of a batch.
+fn device_per_byte(outcome: &Outcome) -> Option<f64> {
+    let batches = outcome.tally.counts.batch_bytes;
+    let written = outcome.device_bytes.filter(|_| batches > 0)?;
+    Some(digits(written as f64 / batches as f64))
 }
 
 fn us(outcome: &Outcome, quantile: f64) -> f64 {

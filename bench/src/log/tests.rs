@@ -126,12 +126,14 @@ fn a_run_reports_each_batch_size_and_leaves_nothing() {
     let names: Vec<_> = object.as_object().unwrap().keys().map(String::as_str).collect();
     let expected = "mode commit_is batch_bytes records_per_commit record_bytes depth seconds pool_used_up commits \
                     commits_per_s records_per_s mb_per_s p50_us p99_us p999_us max_us batches \
-                    batch_bytes_written rolls prepares enters enters_per_commit cpu_us_per_commit \
+                    batch_bytes_written device_per_byte rolls prepares enters enters_per_commit cpu_us_per_commit \
                     workqueue_per_commit workqueue_not_counted recovery_mb_per_s recovery_records_per_s driver \
                     durable_primitive direct_io kernel commit";
     assert_eq!(names.join(" "), expected);
     assert!(object["commits"].as_u64().unwrap() > 0);
     assert!(object["workqueue_per_commit"].is_null() != object["workqueue_not_counted"].is_null());
+    let device = object["device_per_byte"].as_f64();
+    assert!(device.is_none_or(|bytes| bytes > 0.0), "what is durable was written: {object}");
     assert_eq!(fs::read_dir(&scratch.0).unwrap().count(), 0);
 }
 

@@ -20,7 +20,7 @@ pub use laws::answer::{Committed, Doubt, Error, Got, Outcome, Result, Unknown};
 pub use laws::report::{About, Fact, Report};
 pub use laws::scan::{Page, PageRow, Scan};
 pub use laws::settle::{SentKey, Settled};
-pub use laws::watch::{Happened, Watch, What};
+pub use laws::watch::{Happened, SILENCE, Watch, What};
 
 /// How a client behaves.
 #[derive(Clone, Debug)]
@@ -35,6 +35,9 @@ pub struct Options {
     pub client_name: String,
     /// Who the client acts for; empty: nobody in particular.
     pub identity: String,
+    /// How long a watch may wait and hear nothing before its node counts as lost. A node with nothing to tell says so
+    /// every second, so two seconds are the least that makes sense.
+    pub silence: Duration,
     /// Whether commits without a key of the caller's are numbered, so that they can be repeated and resolved, too.
     pub session_keys: bool,
 }
@@ -47,6 +50,7 @@ impl Default for Options {
             backoff: Duration::from_millis(10),
             client_name: concat!("seawall-rust/", env!("CARGO_PKG_VERSION")).to_owned(),
             identity: String::new(),
+            silence: laws::watch::SILENCE,
             session_keys: false, // until every node of this version understands them
         }
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::address::partition_prefix;
-use crate::key::{encode_bytes, write_label};
+use crate::key::{encode_bytes, split, split_name, write_label};
 use crate::limits::REQUEST_KEY_MAX;
 use crate::value::write_hex;
 use crate::wire::{Malformed, Reader, put_sized, put_varint};
@@ -107,6 +107,34 @@ impl KeyName<'_> {
                 out.extend_from_slice(session);
                 out.extend_from_slice(&sequence.to_be_bytes());
             }
+        }
+    }
+}
+
+/// The parts of a key that an outcome is stored under, as whoever keeps outcomes needs them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredName<'a> {
+    /// The tenant.
+    pub namespace: &'a str,
+    /// What it shares with the others of its session and with nobody else; of a caller's key all of it.
+    pub holder: &'a [u8],
+    /// Of a caller's key 0, which no session has.
+    pub sequence: u64,
+}
+
+impl<'a> StoredName<'a> {
+    /// Takes apart what [`KeyName::stored_key`] wrote; `None` for bytes that it never wrote.
+    pub fn of(stored: &'a [u8]) -> Option<StoredName<'a>> {
+        let (_hash, rest) = stored.split_first_chunk::<8>()?;
+        let (namespace, rest) = split_name(rest)?;
+        let (_partition, name) = split(rest)?;
+        match *name.first()? {
+            form::CALLER => Some(StoredName { namespace, holder: stored, sequence: 0 }),
+            form::SESSION if name.len() == 1 + 16 + 8 => {
+                let (holder, sequence) = stored.split_last_chunk()?;
+                Some(StoredName { namespace, holder, sequence: u64::from_be_bytes(*sequence) })
+            }
+            _ => None,
         }
     }
 }

@@ -170,13 +170,17 @@ fn a_scan_goes_from_page_to_page() {
 
 /// A connection for calls that are none, then one that plays `script`.
 fn watched(script: Vec<Act>) -> (Client, std::thread::JoinHandle<[(); 2]>) {
+    watched_with(options(), script)
+}
+
+fn watched_with(options: Options, script: Vec<Act>) -> (Client, std::thread::JoinHandle<[(); 2]>) {
     let (address, listener) = listen();
     let accept = move |script: Vec<Act>| {
         let (stream, _) = listener.accept().unwrap();
         spawn(move || play(stream, &mut script.into_iter(), &mut Vec::new()))
     };
     let node = spawn(move || [accept(vec![]), accept(script)].map(|played| played.join().unwrap()));
-    (connect(&address, false), node)
+    (Client::connect_with(address, options).unwrap(), node)
 }
 
 /// What a node says of something that happened.
@@ -247,6 +251,32 @@ fn a_watch_gives_credit_for_what_it_has_read() {
     for ordinal in 0..37 {
         assert_eq!(watching.next().unwrap().unwrap().ordinal, ordinal);
     }
+    drop((watching, db));
+    node.join().unwrap();
+}
+
+/// A node with nothing to tell says so. One that says nothing at all is lost, and one that is slow is not.
+#[test]
+fn a_watch_over_which_nothing_comes_any_more_ends() {
+    let subscribed = act(|meta, _| {
+        let mut out = Vec::new();
+        reply::encode_subscribed(&mut out, meta, 77);
+        let stream = ReplyMeta { opcode: Opcode::Subscribe as u16, ..*meta };
+        reply::encode_changes(&mut out, &stream, 77, [event(&Key::from("p"), 0, &[7; 600])]);
+        Deed::SayInPieces(out, 1) // for longer than may be silent
+    });
+    let silence = std::time::Duration::from_millis(300);
+    let (mut db, node) = watched_with(Options { silence, ..options() }, vec![subscribed]);
+    let mut watching = db.watch(&Watch::partition("p")).unwrap();
+    assert_eq!(watching.next().unwrap().unwrap().ordinal, 0);
+    let a_moment = silence / 10;
+    let mut looks = std::iter::repeat_with(|| watching.next_within(a_moment)).take(100);
+    let ended = looks.find_map(Result::err).expect("it is noticed");
+    drop(looks);
+    assert!(matches!(ended, Error::NoAnswer { .. }), "{ended:?}");
+    let said = ended.to_string();
+    assert!(said.contains("nothing was heard for 3"), "{said}");
+    assert!(watching.next().is_none(), "an error is told once");
     drop((watching, db));
     node.join().unwrap();
 }

@@ -91,6 +91,10 @@ impl Watching {
     pub fn token(&self) -> Token {
         self.inner.token()
     }
+
+    pub fn next_within(&mut self, wait: Duration) -> Result<Option<Happened>> {
+        self.runtime.block_on(self.inner.next_within(wait))
+    }
 }
 
 impl Iterator for Watching {

@@ -26,9 +26,17 @@ pub(super) struct Connect {
 
 impl Connect {
     pub(super) fn with(&self, verb: impl FnOnce(&mut Client) -> seawall::Result<Exit>) -> Exit {
+        self.with_options(|options| options, verb)
+    }
+
+    pub(super) fn with_options(
+        &self,
+        change: impl FnOnce(Options) -> Options,
+        verb: impl FnOnce(&mut Client) -> seawall::Result<Exit>,
+    ) -> Exit {
         // A numbered commit can be sent again when its answer is lost, and be resolved when it stays so.
         let options = Options { deadline: self.timeout, session_keys: true, ..Options::default() };
-        let ended = Client::connect_with(self.address.clone(), options);
+        let ended = Client::connect_with(self.address.clone(), change(options));
         match ended.and_then(|mut client| verb(&mut client)) {
             Ok(exit) => exit,
             Err(Error::Refused(why)) => self.refused(&why),

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use seawall::Client;
 use seawall::map::ShardId;
+use seawall::{Client, Error};
 use serde_json::json;
 
 use super::connect::Connect;
 use super::{Exit, file};
+use crate::driver::console;
 use crate::json::table::{self, Declared};
 
 /// Declare a table: fields, indexes, transitions, sums. Rows that are there must fit, or it is refused.
@@ -31,8 +32,11 @@ impl Declare {
         };
         self.connect.with(|client| {
             let mut done = Vec::new();
-            for shard in client.shards()? {
-                done.push((shard, declare(client, shard, &declared)?));
+            let shards = client.shards()?;
+            for &shard in &shards {
+                let version = declare(client, shard, &declared)
+                    .inspect_err(|why| console::complain(format_args!("{}", in_part(&done, &shards, why))))?;
+                done.push((shard, version));
             }
             self.connect.say(
                 || {
@@ -49,6 +53,35 @@ impl Declare {
             Ok(Exit::Done)
         })
     }
+}
+
+/// Shards declare one after the other, each for itself: which of them did when one did not.
+fn in_part(done: &[(ShardId, u64)], shards: &[ShardId], why: &Error) -> String {
+    let (took, rest) = shards.split_at(done.len());
+    let (failed, not_asked) = rest.split_first().expect("one of them failed");
+    let failed = match why {
+        Error::Refused(_) => format!("shard {failed} refused it", failed = failed.0),
+        _ => format!("of shard {} it is not known", failed.0),
+    };
+    let more = match not_asked {
+        [] => String::new(),
+        shards => format!(", {} asked", numbered(shards, "was not", "were not")),
+    };
+    let took = match took {
+        [] => "no shard has the declaration".to_owned(),
+        shards => format!("{} the declaration", numbered(shards, "has", "have")),
+    };
+    format!(
+        "{took}; {failed}{more}. Mend what is said below, and repeat the command: a shard that has this declaration \
+         keeps it as it is."
+    )
+}
+
+/// `shard 1 has`, `shards 1, 2 have`.
+fn numbered(shards: &[ShardId], one: &str, many: &str) -> String {
+    let numbers: Vec<String> = shards.iter().map(|shard| shard.0.to_string()).collect();
+    let (noun, verb) = if shards.len() == 1 { ("shard", one) } else { ("shards", many) };
+    format!("{noun} {} {verb}", numbers.join(", "))
 }
 
 /// Declares on one shard and returns the version. Each keeps its own declarations, so after a refusal by one of them

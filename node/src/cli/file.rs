@@ -5,10 +5,12 @@ use std::path::Path;
 
 use serde_json::Value as Json;
 
+use crate::json::parse::parse;
+
 /// A JSON document; `-` is standard input.
 pub(super) fn json(path: &Path) -> Result<Json, String> {
     let text = read(path)?;
-    serde_json::from_str(&text).map_err(|why| format!("{} is no JSON: {why}", path.display()))
+    parse(text.as_bytes()).map_err(|why| format!("{} is no JSON document: {why}", path.display()))
 }
 
 /// A TOML document if the name ends so, else a JSON document.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use seawall::client::{Error, Happened, Watch, Watching, What};
+use seawall::client::{Error, Happened, Options, Watch, Watching, What};
 use seawall::position::Position;
 use seawall::refusal::{Code, Detail, Retry};
 use seawall::{Client, Key, Refusal, Token, Value};
@@ -43,8 +43,23 @@ pub(super) struct WatchVerb {
     /// How long to look for the node after the connection is lost, before it ends with exit code 3.
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = args::duration)]
     reconnect: Duration,
+    /// How long to hear nothing, not even that there is nothing to tell, before the connection counts as lost. A node
+    /// says so every second.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = silence)]
+    silence: Duration,
     #[command(flatten)]
     connect: Connect,
+}
+
+/// Less would take every node that has nothing to tell for lost.
+const SILENCE_LEAST: Duration = Duration::from_secs(2);
+
+fn silence(text: &str) -> Result<Duration, String> {
+    let silence = args::duration(text)?;
+    let enough = silence >= SILENCE_LEAST;
+    enough
+        .then_some(silence)
+        .ok_or_else(|| format!("{text} is too short: write {} s or more", SILENCE_LEAST.as_secs()))
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +83,8 @@ impl FromStr for From {
 
 impl WatchVerb {
     pub(super) fn run(self) -> Exit {
-        self.connect.with(|client| self.watch(client))
+        let silence = self.silence;
+        self.connect.with_options(|options| Options { silence, ..options }, |client| self.watch(client))
     }
 
     fn watch(&self, client: &mut Client) -> seawall::Result<Exit> {

@@ -36,15 +36,9 @@ impl LastEnd {
             return Ok(LastEnd::New);
         }
         let path = directory.join(MARK);
-        let text = match fs::read_to_string(&path) {
+        let end = match fs::read(&path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(LastEnd::Killed),
-            text => text?,
-        };
-        let mark: Value = serde_json::from_str(&text).unwrap_or_default();
-        let end = match (mark["epoch"].as_u64(), mark["index"].as_u64()) {
-            (Some(epoch), Some(index)) if mark["backup"] == true => LastEnd::Backup { epoch, index },
-            (Some(epoch), Some(index)) => LastEnd::Closed { epoch, index },
-            _ => LastEnd::Killed,
+            bytes => LastEnd::read(&bytes?),
         };
         if let LastEnd::Backup { .. } = end {
             restore::promise(directory, log)?; // before the mark goes: a crash between the two does it again
@@ -54,10 +48,29 @@ impl LastEnd {
         Ok(end)
     }
 
+    /// What a mark says. One that cannot be understood is as good as none.
+    pub(crate) fn read(bytes: &[u8]) -> Self {
+        let mark: Value = serde_json::from_slice(bytes).unwrap_or_default();
+        match (mark["epoch"].as_u64(), mark["index"].as_u64()) {
+            (Some(epoch), Some(index)) if mark["backup"] == true => LastEnd::Backup { epoch, index },
+            (Some(epoch), Some(index)) => LastEnd::Closed { epoch, index },
+            _ => LastEnd::Killed,
+        }
+    }
+
+    /// The mark that says so, if there is one.
+    pub(crate) fn mark(&self) -> Option<String> {
+        let mark = match self {
+            LastEnd::Closed { epoch, index } => json!({ "epoch": epoch, "index": index }),
+            LastEnd::Backup { epoch, index } => json!({ "epoch": epoch, "index": index, "backup": true }),
+            LastEnd::New | LastEnd::Killed => return None,
+        };
+        Some(format!("{mark}\n"))
+    }
+
     /// Marks a copy of a log, which ends here, as a backup.
     pub fn leave_backup(directory: &Path, epoch: u64, index: u64) -> io::Result<()> {
-        let mark = json!({ "epoch": epoch, "index": index, "backup": true });
-        put_file(directory, MARK, format!("{mark}\n").as_bytes())
+        LastEnd::Backup { epoch, index }.put(directory)
     }
 
     /// Leaves a mark, if the log ends where it should: everything that was given an index is durable.
@@ -65,8 +78,14 @@ impl LastEnd {
         if shard.state != "serving" || shard.durable != shard.appended {
             return Ok(());
         }
-        let mark = json!({ "epoch": shard.epoch, "index": shard.durable });
-        put_file(directory, MARK, format!("{mark}\n").as_bytes())
+        LastEnd::Closed { epoch: shard.epoch, index: shard.durable }.put(directory)
+    }
+
+    fn put(self, directory: &Path) -> io::Result<()> {
+        match self.mark() {
+            Some(mark) => put_file(directory, MARK, mark.as_bytes()),
+            None => Ok(()),
+        }
     }
 
     /// What recovery should have found and did not. What the mark names was durable, and is gone.
@@ -116,6 +135,18 @@ impl fmt::Display for LastEnd {
 mod tests {
     use super::*;
     use seawall_wal::{Epoch, Index};
+
+    #[test]
+    fn a_mark_is_read_as_it_was_written_and_garbage_is_none() {
+        for end in [LastEnd::Closed { epoch: 3, index: 41 }, LastEnd::Backup { epoch: u64::MAX, index: 0 }] {
+            assert_eq!(LastEnd::read(end.mark().unwrap().as_bytes()), end);
+        }
+        for garbage in
+            [&b""[..], b"{}", b"\xff\xfe", br#"{"epoch":-1,"index":2}"#, br#"{"epoch":1.5,"index":2}"#]
+        {
+            assert_eq!(LastEnd::read(garbage), LastEnd::Killed, "{garbage:?}");
+        }
+    }
 
     #[test]
     fn a_log_that_lost_what_was_durable_contradicts_its_mark() {

@@ -4,10 +4,12 @@
 //! ```text
 //! commit.rs  commits, both ways              table.rs   declarations, both ways
 //! answer.rs  outcomes, refusals, rows        read.rs    documents, and what is wrong with them
+//! parse.rs   text to JSON
 //! ```
 
 pub mod answer;
 pub mod commit;
+pub mod parse;
 pub mod read;
 pub mod table;
 

@@ -98,7 +98,7 @@ async fn body(request: Request<Incoming>, door: &Door) -> Result<Vec<u8>, Refuse
 
 fn read_commit(body: &[u8]) -> Result<seawall::Commit, Refused> {
     let document: Json =
-        serde_json::from_slice(body).map_err(|e| wrong("http.json", "one JSON document", e.to_string()))?;
+        json::parse::parse(body).map_err(|e| wrong("http.json", "one JSON document", e.to_string()))?;
     json::commit::read(&document)
         .map_err(|e| wrong("http.commit", "a commit as docs/json.md describes it", e.to_string()))
 }

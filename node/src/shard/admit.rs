@@ -197,7 +197,7 @@ impl Shard {
     /// the shard does not look what exactly would change.
     fn over_budget(&self, namespace: &str) -> Option<Refusal> {
         let used = self.state.memory().total() as u64;
-        let stored = self.state.keys_of(namespace) as u64;
+        let stored = self.state.outcomes().of_namespace(namespace) as u64;
         let most: usize = self.draft.entries().map(|entry| self.state.most_growth(&entry)).sum();
         let keys = self.draft.entries().filter(|entry| entry.space == super::spaces::OUTCOMES).count();
         if used + most as u64 <= self.budget.memory_bytes && stored + keys as u64 <= self.budget.request_keys

@@ -54,6 +54,14 @@ impl Draft {
         self.effects.push(Effect { space, key, value });
     }
 
+    /// The same with a value that `make` appends.
+    pub fn push_made(&mut self, space: Space, key: &[u8], make: impl FnOnce(&mut Vec<u8>)) {
+        let key = self.keep(key);
+        let start = self.bytes.len();
+        make(&mut self.bytes);
+        self.effects.push(Effect { space, key, value: Some(start..self.bytes.len()) });
+    }
+
     /// In the order in which the keys were first touched.
     pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> + Clone {
         self.effects.iter().map(|effect| Entry {

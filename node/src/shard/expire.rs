@@ -36,16 +36,20 @@ impl Shard {
         };
         let horizon = stamp.time_us.saturating_sub_unsigned(KEY_RETENTION_US);
         let known = self.state.horizon().map_or(i64::MIN, |(_, us)| us);
-        let due = self.state.due();
-        let outcomes =
-            due.born_until(horizon.max(known)).take(EXPIRY_BATCH).take_while(|key| takes(key.len()));
-        for (nth, key) in outcomes.enumerate() {
+        let mut nth = 0;
+        self.state.born_until(horizon.max(known), |key| {
+            if nth == EXPIRY_BATCH || !takes(key.len()) {
+                return false;
+            }
             if nth == 0 && horizon > known {
                 // In the record that forgets the first of them: who comes later is refused, and not done again.
                 self.draft.push(spaces::HORIZON, &[], Some(&horizon.to_le_bytes()));
             }
             self.draft.push(spaces::OUTCOMES, key, None);
-        }
+            nth += 1;
+            true
+        });
+        let due = self.state.due();
         for ends in due.ended(stamp.time_us).take(EXPIRY_BATCH).take_while(|ends| takes(2 * ends.key.len())) {
             self.draft.push(ends.space, &ends.key, None);
             if ends.space == spaces::TTLS {

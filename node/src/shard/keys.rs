@@ -14,9 +14,6 @@ use super::spaces;
 use super::state::{Bytes, State};
 use crate::params::{KEY_AHEAD_US, SESSION_OUTCOMES, SESSION_SWEEP};
 
-/// Most outcomes are shorter.
-const OUTCOME: usize = 64;
-
 /// A request key in its scope.
 #[derive(Clone, Copy, Debug)]
 pub struct Scoped<'a> {
@@ -50,14 +47,15 @@ impl Scoped<'_> {
         {
             return self.expired(Refusal::key_expired(horizon, self.key.first_sent_us), rests_on);
         }
-        if let KeyName::Session { session, sequence } = self.key.name
-            && let Some((newest, rests_on)) = self.newest(state, session, scratch)
+        self.stored_key(scratch);
+        let (holder, sequence) = self.split(scratch);
+        let outcomes = state.outcomes().of(holder);
+        if let Some((newest, rests_on)) = outcomes.newest()
             && sequence < oldest_kept(newest)
         {
             return self.expired(Refusal::sequence_expired(oldest_kept(newest), sequence), rests_on);
         }
-        self.stored_key(scratch);
-        let look = state.look(spaces::OUTCOMES, scratch);
+        let look = outcomes.look(sequence);
         match look.row {
             Some((at, stored)) => Known::Decided { at, stored },
             None => Known::Unseen { changed: look.changed },
@@ -82,44 +80,43 @@ impl Scoped<'_> {
         draft: &mut Draft,
         scratch: &mut Vec<u8>,
     ) {
-        if let KeyName::Session { session, sequence } = self.key.name {
-            let (mut first, mut last) = (Vec::new(), Vec::new());
-            self.name_key(KeyName::Session { session, sequence: 0 }, &mut first);
-            let before = oldest_kept(sequence).saturating_sub(1);
-            self.name_key(KeyName::Session { session, sequence: before }, &mut last);
-            for stale in state.outcomes().between(&first, &last).take(SESSION_SWEEP) {
-                draft.push(spaces::OUTCOMES, stale, None);
-            }
-        }
         self.stored_key(scratch);
-        let mut value = Vec::with_capacity(OUTCOME);
-        outcome.encode(&mut value);
-        draft.push(spaces::OUTCOMES, scratch, Some(&value));
+        if let KeyName::Session { sequence, .. } = self.key.name {
+            let (holder, _) = self.split(scratch);
+            let outcomes = state.outcomes().of(holder);
+            for stale in outcomes.below(oldest_kept(sequence)).take(SESSION_SWEEP) {
+                set_sequence(scratch, stale);
+                draft.push(spaces::OUTCOMES, scratch, None);
+            }
+            set_sequence(scratch, sequence);
+        }
+        draft.push_made(spaces::OUTCOMES, scratch, |value| outcome.encode(value));
     }
 
     fn expired(&self, why: Refusal, rests_on: Position) -> Known {
         Known::Expired { why: why.naming(self.partition, Some(&self.key)), rests_on }
     }
 
-    /// The highest sequence of a session that is stored.
-    fn newest(&self, state: &State, session: [u8; 16], scratch: &mut Vec<u8>) -> Option<(u64, Position)> {
-        let mut last = Vec::new();
-        self.name_key(KeyName::Session { session, sequence: u64::MAX }, &mut last);
-        scratch.clear();
-        KeyName::Session { session, sequence: 0 }.stored_key(self.namespace, self.partition, scratch);
-        let (key, at) = state.outcomes().last_between(scratch, &last)?;
-        let sequence = key.last_chunk().map(|bytes| u64::from_be_bytes(*bytes))?;
-        Some((sequence, at))
-    }
-
     fn stored_key(&self, scratch: &mut Vec<u8>) {
         scratch.clear();
-        self.name_key(self.key.name, scratch);
+        self.key.name.stored_key(self.namespace, self.partition, scratch);
     }
 
-    fn name_key(&self, name: KeyName<'_>, out: &mut Vec<u8>) {
-        name.stored_key(self.namespace, self.partition, out);
+    /// Its stored key as outcomes are found: see [`Outcomes::of`].
+    ///
+    /// [`Outcomes::of`]: super::state::Outcomes::of
+    fn split<'k>(&self, stored: &'k [u8]) -> (&'k [u8], u64) {
+        match self.key.name {
+            KeyName::Caller(_) => (stored, 0),
+            KeyName::Session { sequence, .. } => (&stored[..stored.len() - size_of::<u64>()], sequence),
+        }
     }
+}
+
+/// Makes the stored key of a session's outcome that of another one.
+fn set_sequence(stored: &mut [u8], sequence: u64) {
+    let last = stored.last_chunk_mut().expect("it ends with a sequence");
+    *last = sequence.to_be_bytes();
 }
 
 /// The first sequence of a session whose outcome is kept when `newest` is.

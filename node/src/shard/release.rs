@@ -21,7 +21,7 @@ use super::{ReplyTo, Scanned};
 /// always it is thrown away, so it is no more than their bytes, one behind the other, until somebody asks.
 #[derive(Clone, Debug)]
 pub struct Doubt {
-    bytes: Box<[u8]>,
+    bytes: Vec<u8>,
     partition: usize,
 }
 
@@ -30,7 +30,7 @@ impl Doubt {
         let mut bytes = Vec::with_capacity(partition.len() + REQUEST_KEY_BYTES);
         bytes.extend_from_slice(partition);
         RequestKey::encode(Some(key), &mut bytes);
-        Self { bytes: bytes.into_boxed_slice(), partition: partition.len() }
+        Self { bytes, partition: partition.len() }
     }
 
     fn detail(&self) -> Detail {

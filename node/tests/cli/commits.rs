@@ -77,8 +77,12 @@ fn a_document_is_committed_and_arguments_are_shown_as_one() {
     let node = Node::start("document");
     let shown = alone(&[&HOLD[..], &["--show"]].concat());
     assert_eq!(shown.code, Some(0), "{}", shown.err);
-    let file = node.file("hold.json", &shown.out.replace("\"checks\"", "\"checks\": [], \"checks\""));
+    let file = node.file("hold.json", &shown.out);
     assert_eq!(node.run(&["commit", "-f", &file]).code, Some(1), "the cabin is not there");
+    let twice = node.file("twice.json", &shown.out.replace("\"checks\"", "\"checks\": [], \"checks\""));
+    let twice = node.run(&["commit", "-f", &twice]);
+    assert_eq!(twice.code, Some(2), "of two lists of checks neither is the one that is meant");
+    has(&twice.err, &["twice.json is no JSON document: the member \"checks\" stands twice"]);
     let document = r#"{"partition": "HP-2026", "operations": [
         {"op": "put", "row": "cabin/C14", "fields": {"price": {"decimal": "4.50"}}},
         {"op": "append", "stream": "history/C14", "fields": {"what": "made"}},
@@ -91,7 +95,7 @@ fn a_document_is_committed_and_arguments_are_shown_as_one() {
     has(&wrong.err, &["wrong.json: commit: 'operation' is unknown here; known are partition"]);
     let wrong = node.run(&["commit", "-f", &node.file("none.json", "{")]);
     assert_eq!(wrong.code, Some(2));
-    has(&wrong.err, &["none.json is no JSON", "line 1"]);
+    has(&wrong.err, &["none.json is no JSON document", "line 1"]);
     let missing = node.run(&["commit", "-f", "/nonexistent/x.json"]);
     assert_eq!(missing.code, Some(2));
     has(&missing.err, &["/nonexistent/x.json cannot be read"]);

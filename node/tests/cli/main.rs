@@ -4,6 +4,7 @@
 mod commits;
 mod lost;
 mod node;
+mod silent;
 mod tables;
 
 use node::{Node, alone, has};

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test crate looks at some of them")]
 
 use seawall::message::declare::Declaration;
+use seawall::message::route::Owned;
 use seawall::message::scan::{Order, ScanRequest, Span};
 use seawall::message::watch::{Begin, Scope, SubscribeRequest, Told, What};
 use seawall::message::{Commit, Consistency, MultiGetRequest, Opcode};
@@ -39,7 +40,8 @@ pub enum Thing {
         complete: bool,
         facts: Vec<(String, Result<String, String>)>,
     },
-    Map(Vec<(u64, u32)>),
+    /// Each part in words.
+    Map(Vec<String>),
     Subscribed,
     /// `put cabin/C14`, `deleted …`, `expired …`, `event topic payload`, each with index and ordinal.
     Changes(Vec<(u64, usize, String)>),
@@ -169,7 +171,7 @@ fn thing(reply: &Reply<'_>) -> Option<Thing> {
                 .map(|fact| (fact.name.to_owned(), fact.value.map(str::to_owned).map_err(str::to_owned)))
                 .collect(),
         },
-        Body::Map(parts) => Thing::Map(parts.iter().map(|part| (part.first_hash, part.shard.0)).collect()),
+        Body::Map(parts) => Thing::Map(parts.iter().map(|part| owned(&part)).collect()),
         Body::Subscribed { .. } => Thing::Subscribed,
         Body::Told { told, .. } => match told {
             Told::Progress => Thing::Progress,
@@ -191,4 +193,10 @@ fn change(what: &What<'_>) -> String {
         What::Expired { at } => format!("expired {}", named(at)),
         What::Event { topic, payload } => format!("event {topic} {}", String::from_utf8_lossy(payload)),
     }
+}
+
+fn owned(part: &Owned<'_>) -> String {
+    let labels: Vec<&str> = part.labels.iter().map(|label| label.0).collect();
+    let (hash, shard, epoch) = (part.first_hash, part.shard, part.epoch.0);
+    format!("{hash:x}: shard {shard}, epoch {epoch}, leader {:?} {labels:?}", part.leader)
 }

@@ -2,9 +2,12 @@
 
 use std::ops::Range;
 
+use bytemuck::Zeroable;
+
 use super::LOG;
-use crate::BLOCK;
-use crate::format::VERSION;
+use crate::batch::Expected;
+use crate::format::{BATCH_HEADER, BatchHeader, SegmentHeader, VERSION};
+use crate::{BLOCK, LogLimits};
 
 const CRC: usize = 124;
 const CUT_INDEX: usize = 24;
@@ -35,6 +38,50 @@ fn seal(struct_bytes: &mut [u8], magic: [u8; 4]) {
     put(struct_bytes, 4, &VERSION.to_le_bytes());
     let crc = crc32c::crc32c(&struct_bytes[..CRC]);
     put(struct_bytes, CRC, &crc.to_le_bytes());
+}
+
+/// A segment of this log, and the blocks of `bytes` as batches of one block each that continue it: what is left of
+/// the bytes is what no place and no checksum covers.
+pub(super) fn items(bytes: &[u8], limits: &LogLimits) -> Vec<u8> {
+    let bytes = &bytes[..bytes.len().min(limits.buffer_bytes)];
+    let segment = SegmentHeader {
+        lineage: LOG.lineage,
+        shard: LOG.shard,
+        incarnation: 1,
+        bytes: limits.small_slot_bytes,
+        epoch: 1,
+        first_index: 1,
+        ..Zeroable::zeroed()
+    };
+    let mut expected = Expected::first(&segment.seal());
+    let mut items = vec![0; BLOCK];
+    put(&mut items, 0, bytemuck::bytes_of(&segment.seal()));
+    for part in bytes.chunks(BLOCK) {
+        let mut block = part.to_vec();
+        block.resize(BLOCK, 0);
+        let was: BatchHeader = bytemuck::pod_read_unaligned(&block[..BATCH_HEADER]);
+        let payload = usize::try_from(was.length).unwrap_or(0) % (BLOCK - BATCH_HEADER + 1);
+        block[BATCH_HEADER + payload..].fill(0);
+        let header = BatchHeader {
+            lineage: LOG.lineage,
+            shard: LOG.shard,
+            incarnation: expected.incarnation.0,
+            offset: expected.offset,
+            epoch: expected.epoch.0,
+            first_index: expected.next.0,
+            chain: expected.chain,
+            length: u32::try_from(payload).unwrap_or(0),
+            payload_crc: crc32c::crc32c(&block[BATCH_HEADER..BATCH_HEADER + payload]),
+            ..was
+        }
+        .seal();
+        put(&mut block, 0, bytemuck::bytes_of(&header));
+        items.extend_from_slice(&block);
+        expected.offset += BLOCK as u64;
+        expected.next.0 += u64::from(header.records);
+        expected.chain = header.header_crc;
+    }
+    items
 }
 
 /// The same file with every checksum right; `None` if it is too short to be one.

@@ -47,6 +47,8 @@ pub struct Follower {
     control: Vec<Buffer>,
     next_io: u64,
     failed: Option<Failure>,
+    /// The end of this log was decided: it takes nothing until it is opened again.
+    cut: bool,
     pub(super) stats: LogStats,
 }
 
@@ -112,6 +114,8 @@ pub enum NoCut {
     Beyond(Index),
     /// A checkpoint holds what is to be cut, up to this index: the log has to be built anew.
     InCheckpoint(Index),
+    /// A checkpoint is being made, and may come to hold it: again when that has ended.
+    Folding,
 }
 
 impl Follower {
@@ -154,6 +158,7 @@ impl Follower {
             control,
             next_io: resume.next_io,
             failed: None,
+            cut: false,
             stats: LogStats::default(),
         }
     }
@@ -230,7 +235,7 @@ impl Follower {
     /// the log, nothing of them is taken (F-V2); exact repeats are passed over. Returns how many bytes were taken:
     /// whole items, and fewer than all of them if they have to wait for writes under way.
     pub fn take(&mut self, items: &[u8]) -> Result<usize, Rejected> {
-        if self.failed.is_some() {
+        if self.failed.is_some() || self.cut {
             return Ok(0);
         }
         let (mut place, mut at) = (self.place, 0);
@@ -430,13 +435,13 @@ impl Follower {
             None => {
                 let failure = Failure { file, cause };
                 self.failed = Some(failure);
-                self.queue.clear();
+                self.discard();
                 Err(failure)
             }
         }
     }
 
-    /// Decides that the log ends with `index` (R12, R3). When the wish is durable the log is to be opened again: then
+    /// Decides that the log ends with `index` (R12, R3); it takes nothing any more. When the wish is durable the log is to be opened again: then
     /// recovery copies to the quarantine what lies behind, and takes it away.
     pub fn cut_to(&mut self, index: Index) -> Result<Wish, NoCut> {
         if index > self.validated() {
@@ -446,10 +451,15 @@ impl Follower {
         if index < covered {
             return Err(NoCut::InCheckpoint(covered));
         }
+        if self.folding() {
+            return Err(NoCut::Folding);
+        }
         let before = self.keep.segments.headers().rfind(|header| header.first_index() <= index);
         let base = self.keep.newest().map_or(Incarnation(0), |newest| newest.boundary.incarnation);
         let incarnation = before.map_or(base, |header| base.max(Incarnation(header.incarnation)));
         let (next, why) = (Index(index.0 + 1), CutKind::Abandoned);
+        self.cut = true;
+        self.discard();
         Ok(self.wish(|meta| {
             meta.cut = Some(Cut { incarnation, offset: 0, next, why });
             // All of it is durable and whole; and nothing behind it is missed from now on.
@@ -457,6 +467,15 @@ impl Follower {
             meta.clean = meta.clean.min(index);
             meta.committed = meta.committed.min(index);
         }))
+    }
+
+    /// What was received and is not being written.
+    fn discard(&mut self) {
+        for piece in self.queue.drain(..) {
+            if let Piece::Batches(Filling { buffer, .. }) = piece {
+                self.free.push(buffer);
+            }
+        }
     }
 
     fn issue(&mut self) -> IoId {

@@ -11,7 +11,7 @@ use crate::format::{Incarnation, LogId, SegmentHeader};
 use crate::io::{FoldDone, FoldError, FoldJob};
 use crate::meta::Meta;
 use crate::segments::{Closed, Pool, Recycled, Segments};
-use crate::{CheckpointId, Epoch, FileId, Index, Io, IoError, IoId, IoStep, LogLimits};
+use crate::{CheckpointId, Epoch, FileId, Index, Io, IoError, IoId, IoStep, LogLimits, SlotId};
 
 /// A checkpoint that was flushed and read back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -318,7 +318,14 @@ macro_rules! keeps {
                 self.keep.segments.closed_after(Incarnation(0))
             }
 
-            /// The one of them that holds `index`.
+            /// The segment that may take further batches, and its slot. Its durable end is where the batch with the
+            /// last durable index ends.
+            pub fn open_segment(&self) -> Option<(SlotId, &SegmentHeader)> {
+                let current = self.keep.segments.current.as_ref().filter(|current| current.header_durable);
+                current.map(|current| (current.slot, &current.header))
+            }
+
+            /// The closed segment that holds `index`.
             pub fn segment_holding(&self, index: Index) -> Option<&Closed> {
                 self.keep.segments.holding(index)
             }

@@ -45,6 +45,10 @@ impl Recovery {
         // What a cut with a known place takes away is in the quarantine already; it may be half gone here.
         let copied = self.abandoning().is_some_and(|cut| cut.offset != 0);
         let first = if copied { self.report.abandoned.len() } else { 0 };
+        // A header that is gone may have gone in a cache only: readable is not durable.
+        let gone = self.found.iter().filter(|f| copied && f.header.is_err());
+        let gone = gone.map(|f| Abandoned { slot: f.slot, from: 0, to: FIRST_BATCH });
+        self.erasing = self.report.abandoned.iter().copied().chain(gone).collect();
         self.quarantine(walk, first, out)
     }
 
@@ -88,18 +92,18 @@ impl Recovery {
 
     /// Whatever is recorded as cut off goes; then the cut is finished.
     pub(super) fn erase(&mut self, out: &mut Vec<Io>) -> Result<(), Halt> {
-        let end = self.report.abandoned.first().map_or(0, |range| range.to);
+        let end = self.erasing.first().map_or(0, |range| range.to);
         self.erase_on(0, end, out)
     }
 
     /// From back to front, and a segment's header last: what is still there has a header, and is known for what it
     /// is.
     pub(super) fn erase_on(&mut self, nth: usize, end: u64, out: &mut Vec<Io>) -> Result<(), Halt> {
-        let Some(Abandoned { slot, from, .. }) = self.report.abandoned.get(nth).copied() else {
+        let Some(Abandoned { slot, from, .. }) = self.erasing.get(nth).copied() else {
             return self.clear(out);
         };
         if end <= from {
-            let next = self.report.abandoned.get(nth + 1).map_or(0, |range| range.to);
+            let next = self.erasing.get(nth + 1).map_or(0, |range| range.to);
             return self.erase_on(nth + 1, next, out);
         }
         let front = if end > FIRST_BATCH { from.max(FIRST_BATCH) } else { from };

@@ -59,6 +59,8 @@ pub struct Recovery {
     spares: Vec<Spare>,
     /// Segments behind a recorded cut: no part of the log.
     dropped: Vec<Found>,
+    /// What is written over with zeros before this recovery ends.
+    erasing: Vec<Abandoned>,
     role: Start,
     meta: Meta,
     phase: Phase,
@@ -167,6 +169,7 @@ impl Recovery {
             segments: Vec::new(),
             spares: Vec::new(),
             dropped: Vec::new(),
+            erasing: Vec::new(),
             role,
             meta: Meta::default(),
             phase: Phase::Meta,

@@ -119,6 +119,12 @@ impl Halt {
         Self { rule: "R2", file, offset, expected, observed: format!("a log that ends with {}", last.0) }
     }
 
+    pub(super) fn cut_in_checkpoint(cut: Index, next: Index) -> Self {
+        let file = FileId::Checkpoint(CheckpointId(cut.0)).to_string();
+        let expected = format!("no checkpoint of index {} or above, where the log was cut", next.0);
+        Self { rule: "R12", file, offset: 0, expected, observed: format!("one up to index {}", cut.0) }
+    }
+
     pub(super) fn inside_a_batch(slot: SlotId, offset: u64, next: Index, behind: Index) -> Self {
         let expected = format!("a batch that begins with index {}, where the log was cut", next.0);
         let observed = format!("one that holds it and ends before index {}", behind.0);
@@ -267,7 +273,11 @@ impl Report {
         let halt = self.halt.as_ref().map_or("null".into(), |h| {
             format!(
                 r#"{{"rule":"{}","file":"{}","offset":{},"expected":"{}","observed":"{}"}}"#,
-                h.rule, h.file, h.offset, h.expected, h.observed
+                h.rule,
+                h.file,
+                h.offset,
+                escaped(&h.expected),
+                escaped(&h.observed)
             )
         });
         let checkpoint = self.checkpoint.map_or("null".into(), |c| {
@@ -280,8 +290,13 @@ impl Report {
             format!(r#"{{"file":"{file}","offset":{offset},"observed":"{why}"}}"#)
         };
         let corrupt = self.corrupt.iter().map(corrupt).collect::<Vec<_>>().join(",");
+        let range = |a: &Abandoned| {
+            let Abandoned { slot, from, to } = a;
+            format!(r#"{{"slot":{},"from":{from},"to":{to}}}"#, slot.0)
+        };
+        let abandoned = self.abandoned.iter().map(range).collect::<Vec<_>>().join(",");
         format!(
-            r#"{{"shard":{},"checkpoint":{checkpoint},"corrupt_checkpoints":[{corrupt}],"segments":{},"batches":{},"records":{},"bytes":{},"last_index":{},"found_epoch":{},"epoch":{},"end":{end},"rewritten_bytes":{},"halt":{halt}}}"#,
+            r#"{{"shard":{},"checkpoint":{checkpoint},"corrupt_checkpoints":[{corrupt}],"segments":{},"batches":{},"records":{},"bytes":{},"last_index":{},"found_epoch":{},"epoch":{},"follows":{},"abandoned":[{abandoned}],"end":{end},"rewritten_bytes":{},"halt":{halt}}}"#,
             self.shard,
             self.segments,
             self.batches,
@@ -290,9 +305,16 @@ impl Report {
             self.last.0,
             self.found_epoch.0,
             self.epoch.0,
+            self.follows,
             self.rewritten,
         )
     }
+}
+
+/// For a JSON string: a latch's text came from elsewhere.
+fn escaped(text: &str) -> String {
+    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().map(clean).collect::<String>().replace('\\', "\\\\").replace('"', "\\\"")
 }
 
 impl fmt::Display for Report {

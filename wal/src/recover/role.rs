@@ -22,14 +22,15 @@ impl Recovery {
         let was = Meta { sequence, start, ..self.meta };
         let found = self.report.found_epoch;
         let Some(epoch) = taken else {
-            // Until now every epoch was issued here.
-            let issued = (was.issued.0, was.issued.1.max(found));
-            return Meta { followed: true, issued: if was.followed { was.issued } else { issued }, ..was };
+            // What was issued here and cut off may be followed by epochs that were not. A log that never followed is
+            // its own to the end.
+            let through = if was.followed { was.own.1.min(found) } else { found };
+            return Meta { followed: true, own: (was.own.0, through), ..was };
         };
         let goes_on = found == Epoch(0) || was.issued_here(found);
-        let issued = (if goes_on { was.issued.0 } else { epoch }, epoch);
+        let own = (if goes_on { was.own.0 } else { epoch }, epoch);
         let bound = was.bound.filter(|_| was.epoch == epoch);
-        Meta { epoch, bound, issued, ..was }
+        Meta { epoch, bound, issued: epoch, own, ..was }
     }
 
     /// R10: an epoch has one leader, and of that one process.
@@ -40,7 +41,8 @@ impl Recovery {
         let found = found.max(self.boundary().cut.epoch);
         let meta = &self.meta;
         // Before there were followers, every promise was an epoch taken.
-        let issued = if meta.followed { meta.issued.1 } else { meta.issued.1.max(meta.epoch) };
+        let before = meta.issued == Epoch(0) && !meta.followed;
+        let issued = if before { meta.epoch } else { meta.issued };
         let wrong = if meta.epoch > epoch {
             format!("epoch {} is promised", meta.epoch.0)
         } else if let Some(bound) = meta.bound.filter(|_| meta.epoch == epoch) {

@@ -24,7 +24,11 @@ impl Recovery {
 
     /// The checkpoint is known: what continues it?
     pub(super) fn link(&mut self, out: &mut Vec<Io>) -> Result<(), Halt> {
-        let (base, cut) = (self.boundary(), self.abandoning().map(|cut| cut.incarnation));
+        let base = self.boundary();
+        if let Some(cut) = self.abandoning().filter(|cut| cut.next <= base.cut.index) {
+            return Err(Halt::cut_in_checkpoint(base.cut.index, cut.next));
+        }
+        let cut = self.abandoning().map(|cut| cut.incarnation);
         let behind = |f: &Found| f.header.is_ok_and(|h| cut.is_some_and(|cut| h.incarnation > cut.0));
         let (dropped, found): (Vec<Found>, Vec<Found>) = self.found.iter().copied().partition(behind);
         self.dropped = dropped;

@@ -89,7 +89,7 @@ pub fn feed(disk: &mut Volatile, follower: &mut Follower, items: &[Item], group:
         }
         let bytes: Vec<u8> = rest.iter().take(group).flat_map(|item| item.bytes.clone()).collect();
         follower.take(&bytes).unwrap_or_else(|rejected| panic!("{rejected}"));
-        if rest.len() % 2 == 0 {
+        if rest.len().is_multiple_of(2) {
             let validated = follower.validated();
             follower.wish(|meta| meta.durable = validated);
         }

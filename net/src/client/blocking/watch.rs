@@ -21,7 +21,7 @@ impl Client {
     pub fn watch(&mut self, watch: &Watch) -> Result<Watching> {
         let mut client = State::new(self.state.address.clone(), self.state.options.clone(), chance());
         let begun = socket::drive(client.call(watch::subscribe(watch), Instant::now()))?;
-        Ok(Watching { stream: Stream::over(client, begun) })
+        Ok(Watching { stream: Stream::over(client, begun, Instant::now()) })
     }
 
     /// Has the shard remember that everything up to `token` was dealt with, under a name.
@@ -43,9 +43,12 @@ impl Watching {
             if let Some(happened) = self.stream.told()? {
                 return Ok(Some(happened));
             }
-            let (line, deadline) = (&mut self.stream.line, Instant::now() + self.stream.deadline);
-            let came = socket::send(line, deadline).and_then(|()| socket::receive(line, until));
-            if !self.stream.hear(came)? {
+            let now = Instant::now();
+            let listens_until = self.stream.listens_until(now, until);
+            let (line, deadline) = (&mut self.stream.line, now + self.stream.deadline);
+            let came = socket::send(line, deadline).and_then(|()| socket::receive(line, listens_until));
+            let now = Instant::now();
+            if !self.stream.hear(came, now)? && now >= until {
                 return Ok(None);
             }
         }

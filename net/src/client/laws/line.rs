@@ -108,6 +108,11 @@ impl<S> Line<S> {
         Ok(Some((&mut self.socket, self.inbox.room(need))))
     }
 
+    /// Bytes of a reply that is not whole yet.
+    pub(crate) fn unread(&self) -> usize {
+        self.inbox.unread().len()
+    }
+
     /// How receiving went; false: nothing came in time, which leaves everything as it was.
     pub(crate) fn received(&mut self, received: Result<usize, Error>) -> Result<bool, Failure> {
         match received {

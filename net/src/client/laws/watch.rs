@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::Instant;
 use super::answer::{Error, Failure, Result, decode_row, done, token, unexpected};
 use super::ask::Ask;
 use super::call::ms;
@@ -24,6 +25,12 @@ use crate::token::Token;
 
 /// How many bytes may be on their way to a watcher.
 const CREDIT: u64 = 4 << 20;
+
+/// How long a watch may hear nothing, if nobody says otherwise: ten times what a node is silent for.
+pub const SILENCE: Duration = Duration::from_secs(10);
+
+/// Long enough to find what has arrived already.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// What to watch, and from where on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -189,13 +196,18 @@ pub(crate) struct Stream<S> {
     handed_out: Token,
     /// Bytes that arrived and were not given back as credit.
     used: u64,
+    /// When something was heard last, how much of a frame was there then, and how long ago that may be.
+    heard: Instant,
+    unread: usize,
+    silence: Duration,
     ended: bool,
 }
 
 impl<S> Stream<S> {
     /// Over the connection of a client that did no more than subscribe.
-    pub(crate) fn over(client: State<S>, begun: Begun) -> Stream<S> {
+    pub(crate) fn over(client: State<S>, begun: Begun, now: Instant) -> Stream<S> {
         let (address, deadline) = (client.address.clone(), client.options.deadline);
+        let silence = client.options.silence;
         let Begun { subscription, behind } = begun;
         Stream {
             line: client.into_line(),
@@ -206,6 +218,9 @@ impl<S> Stream<S> {
             reached: behind,
             handed_out: behind,
             used: 0,
+            heard: now,
+            unread: 0,
+            silence,
             ended: false,
         }
     }
@@ -233,13 +248,40 @@ impl<S> Stream<S> {
         Ok(next)
     }
 
+    /// Until when to wait for a frame at once, if nobody waits beyond `until`; then [`hear`](Self::hear) what came.
+    pub(crate) fn listens_until(&self, now: Instant, until: Instant) -> Instant {
+        let lost = self.heard.checked_add(self.silence); // or never
+        lost.map_or(until, |lost| until.min(lost)).max(now + LOOK)
+    }
+
     /// Takes in the frame that came, if one did in time, and says so.
-    pub(crate) fn hear(&mut self, came: std::result::Result<bool, Failure>) -> Result<bool> {
-        let heard = came.and_then(|came| if came { self.take().map(|()| true) } else { Ok(false) });
+    pub(crate) fn hear(&mut self, came: std::result::Result<bool, Failure>, now: Instant) -> Result<bool> {
+        let heard = came.and_then(|came| match came {
+            true => {
+                (self.heard, self.unread) = (now, 0);
+                self.take().map(|()| true)
+            }
+            false => self.heard_nothing(now).map(|()| false),
+        });
         heard.map_err(|failure| {
             self.ended = true;
             failure.into_error(&self.address)
         })
+    }
+
+    /// A host that vanished says no good-bye. A part of a frame is something. Whoever did not ask for long finds what
+    /// came meanwhile first, so time that was not waited counts as well.
+    fn heard_nothing(&mut self, now: Instant) -> std::result::Result<(), Failure> {
+        let unread = self.line.unread();
+        if unread != self.unread {
+            (self.heard, self.unread) = (now, unread);
+        }
+        let silent = now.saturating_duration_since(self.heard);
+        if silent < self.silence {
+            return Ok(());
+        }
+        let ms = silent.as_millis();
+        Err(Failure::Lost(format!("nothing was heard for {ms} ms, not even that there is nothing to tell")))
     }
 
     fn take(&mut self) -> std::result::Result<(), Failure> {

@@ -26,7 +26,7 @@ impl Client {
     pub async fn watch(&mut self, watch: &Watch) -> Result<Watching> {
         let mut client = State::new(self.state.address.clone(), self.state.options.clone(), chance());
         let begun = socket::drive(client.call(watch::subscribe(watch), now())).await?;
-        Ok(Watching { stream: Stream::over(client, begun) })
+        Ok(Watching { stream: Stream::over(client, begun, now()) })
     }
 
     /// Has the shard remember that everything up to `token` was dealt with, under a name.
@@ -53,12 +53,14 @@ impl Watching {
             if let Some(happened) = self.stream.told()? {
                 return Ok(Some(happened));
             }
+            let listens_until = self.stream.listens_until(now(), until);
             let (line, deadline) = (&mut self.stream.line, now() + self.stream.deadline);
             let came = match socket::send(line, deadline).await {
-                Ok(()) => socket::receive(line, until).await,
+                Ok(()) => socket::receive(line, listens_until).await,
                 Err(failure) => Err(failure),
             };
-            if !self.stream.hear(came)? {
+            let now = now();
+            if !self.stream.hear(came, now)? && now >= until {
                 return Ok(None);
             }
         }

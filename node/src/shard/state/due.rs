@@ -1,9 +1,9 @@
-//! What ends, in the order of time. Derived from the entries that say when, so it is never logged itself.
+//! Rows with a ttl and leases in the order in which they end. Derived from the entries that say when, so it is never
+//! logged itself.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use seawall::message::outcome::StoredOutcome;
 use seawall_wal::Space;
 
 use super::super::lease::Lease;
@@ -13,10 +13,8 @@ use crate::params::EXPIRY_SPREAD_US;
 
 #[derive(Debug, Default)]
 pub struct Due {
-    /// Rows with a ttl and leases, by the time from which they may be removed.
+    /// By the time from which they may be removed.
     ends: BTreeSet<(i64, Space, Arc<[u8]>)>,
-    /// Outcomes, by the births of their keys.
-    births: BTreeSet<(i64, Arc<[u8]>)>,
     key_bytes: usize,
 }
 
@@ -32,17 +30,11 @@ impl Due {
     pub fn change(&mut self, space: Space, key: &[u8], old: Option<&[u8]>, new: Option<&[u8]>) {
         if let Some(old) = old {
             self.key_bytes -= key.len();
-            match space {
-                spaces::OUTCOMES => self.births.remove(&(birth(old), Arc::from(key))),
-                _ => self.ends.remove(&(end(space, key, old), space, Arc::from(key))),
-            };
+            self.ends.remove(&(end(space, key, old), space, Arc::from(key)));
         }
         if let Some(new) = new {
             self.key_bytes += key.len();
-            match space {
-                spaces::OUTCOMES => self.births.insert((birth(new), Arc::from(key))),
-                _ => self.ends.insert((end(space, key, new), space, Arc::from(key))),
-            };
+            self.ends.insert((end(space, key, new), space, Arc::from(key)));
         }
     }
 
@@ -52,13 +44,8 @@ impl Due {
         ended.map(|(_, space, key)| Ends { space: *space, key: Arc::clone(key) })
     }
 
-    /// Outcomes whose keys were born up to `horizon_us`, the oldest first.
-    pub fn born_until(&self, horizon_us: i64) -> impl Iterator<Item = &Arc<[u8]>> {
-        self.births.iter().take_while(move |(born, _)| *born <= horizon_us).map(|(_, key)| key)
-    }
-
     pub fn memory(&self) -> usize {
-        self.key_bytes + 80 * (self.ends.len() + self.births.len())
+        self.key_bytes + 80 * self.ends.len()
     }
 }
 
@@ -70,8 +57,4 @@ fn end(space: Space, key: &[u8], value: &[u8]) -> i64 {
         _ => number(value).expect("a time of eight bytes"),
     };
     end.saturating_add_unsigned(u64::from(crc32c::crc32c(key)) % EXPIRY_SPREAD_US)
-}
-
-fn birth(stored: &[u8]) -> i64 {
-    StoredOutcome::birth(stored).expect("an outcome that this node stored")
 }

@@ -8,6 +8,7 @@
 //! how many keys a namespace has) is the same after a restart.
 
 mod due;
+mod outcomes;
 mod points;
 mod run;
 mod slots;
@@ -16,13 +17,13 @@ mod tree;
 
 use std::collections::BTreeMap;
 
-use seawall::key::{self, Part};
 use seawall::position::{Index, Position};
 use seawall_wal::{Entry, Space};
 
 use super::spaces;
 use super::table::{Declared, Tables};
 pub use due::{Due, Ends};
+pub use outcomes::{Held, Outcomes};
 pub use slots::Bytes;
 pub use table::{At, Look, Table};
 
@@ -32,7 +33,7 @@ pub struct State {
     ttls: Table,
     leases: Table,
     streams: Table,
-    outcomes: Table,
+    outcomes: Outcomes,
     /// Declarations, and the indexes of rows.
     tables: Tables,
     /// All rows and declarations are there; from now on indexes follow each change.
@@ -41,8 +42,6 @@ pub struct State {
     /// First index of each epoch.
     epochs: BTreeMap<u64, u64>,
     due: Due,
-    /// Outcomes of each namespace.
-    keys: BTreeMap<Box<str>, usize>,
 }
 
 /// Where the memory of a shard is, in bytes.
@@ -87,11 +86,7 @@ impl State {
                 let old = put(&mut self.leases, self.live, key, value, version);
                 self.due.change(space, key, old.as_deref(), value);
             }
-            spaces::OUTCOMES => {
-                let old = put(&mut self.outcomes, self.live, key, value, version);
-                self.due.change(space, key, old.as_deref(), value);
-                self.count(key, old.is_some(), value.is_some());
-            }
+            spaces::OUTCOMES => self.outcomes.set(key, value, version),
             spaces::HORIZON => self.horizon = value.and_then(number).map(|us| (version, us)),
             spaces::EPOCHS => {
                 let first = value.and_then(number).and_then(|first| u64::try_from(first).ok());
@@ -130,18 +125,12 @@ impl State {
         &self.tables
     }
 
-    fn count(&mut self, key: &[u8], was: bool, is: bool) {
-        if was != is {
-            let keys = self.keys.entry(namespace_of(key).into()).or_default();
-            *keys = *keys + usize::from(is) - usize::from(was);
-        }
-    }
-
     /// Forgets the tombstones whose deletion is committed.
     pub fn bury(&mut self, committed: Index) {
         for table in self.logged_tables() {
             table.bury(committed);
         }
+        self.outcomes.bury(committed);
         self.tables.bury(committed);
     }
 
@@ -151,13 +140,14 @@ impl State {
     }
 
     /// Outcomes that are kept under request keys, in all namespaces.
-    pub fn outcomes(&self) -> &Table {
+    pub fn outcomes(&self) -> &Outcomes {
         &self.outcomes
     }
 
-    /// Outcomes of a namespace.
-    pub fn keys_of(&self, namespace: &str) -> usize {
-        self.keys.get(namespace).copied().unwrap_or(0)
+    /// Hands over the stored keys of outcomes whose requests were born up to `horizon_us`; see
+    /// [`Outcomes::born_until`].
+    pub fn born_until(&mut self, horizon_us: i64, take: impl FnMut(&[u8]) -> bool) {
+        self.outcomes.born_until(horizon_us, take);
     }
 
     /// Outcomes of keys born up to here are forgotten, and the record that says so.
@@ -193,6 +183,7 @@ impl State {
         match entry.space {
             spaces::EVENTS => 0,
             spaces::ROWS => once * (1 + self.tables.most_indexes()),
+            spaces::OUTCOMES => Outcomes::most_growth(entry.key, entry.value),
             _ => once,
         }
     }
@@ -201,12 +192,13 @@ impl State {
     pub fn growth(&self, space: Space, key: &[u8], value: Option<&[u8]>) -> i64 {
         match space {
             spaces::EVENTS => 0,
+            spaces::OUTCOMES => self.outcomes.growth(key, value),
             space => self.table(space).growth(key, value),
         }
     }
 
-    fn logged_tables(&mut self) -> [&mut Table; 5] {
-        [&mut self.rows, &mut self.ttls, &mut self.leases, &mut self.streams, &mut self.outcomes]
+    fn logged_tables(&mut self) -> [&mut Table; 4] {
+        [&mut self.rows, &mut self.ttls, &mut self.leases, &mut self.streams]
     }
 
     fn table(&self, space: Space) -> &Table {
@@ -215,7 +207,6 @@ impl State {
             spaces::TTLS => &self.ttls,
             spaces::LEASES => &self.leases,
             spaces::STREAMS => &self.streams,
-            spaces::OUTCOMES => &self.outcomes,
             other => unreachable!("nobody looks into space {}", other.0),
         }
     }
@@ -233,12 +224,4 @@ fn put(table: &mut Table, live: bool, key: &[u8], value: Option<&[u8]>, version:
 
 fn number(value: &[u8]) -> Option<i64> {
     value.try_into().ok().map(i64::from_le_bytes)
-}
-
-/// Behind its hash, every stored key begins with its namespace.
-fn namespace_of(stored: &[u8]) -> String {
-    match stored.get(8..).and_then(|rest| key::parts(rest).next()) {
-        Some(Part::Text(namespace)) => namespace.into_owned(),
-        _ => String::new(),
-    }
 }

@@ -143,14 +143,16 @@ impl Points {
         }
     }
 
-    pub fn remove(&mut self, sum: u32, id: Id) {
-        let Some((bucket, at)) = self.holder(sum, id) else { return };
+    /// Fewer keys take fewer buckets, where some may find no room: those are returned.
+    pub fn remove(&mut self, sum: u32, id: Id) -> Vec<Id> {
+        let Some((bucket, at)) = self.holder(sum, id) else { return Vec::new() };
         bucket.remove(at);
         let part = &mut self.parts[part_of(sum)];
         part.len -= 1;
         if part.buckets.len() > 1 && part.len < LEAST * part.buckets.len() {
-            part.rebuild(part.buckets.len() / 2);
+            return part.rebuild(part.buckets.len() / 2);
         }
+        Vec::new()
     }
 
     pub fn renumber(&mut self, sum: u32, from: Id, to: Id) {
@@ -193,9 +195,8 @@ impl Part {
             buckets *= 2;
         }
         if buckets != self.buckets.len() {
-            let before = self.len;
-            self.rebuild(buckets);
-            assert_eq!(self.len, before, "more buckets hold what fewer held");
+            let away = self.rebuild(buckets);
+            assert!(away.is_empty(), "more buckets hold what fewer held");
         }
     }
 
@@ -215,7 +216,8 @@ impl Part {
 
     /// More or fewer buckets. A key that was turned away may belong to any that its own one becomes; of fewer, some may
     /// be turned away now.
-    fn rebuild(&mut self, buckets: usize) {
+    fn rebuild(&mut self, buckets: usize) -> Vec<Id> {
+        let mut away = Vec::new();
         let new = std::iter::repeat_with(Bucket::default).take(buckets).collect();
         let old = std::mem::replace(&mut self.buckets, new);
         let before = old.len();
@@ -228,11 +230,11 @@ impl Part {
             }
             let entries = bucket.sums.into_iter().zip(bucket.ids).zip(bucket.slots);
             for ((sum, id), slot) in entries {
-                slot.into_iter().for_each(|slot| {
-                    self.add(Entry { sum, id, slot });
-                });
+                let lost = slot.is_some_and(|slot| !self.add(Entry { sum, id, slot }));
+                away.extend(lost.then_some(id));
             }
         }
+        away
     }
 }
 

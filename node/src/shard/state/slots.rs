@@ -117,26 +117,32 @@ impl fmt::Debug for Bytes {
     }
 }
 
-#[derive(Debug, Default)]
-pub struct Slots {
-    pieces: Vec<Vec<Slot>>,
+#[derive(Debug)]
+pub struct Slots<T = Slot> {
+    pieces: Vec<Vec<T>>,
     len: usize,
 }
 
-impl Slots {
+impl<T> Default for Slots<T> {
+    fn default() -> Self {
+        Self { pieces: Vec::new(), len: 0 }
+    }
+}
+
+impl<T> Slots<T> {
     pub fn len(&self) -> usize {
         self.len
     }
 
-    pub fn at(&self, id: Id) -> &Slot {
+    pub fn at(&self, id: Id) -> &T {
         &self.pieces[id as usize / PIECE][id as usize % PIECE]
     }
 
-    pub fn at_mut(&mut self, id: Id) -> &mut Slot {
+    pub fn at_mut(&mut self, id: Id) -> &mut T {
         &mut self.pieces[id as usize / PIECE][id as usize % PIECE]
     }
 
-    pub fn push(&mut self, slot: Slot) -> Id {
+    pub fn push(&mut self, slot: T) -> Id {
         if self.len.is_multiple_of(PIECE) {
             self.pieces.push(Vec::new());
         }
@@ -147,7 +153,7 @@ impl Slots {
     }
 
     /// The last one takes its place.
-    pub fn swap_remove(&mut self, id: Id) -> Slot {
+    pub fn swap_remove(&mut self, id: Id) -> T {
         let last = self.pieces.last_mut().and_then(Vec::pop).expect("there is one at least");
         self.len -= 1;
         if self.len.is_multiple_of(PIECE) {

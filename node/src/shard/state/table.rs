@@ -137,7 +137,7 @@ impl Table {
     /// record last changed anything in it, absence too, so nothing has to be kept for ranges.
     pub fn range(&self, low: &[u8], high: &[u8]) -> impl DoubleEndedIterator<Item = At<'_>> {
         assert!(!self.filling.under_way(), "order is there once all is there");
-        self.tree.range(low, high, false, &self.slots).map(At::of)
+        self.tree.range(low, high, &self.slots).map(At::of)
     }
 
     /// The first key at or behind `low`, a tombstone's too.
@@ -177,26 +177,6 @@ impl Table {
         }
         self.slots.swap_remove(id);
         self.memory -= cost(key, None);
-    }
-
-    /// The last live entry between two keys, both included.
-    pub fn last_between(&self, from: &[u8], to: &[u8]) -> Option<(&[u8], Position)> {
-        let slot = self.live_between(from, to).next_back()?;
-        Some((slot.key(), slot.version()))
-    }
-
-    /// The live entries between two keys, both included, in order.
-    pub fn between<'a>(&'a self, from: &[u8], to: &[u8]) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        self.live_between(from, to).map(Slot::key)
-    }
-
-    fn live_between<'a>(
-        &'a self,
-        from: &[u8],
-        to: &[u8],
-    ) -> impl DoubleEndedIterator<Item = &'a Slot> + use<'a> {
-        assert!(!self.filling.under_way(), "order is there once all is there");
-        self.tree.range(from, to, true, &self.slots).filter(|slot| slot.is_live())
     }
 
     /// Entries that exist.

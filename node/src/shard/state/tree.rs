@@ -143,9 +143,9 @@ impl Tree {
         }
     }
 
-    /// From `low` on, up to `high`, which is included or not.
-    pub fn range<'a>(&'a self, low: &[u8], high: &[u8], including: bool, slots: &'a Slots) -> Range<'a> {
-        let spots = self.root.first(low, false, slots).zip(self.root.last(high, including, slots));
+    /// From `low` on, up to `high`, which is not included.
+    pub fn range<'a>(&'a self, low: &[u8], high: &[u8], slots: &'a Slots) -> Range<'a> {
+        let spots = self.root.first(low, false, slots).zip(self.root.last(high, slots));
         let ends = spots.filter(|(first, last)| first.slot(slots).key() <= last.slot(slots).key());
         Range { tree: self, slots, spots: ends }
     }
@@ -297,17 +297,17 @@ impl Node {
         }
     }
 
-    /// The last item in front of `high`, or at it.
-    fn last(&self, high: &[u8], including: bool, slots: &Slots) -> Option<Spot<'_>> {
+    /// The last item in front of `high`.
+    fn last(&self, high: &[u8], slots: &Slots) -> Option<Spot<'_>> {
         match self {
             Node::Leaf(leaf) => {
-                let end = leaf.seek(high, slots).map_or_else(|at| at, |at| at + usize::from(including));
+                let end = leaf.seek(high, slots).unwrap_or_else(|at| at);
                 end.checked_sub(1).map(|at| Spot { leaf, at })
             }
             Node::Inner(children) => {
                 let at = child_of(children, high, slots);
                 let before = || Some(children.things()[at.checked_sub(1)?].node.end());
-                children.things()[at].node.last(high, including, slots).or_else(before)
+                children.things()[at].node.last(high, slots).or_else(before)
             }
         }
     }
@@ -378,7 +378,7 @@ impl<'a> DoubleEndedIterator for Range<'a> {
         self.spots = match last.at.checked_sub(1) {
             _ if first.is(last) => None,
             Some(at) => Some((first, Spot { at, ..last })),
-            None => self.tree.root.last(slot.key(), false, self.slots).map(|before| (first, before)),
+            None => self.tree.root.last(slot.key(), self.slots).map(|before| (first, before)),
         };
         Some(slot)
     }
