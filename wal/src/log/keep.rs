@@ -344,6 +344,11 @@ macro_rules! keeps {
             pub fn meta(&self) -> &Meta {
                 self.memory.durable()
             }
+
+            /// With every wish, durable or not.
+            pub fn wanted(&self) -> &Meta {
+                self.memory.wanted()
+            }
         }
     };
 }

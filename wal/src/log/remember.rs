@@ -40,6 +40,10 @@ impl Memory {
         &self.durable
     }
 
+    pub fn wanted(&self) -> &Meta {
+        &self.wanted
+    }
+
     pub fn remembered(&self) -> Wish {
         self.granted
     }

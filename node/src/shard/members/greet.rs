@@ -30,7 +30,9 @@ impl Shard {
     /// R_HELLO or R_FENCE. One at a time: whoever is not heard asks again.
     pub(super) fn meet(&mut self, now: Now, from: MemberId, frame: &[u8], envelope: &Envelope<'_>) {
         let Life::Following(following) = &mut self.life else { return };
-        if following.pending.is_some() {
+        // A promise that is on its way to the disk binds already, and is not to be spoken of yet.
+        let (meta, wanted) = (following.log.meta(), following.log.wanted());
+        if following.pending.is_some() || (meta.epoch, meta.bound) != (wanted.epoch, wanted.bound) {
             return;
         }
         let (stamp, session, leads) = match &envelope.message {

@@ -55,6 +55,8 @@ pub(in crate::shard) struct Sent {
     /// Last index and bytes of what was sent and not acknowledged as received.
     under_way: VecDeque<(Index, usize)>,
     bytes: usize,
+    /// Since when the oldest of it is under way.
+    moved_us: u64,
     next_hello_us: u64,
     heard_us: u64,
     /// The newest probe of the member, to be echoed with a commit index that is taken after it (R22).
@@ -134,6 +136,7 @@ impl Sent {
             acknowledged: Index(0),
             under_way: VecDeque::new(),
             bytes: 0,
+            moved_us: now.mono_us,
             next_hello_us: 0,
             heard_us: now.mono_us,
             probe_us: None,
@@ -231,6 +234,7 @@ impl Shard {
         sent.acknowledged = sent.acknowledged.max(ack.positions.validated);
         while let Some((_, bytes)) = sent.under_way.pop_front_if(|(last, _)| *last <= ack.positions.received) {
             sent.bytes -= bytes;
+            sent.moved_us = now.mono_us;
         }
         let counted = replica::Ack {
             session: ack.session.0,
@@ -277,8 +281,10 @@ impl Shard {
         for member in members {
             let standing = lead.standing(member);
             let Some(sent) = lead.members.get_mut(&member) else { continue };
-            if sent.stage != Stage::Away && now.mono_us >= sent.heard_us + REPLICA_SILENCE_US {
-                sent.goes(now, Stage::Away, Some("it does not answer".to_owned()));
+            let stuck = !sent.under_way.is_empty() && now.mono_us >= sent.moved_us + REPLICA_SILENCE_US;
+            if sent.stage != Stage::Away && (stuck || now.mono_us >= sent.heard_us + REPLICA_SILENCE_US) {
+                let what = if stuck { "what was sent to it did not arrive" } else { "it does not answer" };
+                sent.goes(now, Stage::Away, Some(what.to_owned()));
             }
             if sent.stage == Stage::Away && now.mono_us >= sent.next_hello_us {
                 sent.next_hello_us = now.mono_us + REPLICA_RETRY_US;
@@ -327,7 +333,8 @@ impl Shard {
         let (last, entry) = (to_net(running.log.appended()), membership.entry());
         let needs = usize::from(entry.policy.min_in_sync);
         if lead.leadership.change().is_none() && 1 + lead.leadership.set().required().count() < needs {
-            let level = |member: &MemberId| lead.leadership.may_enter(*member, last);
+            let set = lead.leadership.set();
+            let level = |member: &MemberId| !set.requires(*member) && lead.leadership.may_enter(*member, last);
             let streams = |(member, sent): (&MemberId, &Sent)| (sent.stage == Stage::Streaming).then_some(*member);
             let next = lead.members.iter().filter_map(streams).find(level);
             if let Some(member) = next {
@@ -377,6 +384,9 @@ impl Shard {
                 encode_append(&mut frame, membership.generation(), shard, &append, run.parts());
                 membership.said.push((*member, frame));
                 sent.next = Index(last.0 + 1);
+                if sent.under_way.is_empty() {
+                    sent.moved_us = now.mono_us;
+                }
                 sent.under_way.push_back((last, bytes));
                 sent.bytes += bytes;
             }
