@@ -291,6 +291,7 @@ fn unauthenticated() -> Vec<Refusal> {
     let mut worker = Worker::new(WorkerConfig {
         id: WorkerId(0),
         workers: 1,
+        member: None,
         lineage: LINEAGE,
         limits: LogLimits::test_min(),
         budget: Budget::default(),

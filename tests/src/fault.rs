@@ -102,7 +102,7 @@ impl Fault {
     /// What the world of members injects besides.
     pub fn of_members_too(self) -> bool {
         use Fault::*;
-        matches!(self, Kill | PowerCut | LostWrite | TornWrite | DiskStall | WallJump | WorkerPause)
+        matches!(self, Kill | PowerCut | TornWrite | DiskStall | WallJump | WorkerPause)
     }
 
     /// A log has no clients, no clock and no orderly end.

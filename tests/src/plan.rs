@@ -159,9 +159,9 @@ pub struct ClusterShape {
 pub fn cluster(random: &mut Random) -> ClusterShape {
     let mut node = slice(random);
     node.workers = 1;
-    node.heal_us = *random.pick(&[1_000_000, 3_000_000, 8_000_000]);
+    node.heal_us = *random.pick(&[1_000_000, 3_000_000, 6_000_000]);
     node.workload = workload(random, node.heal_us);
-    node.tick_us = *random.pick(&[10_000, 100_000]);
+    node.tick_us = *random.pick(&[50_000, 100_000]);
     node.short_turns = 0;
     // Followers are fed from memory: all of a run fits into it.
     node.limits.tail_bytes = 8 << 20;
@@ -173,7 +173,8 @@ pub fn cluster(random: &mut Random) -> ClusterShape {
     let kinds = [Crash::Kill, Crash::PowerCut];
     let crashes = crashes.into_iter().map(|at| (at, random.index(members), *random.pick(&kinds))).collect();
     let promotions = times(random, heal_us, 4).into_iter().map(|at| (at, random.index(members))).collect();
-    let jumps = times(random, heal_us, 2).into_iter().map(|at| (at, random.index(members), jump(random))).collect();
+    let jumps =
+        times(random, heal_us, 2).into_iter().map(|at| (at, random.index(members), jump(random))).collect();
     let cut = |random: &mut Random| {
         let one = random.index(members);
         match random.below(4) {

@@ -52,6 +52,7 @@ impl World {
         let worker = Worker::new(WorkerConfig {
             id: WorkerId(0),
             workers: 1,
+            member: None,
             lineage: Lineage(LINEAGE),
             limits,
             budget,

@@ -303,6 +303,7 @@ mod tests {
         let worker = WorkerConfig {
             id: WorkerId(0),
             workers: 1,
+            member: None,
             lineage: directory.lineage(),
             limits: LogLimits::default(),
             budget: Budget::default(),

@@ -11,7 +11,6 @@ use seawall::map::{Generation, MemberId};
 use seawall::position::{Epoch, Index};
 use seawall::replication::{Agreement, EpochTable, Epochs};
 
-
 /// The entry of the map that a candidate read, and on whose generation it compares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {

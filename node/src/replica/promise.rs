@@ -54,8 +54,12 @@ impl Promise {
     pub fn fenced_by(&self, epoch: Epoch, lease_left_us: u64) -> Heard {
         match (epoch.cmp(&self.epoch), self.leader) {
             (std::cmp::Ordering::Equal, None) => Heard::Known,
-            (std::cmp::Ordering::Less | std::cmp::Ordering::Equal, _) => Heard::Fenced { promised: self.epoch },
-            (std::cmp::Ordering::Greater, _) if lease_left_us > 0 => Heard::Granted { left_us: lease_left_us },
+            (std::cmp::Ordering::Less | std::cmp::Ordering::Equal, _) => {
+                Heard::Fenced { promised: self.epoch }
+            }
+            (std::cmp::Ordering::Greater, _) if lease_left_us > 0 => {
+                Heard::Granted { left_us: lease_left_us }
+            }
             (std::cmp::Ordering::Greater, _) => Heard::Adopt(Promise { epoch, leader: None }),
         }
     }

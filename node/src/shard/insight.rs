@@ -94,7 +94,10 @@ impl Shard {
             let required = if lead.leadership.set().requires(id) { "sync" } else { "async" };
             let (stage, attempts, at) = (sent.stage.name(), sent.attempts, sent.acknowledged().0);
             let reason = sent.reason.as_ref().map(|reason| format!(", {reason}")).unwrap_or_default();
-            format!("member {id}: {required}, {stage} since {} us, greeted {attempts} times, at {at}{reason}", sent.since_us)
+            format!(
+                "member {id}: {required}, {stage} since {} us, greeted {attempts} times, at {at}{reason}",
+                sent.since_us
+            )
         };
         Ok(lead.members().map(member).collect::<Vec<_>>().join("; "))
     }
@@ -110,7 +113,9 @@ impl Shard {
             (Life::Following(following), _) => {
                 following.reason().unwrap_or_else(|| "it follows: ask the leader".to_owned())
             }
-            (Life::Deposed { .. } | Life::Reopening { .. }, _) => "it is taking another role (R10)".to_owned(),
+            (Life::Deposed { .. } | Life::Reopening { .. }, _) => {
+                "it is taking another role (R10)".to_owned()
+            }
             (Life::Failed { .. }, _) => "a write or flush failed, and only recovery goes on (R4)".to_owned(),
         };
         let trouble = status.reason.unwrap_or_else(|| "none".to_owned());

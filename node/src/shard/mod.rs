@@ -51,9 +51,9 @@ use crate::seam::{ConnId, Effect, Effects, LogFound, Now, ShardStatus, WorkerId}
 pub(crate) use admit::decode;
 use draft::Draft;
 use freshness::Waiting;
-use members::{Following, Held, Lead, Membership};
 pub use freshness::{Verdict, judge};
 use latency::Latency;
+use members::{Following, Held, Lead, Membership};
 use parked::Parked;
 use release::{Answer, Release, Released};
 pub use scan::Scanned;
@@ -236,7 +236,9 @@ impl Shard {
 
     /// The log was found: recovery of it begins, for the role that is wanted.
     pub fn opened(&mut self, found: LogFound, effects: &mut Effects) {
-        let Life::Reopening { start } = self.life else { unreachable!("a log is opened when it was asked for") };
+        let Life::Reopening { start } = self.life else {
+            unreachable!("a log is opened when it was asked for")
+        };
         let log = LogId { lineage: self.lineage.0, shard: self.id.0 };
         let mut recovery = Box::new(Recovery::new(log, self.limits, found.files, found.buffers, start));
         recovery.start(&mut self.ios);
@@ -475,7 +477,9 @@ impl Shard {
 
     pub fn status(&self) -> ShardStatus {
         let (state, reason, log) = match &self.life {
-            Life::Recovering { .. } | Life::Deposed { .. } | Life::Reopening { .. } => ("recovering", None, None),
+            Life::Recovering { .. } | Life::Deposed { .. } | Life::Reopening { .. } => {
+                ("recovering", None, None)
+            }
             Life::Following(following) => (following.state().name(), following.reason(), None),
             Life::Running(running) => {
                 let serves = running.serves(self.release.committed());

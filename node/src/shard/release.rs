@@ -214,7 +214,9 @@ impl Release {
     /// The log failed (R4). Whether an appended commit survives, only recovery knows; everything else that waits
     /// saw state that may be lost, and is refused.
     pub fn fail(&mut self, why: &str) {
-        self.end(&|| Refusal::log_failed_after_append(why.to_owned()), &|| Refusal::log_failed(why.to_owned()));
+        self.end(&|| Refusal::log_failed_after_append(why.to_owned()), &|| {
+            Refusal::log_failed(why.to_owned())
+        });
     }
 
     /// Another member leads now. What was appended may still be committed there.
@@ -264,4 +266,3 @@ impl Release {
         self.ready.drain(..)
     }
 }
-

@@ -1,9 +1,9 @@
 use std::collections::BTreeSet;
 
 use seawall::map::{Generation, MemberId};
+use seawall::position::{Epoch, Index};
 use seawall_node::replica::candidacy::{NotElectable, Recorded};
 use seawall_node::replica::{Candidacy, Kind, Loss};
-use seawall::position::{Epoch, Index};
 
 use crate::{A, B, C, table};
 

@@ -1,8 +1,8 @@
 use seawall::map::MemberId;
+use seawall::position::{Epoch, Index};
 use seawall_node::replica::leadership::{Policy, Unavailable, Unproven};
 use seawall_node::replica::sync_set::Way;
 use seawall_node::replica::{Ack, Leadership, SyncSet};
-use seawall::position::{Epoch, Index};
 
 use crate::{B, C};
 

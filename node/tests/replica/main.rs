@@ -7,8 +7,8 @@ mod promise;
 mod sync_set;
 
 use seawall::map::MemberId;
-use seawall::replication::{EpochBegin, Epochs};
 use seawall::position::{Epoch, Index};
+use seawall::replication::{EpochBegin, Epochs};
 
 const A: MemberId = MemberId(1);
 const B: MemberId = MemberId(2);
@@ -16,6 +16,8 @@ const C: MemberId = MemberId(3);
 
 fn table(firsts: &[(u64, u64)]) -> Epochs {
     let mut table = Epochs::default();
-    firsts.iter().for_each(|(epoch, first)| table.push(EpochBegin { epoch: Epoch(*epoch), first: Index(*first) }));
+    firsts
+        .iter()
+        .for_each(|(epoch, first)| table.push(EpochBegin { epoch: Epoch(*epoch), first: Index(*first) }));
     table
 }

@@ -1,5 +1,5 @@
-use seawall_node::replica::{Grant, Heard, Incarnation, Promise};
 use seawall::position::Epoch;
+use seawall_node::replica::{Grant, Heard, Incarnation, Promise};
 
 use crate::{A, B};
 
@@ -55,7 +55,11 @@ fn a_fence_binds_nobody() {
     assert_eq!(fenced.fenced_by(Epoch(2), 0), Heard::Known, "the answer may have been lost");
     let bound = Promise { epoch: Epoch(2), leader: Some(leader(B, 3)) };
     assert_eq!(fenced.meets(Epoch(2), leader(B, 3), 0), Heard::Adopt(bound));
-    assert_eq!(bound.fenced_by(Epoch(2), 0), Heard::Fenced { promised: Epoch(2) }, "somebody leads it: the log goes on");
+    assert_eq!(
+        bound.fenced_by(Epoch(2), 0),
+        Heard::Fenced { promised: Epoch(2) },
+        "somebody leads it: the log goes on"
+    );
 }
 
 /// R10: equal epoch, other leader or other start of it.

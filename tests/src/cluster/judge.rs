@@ -38,7 +38,11 @@ impl Cluster {
             // What a leader wrote last may still be on its way when the run ends.
             let short = ours.len().saturating_sub(log.len());
             if short > 2 {
-                let text = format!("member {nth} has {} records, the leader, {leader}, has {}", log.len(), ours.len());
+                let text = format!(
+                    "member {nth} has {} records, the leader, {leader}, has {}",
+                    log.len(),
+                    ours.len()
+                );
                 return violation("I8, a healed cluster is level before long", text);
             }
             let same = log.iter().zip(ours).take_while(|(theirs, ours)| theirs == ours).count();

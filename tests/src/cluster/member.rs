@@ -167,7 +167,10 @@ impl Cluster {
             }
             Effect::Recovered { report, .. } => {
                 if let Some(halt) = report.halt {
-                    return violation("I4, a log without damage is recovered", format!("member {nth}: {halt:?}"));
+                    return violation(
+                        "I4, a log without damage is recovered",
+                        format!("member {nth}: {halt:?}"),
+                    );
                 }
                 if self.healed {
                     self.accept_clock(nth);

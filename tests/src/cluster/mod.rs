@@ -36,7 +36,7 @@ const SHARD: ShardId = ShardId(1);
 /// After the faults end, every client must be done within this virtual time.
 const PATIENCE_US: u64 = 60_000_000;
 /// Then everybody has so long to be level.
-const LEVEL_US: u64 = 10_000_000;
+const LEVEL_US: u64 = 5_000_000;
 const EVENTS_MAX: u64 = 400_000;
 const COUNTS: [&str; 10] = [
     "lines of trace",
@@ -58,7 +58,11 @@ enum What {
     Net(usize, net::Step),
     Turn(usize, u32),
     Tick(usize, u32),
-    Arrives { to: usize, from: MemberId, frame: Vec<u8> },
+    Arrives {
+        to: usize,
+        from: MemberId,
+        frame: Vec<u8>,
+    },
     /// The authority hears of a proposal.
     Proposed(Box<Map>),
     /// A member hears of a map.
@@ -207,7 +211,11 @@ impl Cluster {
             What::Heal => self.heal(),
             What::GiveUp if self.crowd.done() => {}
             What::GiveUp => {
-                let text = format!("{PATIENCE_US} us after the faults ended: {}; {:?}", self.crowd.waiting(), self.map);
+                let text = format!(
+                    "{PATIENCE_US} us after the faults ended: {}; {:?}",
+                    self.crowd.waiting(),
+                    self.map
+                );
                 return violation("I8, a healed cluster makes progress", text);
             }
         }
@@ -250,7 +258,7 @@ impl Cluster {
 
     fn think(&mut self, client: usize) {
         let (low, high) = self.shape.node.workload.think_us;
-        let next = if self.healed { 500 } else { self.random.between(low, high) };
+        let next = if self.healed { 4_000 } else { self.random.between(low, high) };
         let next = (self.now + next.max(1)).max(self.crowd.patient_until(client));
         self.at(next, What::Think(client));
         if self.now < self.crowd.patient_until(client) {
@@ -266,7 +274,8 @@ impl Cluster {
         let wall_us = self.members[nth].clock.read(self.now).wall_us;
         let when = When { now: self.now, wall_us, moment: self.moment, healed: self.healed };
         if let Some((number, out)) = self.crowd.think(client, when) {
-            self.trace.note(self.now, format_args!("client {client} asks member {nth}: {number} {}", Bytes(&out)));
+            self.trace
+                .note(self.now, format_args!("client {client} asks member {nth}: {number} {}", Bytes(&out)));
             self.members[nth].net.client_sends(self.now, link, out);
         }
     }

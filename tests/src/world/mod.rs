@@ -132,7 +132,9 @@ impl World {
                 counts.merge(&Shoppers::counts());
                 Box::new(Shoppers::new(&shape.workload, &map, &mut random))
             }
-            Plan::Slice | Plan::Log | Plan::Cluster => Box::new(crowd::Slice::new(shape.workload.clone(), &map, &mut random)),
+            Plan::Slice | Plan::Log | Plan::Cluster => {
+                Box::new(crowd::Slice::new(shape.workload.clone(), &map, &mut random))
+            }
         };
         let mut world = Self {
             net: Net::new(shape.net.clone(), random.fork()),

@@ -193,7 +193,10 @@ impl World {
             // Without a newer checkpoint a log is only longer.
             Effect::FoldFailed { .. } => {}
             Effect::Say { .. } | Effect::Propose { .. } | Effect::Reopen { .. } => {
-                return violation("a node that is alone has no members", describe::Asked(&effect).to_string());
+                return violation(
+                    "a node that is alone has no members",
+                    describe::Asked(&effect).to_string(),
+                );
             }
             Effect::Stopped => return self.stopped(worker),
         }

@@ -87,7 +87,8 @@ pub struct Validated {
 impl Validated {
     /// Its records with their indices.
     pub fn records(&self) -> impl Iterator<Item = (Index, Record<'_>)> {
-        let payload = self.bytes.get(BATCH_HEADER..).and_then(|bytes| bytes.get(..self.header.length as usize));
+        let payload =
+            self.bytes.get(BATCH_HEADER..).and_then(|bytes| bytes.get(..self.header.length as usize));
         let (mut rest, mut index) = (payload.unwrap_or_default(), self.header.first_index);
         std::iter::from_fn(move || {
             let (record, behind) = record::split(rest)?;

@@ -12,9 +12,9 @@ use seawall::replication::{
 use seawall_wal::meta::Latch;
 use seawall_wal::{Cause, Done, FileId, Follower, Start, Wish};
 
+use super::Held;
 use super::greet::Pending;
 use super::stand::Standing;
-use super::Held;
 use crate::params::{DISK_PATIENCE_US, REPLICA_WINDOW};
 use crate::replica::{Grant, Incarnation};
 use crate::seam::Now;
@@ -113,7 +113,14 @@ impl Following {
     }
 
     /// R25: an integrity failure stays one over restarts, until somebody clears it.
-    pub(super) fn latch(&mut self, rule: &'static str, file: FileId, at: (u64, Index), expected: &str, observed: &str) {
+    pub(super) fn latch(
+        &mut self,
+        rule: &'static str,
+        file: FileId,
+        at: (u64, Index),
+        expected: &str,
+        observed: &str,
+    ) {
         let (offset, index) = at;
         let latch = Latch::new(rule, file, offset, to_wal(index), expected, observed);
         self.log.wish(|meta| meta.latch = Some(latch));
@@ -153,9 +160,22 @@ impl Following {
                         "{} at index {}: expected {}, observed {}",
                         why.rule, why.index.0, why.expected, why.observed
                     ));
-                    return self.hang_up();
+                    self.hang_up();
+                    return self.drop_empty_segment();
                 }
             }
+        }
+    }
+
+    /// A segment that was begun here, in an epoch that came to nothing: the leader's log may go on without it.
+    fn drop_empty_segment(&mut self) {
+        let tip = self.log.expected();
+        let empty = self.log.open_segment().is_some_and(|(_, header)| header.first_index == tip.next.0);
+        if empty
+            && self.log.received() == self.log.validated()
+            && let Ok(wish) = self.log.cut_to(self.log.validated())
+        {
+            self.pending = Some(Pending::Cut { wish });
         }
     }
 }
@@ -199,7 +219,8 @@ impl Shard {
         let text = following.trouble.clone().unwrap_or_default();
         let stamp = self.stamp_of(stamp.epoch, following.log.meta().start);
         if let Some(membership) = &mut self.membership {
-            membership.say(to, Message::Refused(Refused { stamp, session, why: Why::NoSession, text: &text }));
+            membership
+                .say(to, Message::Refused(Refused { stamp, session, why: Why::NoSession, text: &text }));
         }
     }
 
@@ -215,7 +236,13 @@ impl Shard {
         match failure.cause {
             Cause::Invalid(invalid) => {
                 let at = (invalid.offset, to_net(invalid.index));
-                following.latch("R1", failure.file, at, "a whole batch that continues the log", &invalid.why.to_string());
+                following.latch(
+                    "R1",
+                    failure.file,
+                    at,
+                    "a whole batch that continues the log",
+                    &invalid.why.to_string(),
+                );
             }
             // R4: only recovery brings it back.
             Cause::Error(_) | Cause::Short { .. } => {
@@ -253,7 +280,9 @@ impl Shard {
 
     fn acknowledge(&mut self, now: Now) {
         let lineage = self.lineage;
-        let (Life::Following(following), Some(membership)) = (&mut self.life, &mut self.membership) else { return };
+        let (Life::Following(following), Some(membership)) = (&mut self.life, &mut self.membership) else {
+            return;
+        };
         let Some(stream) = following.session else { return };
         following.news = false;
         // R24: what cannot write can promise nothing.

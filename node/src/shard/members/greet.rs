@@ -46,7 +46,13 @@ impl Shard {
         let meta = *following.log.meta();
         let required = matches!(&envelope.message, Message::Hello(hello) if hello.standing.required);
         if meta.reseeding && (required || !leads) {
-            return self.refuse_member(from, stamp, session, Why::Reseeding, "R14: it lost what it had acknowledged");
+            return self.refuse_member(
+                from,
+                stamp,
+                session,
+                Why::Reseeding,
+                "R14: it lost what it had acknowledged",
+            );
         }
         let promise = promise_of(&meta);
         let left_us = following.grant.left_us(now.mono_us);
@@ -61,10 +67,9 @@ impl Shard {
                 following.hang_up();
                 let wish = following.log.wish(|meta| {
                     meta.epoch = seawall_wal::Epoch(promise.epoch.0);
-                    meta.bound = promise.leader.map(|leader| Bound {
-                        leader: leader.member.0.into(),
-                        start: leader.start,
-                    });
+                    meta.bound = promise
+                        .leader
+                        .map(|leader| Bound { leader: leader.member.0.into(), start: leader.start });
                 });
                 self.meet_again(from, frame, wish);
             }
@@ -81,7 +86,8 @@ impl Shard {
                 self.say_fenced(from, stamp, Verdict::LeaseRuns { remaining_us: left_us });
             }
             Heard::TwoLeaders { bound } => {
-                let expected = format!("epoch {} led by member {}, start {}", stamp.epoch.0, bound.member, bound.start);
+                let expected =
+                    format!("epoch {} led by member {}, start {}", stamp.epoch.0, bound.member, bound.start);
                 let observed = format!("member {from}, start {}", stamp.start.0);
                 following.latch("R10", FileId::Meta, (0, Index(0)), &expected, &observed);
             }
@@ -102,7 +108,9 @@ impl Shard {
             return;
         }
         match &following.pending {
-            Some(Pending::Message { wish, .. }) if granted(&following.log, *wish) && following.log.is_quiet() => {
+            Some(Pending::Message { wish, .. })
+                if granted(&following.log, *wish) && following.log.is_quiet() =>
+            {
                 let Some(Pending::Message { from, frame, .. }) = following.pending.take() else { return };
                 match decode(&frame).message {
                     Message::Hello(hello) => self.open_session(from, &hello),
@@ -128,8 +136,10 @@ impl Shard {
         let agree_until = match epochs.table().agreement(last, &hello.epochs, hello.last) {
             Agreement::Until(index) => index,
             Agreement::Unknown => {
-                let why = Why::Divergence { agree_until: Index(0), committed: to_net(following.log.committed()) };
-                following.trouble = Some("R12: the epoch tables share no epoch: it has to be reseeded".to_owned());
+                let why =
+                    Why::Divergence { agree_until: Index(0), committed: to_net(following.log.committed()) };
+                following.trouble =
+                    Some("R12: the epoch tables share no epoch: it has to be reseeded".to_owned());
                 return self.refuse_member(from, hello.stamp, hello.session, why, "R12: no epoch is shared");
             }
             Agreement::Impossible { epoch, ours, theirs } => {

@@ -16,6 +16,7 @@ use seawall::replication::{
     Welcome, Why, encode_append,
 };
 use seawall_wal::Log;
+use seawall_wal::format::{BatchHeader, SegmentHeader};
 
 use super::Membership;
 use crate::params::{
@@ -208,7 +209,9 @@ impl Shard {
         let epochs = self.applied_epochs();
         let Life::Running(running) = &mut self.life else { return };
         let Some(lead) = &mut running.lead else { return };
-        let Some(sent) = lead.members.get_mut(&from).filter(|sent| sent.session == welcome.session) else { return };
+        let Some(sent) = lead.members.get_mut(&from).filter(|sent| sent.session == welcome.session) else {
+            return;
+        };
         if welcome.stamp.epoch != lead.leadership.epoch() || sent.stage == Stage::Streaming {
             return;
         }
@@ -226,13 +229,16 @@ impl Shard {
     fn acknowledged(&mut self, now: Now, from: MemberId, ack: &Ack) {
         let Life::Running(running) = &mut self.life else { return };
         let Some(lead) = &mut running.lead else { return };
-        let Some(sent) = lead.members.get_mut(&from).filter(|sent| sent.session == ack.session) else { return };
+        let Some(sent) = lead.members.get_mut(&from).filter(|sent| sent.session == ack.session) else {
+            return;
+        };
         if ack.stamp.epoch != lead.leadership.epoch() || sent.stage == Stage::Away {
             return;
         }
         (sent.heard_us, sent.probe_us) = (now.mono_us, Some(ack.probe_us));
         sent.acknowledged = sent.acknowledged.max(ack.positions.validated);
-        while let Some((_, bytes)) = sent.under_way.pop_front_if(|(last, _)| *last <= ack.positions.received) {
+        while let Some((_, bytes)) = sent.under_way.pop_front_if(|(last, _)| *last <= ack.positions.received)
+        {
             sent.bytes -= bytes;
             sent.moved_us = now.mono_us;
         }
@@ -255,7 +261,9 @@ impl Shard {
         {
             return self.step_down(promise);
         }
-        let Some(sent) = lead.members.get_mut(&from).filter(|sent| sent.session == refused.session) else { return };
+        let Some(sent) = lead.members.get_mut(&from).filter(|sent| sent.session == refused.session) else {
+            return;
+        };
         let reason = format!("{:?}: {}", refused.why, refused.text);
         sent.goes(now, Stage::Away, Some(reason));
         sent.next_hello_us = sent.next_hello_us.min(now.mono_us + HEARTBEAT_US);
@@ -264,7 +272,9 @@ impl Shard {
     /// Greets those who are away, beats, changes the set, and gives up on silence.
     pub(in crate::shard) fn leader_tick(&mut self, now: Now, effects: &mut Effects) {
         let epochs = self.applied_epochs();
-        let (Life::Running(running), Some(membership)) = (&mut self.life, &mut self.membership) else { return };
+        let (Life::Running(running), Some(membership)) = (&mut self.life, &mut self.membership) else {
+            return;
+        };
         let Some(lead) = &mut running.lead else { return };
         let stamp = seawall::replication::Stamp {
             lineage: self.lineage,
@@ -305,7 +315,8 @@ impl Shard {
                 };
                 membership.say(member, Message::Hello(hello));
             } else if sent.stage != Stage::Away && beats {
-                let echo = sent.probe_us.take().map(|probe_us| Echo { probe_us, committed, lease_proven: proven });
+                let echo =
+                    sent.probe_us.take().map(|probe_us| Echo { probe_us, committed, lease_proven: proven });
                 let beat = Heartbeat {
                     stamp,
                     session: sent.session,
@@ -334,8 +345,10 @@ impl Shard {
         let needs = usize::from(entry.policy.min_in_sync);
         if lead.leadership.change().is_none() && 1 + lead.leadership.set().required().count() < needs {
             let set = lead.leadership.set();
-            let level = |member: &MemberId| !set.requires(*member) && lead.leadership.may_enter(*member, last);
-            let streams = |(member, sent): (&MemberId, &Sent)| (sent.stage == Stage::Streaming).then_some(*member);
+            let level =
+                |member: &MemberId| !set.requires(*member) && lead.leadership.may_enter(*member, last);
+            let streams =
+                |(member, sent): (&MemberId, &Sent)| (sent.stage == Stage::Streaming).then_some(*member);
             let next = lead.members.iter().filter_map(streams).find(level);
             if let Some(member) = next {
                 let _one_at_a_time = lead.leadership.begin_change(member, Way::In);
@@ -362,7 +375,9 @@ impl Shard {
 
     /// R9: what is durable at home goes out, verbatim, as far as each member's window allows.
     pub(in crate::shard) fn ship(&mut self, now: Now) {
-        let (Life::Running(running), Some(membership)) = (&mut self.life, &mut self.membership) else { return };
+        let (Life::Running(running), Some(membership)) = (&mut self.life, &mut self.membership) else {
+            return;
+        };
         let Some(lead) = &mut running.lead else { return };
         let stamp = seawall::replication::Stamp {
             lineage: self.lineage,
@@ -406,7 +421,11 @@ impl Shard {
                 Some(Refusal::durability_unavailable(required, required - 1, RETRY_RECOVERY_MS))
             }
             None if running.uncommitted_bytes(self.release.committed()) > UNCOMMITTED_BYTES => {
-                Some(Refusal::throttled("what followers have not validated", UNCOMMITTED_BYTES as usize, RETRY_RECOVERY_MS))
+                Some(Refusal::throttled(
+                    "what followers have not validated",
+                    UNCOMMITTED_BYTES as usize,
+                    RETRY_RECOVERY_MS,
+                ))
             }
             None => None,
         }
@@ -458,16 +477,12 @@ fn next_run(log: &Log, next: Index) -> Option<Run<'_>> {
         if header.first_index < next.0 && run.last.is_none() {
             return None; // positions are ends of batches: it holds a part of another one
         }
-        let opens = header.offset == LOG_BLOCK as u64;
-        let more = batch.len() + if opens { LOG_BLOCK } else { 0 };
+        let opened = opened_by(log, header);
+        let more = batch.len() + opened.len() * LOG_BLOCK;
         if run.bytes > 0 && run.bytes + more > RUN_MAX / 4 || more > RUN_MAX {
             break;
         }
-        if opens {
-            let segment = log.segment_headers().find(|segment| segment.incarnation == header.incarnation)?;
-            let mut block = vec![0; LOG_BLOCK];
-            let bytes = bytemuck::bytes_of(segment);
-            block[..bytes.len()].copy_from_slice(bytes);
+        for block in opened {
             run.parts.push(Part::Header(run.headers.len()));
             run.headers.push(block);
         }
@@ -476,6 +491,24 @@ fn next_run(log: &Log, next: Index) -> Option<Run<'_>> {
         run.last = Some(to_net(header.last_index()));
     }
     Some(run)
+}
+
+/// The header blocks that stand before a segment's first batch: its own, and before it those of segments in which an
+/// epoch came to nothing.
+fn opened_by(log: &Log, first: &BatchHeader) -> Vec<Vec<u8>> {
+    if first.offset != LOG_BLOCK as u64 {
+        return Vec::new();
+    }
+    let here = |segment: &&SegmentHeader| {
+        segment.first_index == first.first_index && segment.incarnation <= first.incarnation
+    };
+    let block = |segment: &SegmentHeader| {
+        let mut block = vec![0; LOG_BLOCK];
+        let bytes = bytemuck::bytes_of(segment);
+        block[..bytes.len()].copy_from_slice(bytes);
+        block
+    };
+    log.segment_headers().filter(here).map(block).collect()
 }
 
 impl Run<'_> {

@@ -22,7 +22,7 @@ use seawall::frame::{Decoder, Step};
 use seawall::limits::PEER_BODY_MAX;
 use seawall::map::{Generation, Map, MemberId, Replicas, ShardId};
 use seawall::position::Epoch;
-use seawall::replication::{EpochBegin, Epochs, Envelope, Message, Stamp, Start as ReplicaStart};
+use seawall::replication::{Envelope, EpochBegin, Epochs, Message, Stamp, Start as ReplicaStart};
 use seawall_wal::Start;
 
 use super::{Life, Shard, to_net};

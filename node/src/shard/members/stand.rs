@@ -31,7 +31,9 @@ pub(in crate::shard) struct Standing {
 impl Shard {
     /// The recorded leader of the shard is this member, after a start: it takes a new epoch (R10).
     pub(super) fn follower_sees_map(&mut self, now: Now) {
-        let (Life::Following(following), Some(membership)) = (&mut self.life, &self.membership) else { return };
+        let (Life::Following(following), Some(membership)) = (&mut self.life, &self.membership) else {
+            return;
+        };
         let entry = membership.entry();
         match &following.standing {
             Some(standing) if entry.epoch >= standing.candidacy.epoch() => {
@@ -92,12 +94,17 @@ impl Shard {
     /// Fences and asks, again and again, until the map says whose the epoch became.
     pub(in crate::shard) fn candidate_tick(&mut self, now: Now, effects: &mut Effects) {
         let lineage = self.lineage;
-        let (Life::Following(following), Some(membership)) = (&mut self.life, &mut self.membership) else { return };
+        let (Life::Following(following), Some(membership)) = (&mut self.life, &mut self.membership) else {
+            return;
+        };
         if following.halted.is_some() || following.leaving.is_some() {
             return;
         }
         let Some(standing) = &mut following.standing else { return self.stand_if_recorded(now) };
-        if !granted(&following.log, standing.promised) || !following.log.is_quiet() || now.mono_us < standing.next_fence_us {
+        if !granted(&following.log, standing.promised)
+            || !following.log.is_quiet()
+            || now.mono_us < standing.next_fence_us
+        {
             return;
         }
         standing.next_fence_us = now.mono_us + REPLICA_RETRY_US;
@@ -170,7 +177,10 @@ impl Shard {
     /// A promise above this candidate's epoch: it stands again, above that.
     fn met(&mut self, promise: Epoch) {
         let Life::Following(following) = &mut self.life else { return };
-        let lower = following.standing.as_ref().is_some_and(|s| s.candidacy.epoch() <= promise && s.proposed.is_none());
+        let lower = following
+            .standing
+            .as_ref()
+            .is_some_and(|s| s.candidacy.epoch() <= promise && s.proposed.is_none());
         if lower {
             following.standing = None;
             let promise = seawall_wal::Epoch(promise.0);
