@@ -434,7 +434,15 @@ impl Shard {
     /// R16: whether a linearizable answer is proven now.
     pub(in crate::shard) fn unproven(&self, now: Now) -> Option<Refusal> {
         let Life::Running(running) = &self.life else { return None };
-        let missing = running.lead.as_ref()?.leadership.lease(now.mono_us).err()?;
+        let missing = match running.lead.as_ref()?.leadership.lease(now.mono_us) {
+            Ok(Some(_)) => return None,
+            // Only a compare-and-swap could prove it.
+            Ok(None) => {
+                let missing = "a member that is required: nobody's promise proves anything";
+                return Some(Refusal::lease_unproven(missing, RETRY_RECOVERY_MS));
+            }
+            Err(missing) => missing,
+        };
         Some(Refusal::lease_unproven(format!("the promise of member {}", missing.member), RETRY_RECOVERY_MS))
     }
 
