@@ -20,7 +20,7 @@ use seawall_tests::plants::{PLANTS, Plant};
 fn seeds(plan: Plan) -> u64 {
     match plan {
         Plan::Slice => 2_000,
-        Plan::Cluster => 3_000,
+        Plan::Cluster => 300,
         Plan::Shard | Plan::Log => 5_000,
     }
 }
