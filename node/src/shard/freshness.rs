@@ -146,7 +146,7 @@ impl Shard {
 
     fn refuse_read(&mut self, to: ReplyTo, refusal: Refusal) {
         let at = self.committed();
-        self.release.answer(to, Index(0), Answer::Refused(refusal.at(at)));
+        self.release.answer(to, Index(0), Answer::refused(refusal.at(at)));
     }
 
     /// More is committed: reads that waited for it are served.
@@ -183,7 +183,7 @@ impl Shard {
     pub(super) fn fail_waiting(&mut self, why: &str) {
         for waiting in std::mem::take(&mut self.waiting.reads) {
             let refusal = Refusal::log_failed(why.to_owned());
-            self.release.answer(waiting.to, Index(0), Answer::Refused(refusal));
+            self.release.answer(waiting.to, Index(0), Answer::refused(refusal));
         }
     }
 }

@@ -227,7 +227,7 @@ impl Shard {
         }
         if let Some(refusal) = self.refuse_all() {
             // It rests on no row, only on what this shard is.
-            return self.release.answer(asked.to, Index(0), Answer::Refused(refusal));
+            return self.release.answer(asked.to, Index(0), Answer::refused(refusal));
         }
         match asked.request {
             Request::Commit(_) | Request::Resolve(_) => self.admit(now, &asked),

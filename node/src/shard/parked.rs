@@ -64,7 +64,7 @@ impl Parked {
     /// Nothing of these was appended.
     pub(super) fn fail(&mut self, why: &str, release: &mut Release) {
         while let Some(waiting) = self.pop() {
-            release.answer(waiting.to, Index(0), Answer::Refused(Refusal::log_failed(why.to_owned())));
+            release.answer(waiting.to, Index(0), Answer::refused(Refusal::log_failed(why.to_owned())));
         }
     }
 }
