@@ -283,6 +283,11 @@ struct Escaped<'a> {
 /// Each escape is one of the two.
 fn read_escaped<'a>(reader: &mut Reader<'a>) -> Result<Escaped<'a>, Malformed> {
     let plain = plain(reader.rest());
+    if reader.rest().get(plain) == Some(&END) {
+        let raw = reader.take(plain)?;
+        reader.u8()?;
+        return Ok(Escaped { raw, plain: true });
+    }
     let behind =
         reader.rest().iter().skip(plain).position(|byte| *byte == END).ok_or(Malformed::Truncated)?;
     let raw = reader.take(plain + behind)?;
@@ -293,7 +298,7 @@ fn read_escaped<'a>(reader: &mut Reader<'a>) -> Result<Escaped<'a>, Malformed> {
             return Err(Malformed::Unknown { what: "escape in a key", got: 0 });
         }
     }
-    Ok(Escaped { raw, plain: behind == 0 })
+    Ok(Escaped { raw, plain: false })
 }
 
 /// How many bytes at the front are ASCII, and neither an end nor an escape. Every request has keys, and nearly all of

@@ -203,10 +203,12 @@ impl Shard {
     fn over_budget(&self, namespace: &str) -> Option<Refusal> {
         let used = self.state.memory().total() as u64;
         let stored = self.state.outcomes().of_namespace(namespace) as u64;
-        let most: usize = self.draft.entries().map(|entry| self.state.most_growth(&entry)).sum();
-        let keys = self.draft.entries().filter(|entry| entry.space == super::spaces::OUTCOMES).count();
-        if used + most as u64 <= self.budget.memory_bytes && stored + keys as u64 <= self.budget.request_keys
-        {
+        let (mut most, mut keys) = (used, stored);
+        for entry in self.draft.entries() {
+            most += self.state.most_growth(&entry) as u64;
+            keys += u64::from(entry.space == super::spaces::OUTCOMES);
+        }
+        if most <= self.budget.memory_bytes && keys <= self.budget.request_keys {
             return None;
         }
         self.exactly_over_budget(used, stored)

@@ -371,6 +371,11 @@ impl Shard {
         effects.extend(self.ios.drain(..).map(|io| Effect::Disk { shard, io }));
     }
 
+    /// Nearly always nothing is: answers leave together.
+    pub fn has_ready(&self) -> bool {
+        self.release.has_ready()
+    }
+
     pub fn take_ready(&mut self) -> impl Iterator<Item = Released> + '_ {
         self.release.take_ready()
     }

@@ -231,6 +231,10 @@ impl Release {
         }
     }
 
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// Answers that leave now.
     pub fn take_ready(&mut self) -> impl Iterator<Item = Released> + '_ {
         self.ready.drain(..)
