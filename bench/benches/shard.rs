@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group};
 use seawall::Key;
-use seawall::address::DEFAULT_NAMESPACE;
+use seawall::address::{DEFAULT_NAMESPACE, begin_stored_key};
 use seawall::frame::{Decoder, Step};
 use seawall::limits::FRAME_BODY_MAX;
 use seawall::message::{CommitRequest, Request};
@@ -134,15 +134,18 @@ fn decisions(c: &mut Criterion) {
                 b.iter(|| {
                     index += 1;
                     let at = Position::new(1, index);
+                    let commit = next.next().expect("it never ends");
+                    let partition = begin_stored_key(DEFAULT_NAMESPACE, commit.partition, &mut key);
                     let mut evaluation = Evaluation {
                         state: &state,
                         namespace: DEFAULT_NAMESPACE,
-                        commit: next.next().expect("it never ends"),
+                        commit,
                         time_us: 1,
                         at,
                         draft: &mut draft,
                         key: &mut key,
-                        partition: 0,
+                        partition,
+                        last: None,
                         seen: None,
                     };
                     evaluation.run().expect("the condition holds");

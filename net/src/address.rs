@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::key::{Key, NoKey, encode_text, split, split_name};
+use crate::key::{Key, NoKey, encode_text, split, split_name, strip_text};
 use crate::wire::check_name;
 
 /// The namespace of a connection that has no identity of its own.
@@ -74,10 +74,22 @@ pub fn partition_prefix(namespace: &str, partition: &[u8], out: &mut Vec<u8>) {
     out[start..start + 8].copy_from_slice(&hash.to_be_bytes());
 }
 
+/// Makes `key` what every stored key of a partition begins with; returns how many bytes that are.
+pub fn begin_stored_key(namespace: &str, partition: &[u8], key: &mut Vec<u8>) -> usize {
+    key.clear();
+    partition_prefix(namespace, partition, key);
+    key.len()
+}
+
 /// Appends what follows it in the stored key of a row: table, row key.
 pub fn row_suffix(table: &str, row: &[u8], out: &mut Vec<u8>) {
     encode_text(out, table);
     out.extend_from_slice(row);
+}
+
+/// Whether this is what [`row_suffix`] appends.
+pub fn is_row_suffix(suffix: &[u8], table: &str, row: &[u8]) -> bool {
+    strip_text(suffix, table) == Some(row)
 }
 
 /// The hash that places a partition: XXH3-64 with seed 0 over the encoded namespace and the encoded partition.

@@ -148,6 +148,11 @@ pub(crate) fn encode_text(out: &mut Vec<u8>, text: &str) {
     encode_escaped(out, TEXT, text.as_bytes());
 }
 
+/// What stands behind a text that was written by [`encode_text`] and has nothing to escape, if it is `text`.
+pub(crate) fn strip_text<'a>(bytes: &'a [u8], text: &str) -> Option<&'a [u8]> {
+    bytes.strip_prefix(&[TEXT])?.strip_prefix(text.as_bytes())?.strip_prefix(&[END])
+}
+
 /// A part of bytes on its own: how the stored key of an outcome writes a caller's key.
 pub(crate) fn encode_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     encode_escaped(out, BYTES, bytes);
@@ -177,7 +182,7 @@ pub fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 pub fn split_name(bytes: &[u8]) -> Option<(&str, &[u8])> {
     let mut reader = Reader::new(bytes);
     match RawPart::read(&mut reader).ok()?? {
-        RawPart::Text(name) => Some((name, reader.rest())),
+        RawPart::Text(name) => Some((str::from_utf8(name).ok()?, reader.rest())),
         RawPart::Int(_) | RawPart::Time(_) | RawPart::Bytes(_) => None,
     }
 }
@@ -212,7 +217,8 @@ fn encode_int(out: &mut Vec<u8>, number: i128) {
 enum RawPart<'a> {
     Int(i128),
     Time(i64),
-    Text(&'a str),
+    /// UTF-8, still escaped. Most who read a key want to know no more than where its parts end.
+    Text(&'a [u8]),
     Bytes(&'a [u8]),
 }
 
@@ -223,9 +229,15 @@ impl<'a> RawPart<'a> {
             END => return Ok(None),
             tag @ INT_MIN..=INT_MAX => RawPart::Int(read_int(reader, tag)?),
             TIME => RawPart::Time((u64::from_be_bytes(reader.array()?) ^ 1 << 63) as i64),
-            // An escape is plain ASCII for plain ASCII: what is UTF-8 without it is UTF-8 with it.
-            TEXT => RawPart::Text(str::from_utf8(read_escaped(reader)?).map_err(|_| Malformed::Utf8)?),
-            BYTES => RawPart::Bytes(read_escaped(reader)?),
+            TEXT => {
+                let Escaped { raw, plain } = read_escaped(reader)?;
+                // An escape is plain ASCII for plain ASCII: what is UTF-8 without it is UTF-8 with it.
+                if !plain && str::from_utf8(raw).is_err() {
+                    return Err(Malformed::Utf8);
+                }
+                RawPart::Text(raw)
+            }
+            BYTES => RawPart::Bytes(read_escaped(reader)?.raw),
             got => return Err(Malformed::Unknown { what: "kind of key part", got: u64::from(got) }),
         }))
     }
@@ -234,9 +246,12 @@ impl<'a> RawPart<'a> {
         match self {
             RawPart::Int(number) => Part::Int(number),
             RawPart::Time(us) => Part::Time(us),
-            RawPart::Text(raw) if !raw.as_bytes().contains(&ESCAPE) => Part::Text(Cow::Borrowed(raw)),
             RawPart::Text(raw) => {
-                Part::Text(Cow::Owned(raw.replace("\x01\x01", "\0").replace("\x01\x02", "\x01")))
+                let raw = str::from_utf8(raw).expect("checked when it was read");
+                Part::Text(match raw.as_bytes().contains(&ESCAPE) {
+                    false => Cow::Borrowed(raw),
+                    true => Cow::Owned(raw.replace("\x01\x01", "\0").replace("\x01\x02", "\x01")),
+                })
             }
             RawPart::Bytes(raw) if !raw.contains(&ESCAPE) => Part::Bytes(Cow::Borrowed(raw)),
             RawPart::Bytes(raw) => Part::Bytes(Cow::Owned(unescape(raw))),
@@ -258,18 +273,50 @@ fn read_int(reader: &mut Reader<'_>, tag: u8) -> Result<i128, Malformed> {
     number.ok_or(Malformed::TooLong { what: "int", limit: 16, len: u64::from(width) })
 }
 
-/// The bytes up to the end, still escaped; each escape is one of the two.
-fn read_escaped<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {
-    let len = reader.rest().iter().position(|byte| *byte == END).ok_or(Malformed::Truncated)?;
-    let raw = reader.take(len)?;
+/// The bytes of a text or of bytes, up to the end of the part.
+struct Escaped<'a> {
+    raw: &'a [u8],
+    /// All of it is ASCII, and nothing in it is an escape.
+    plain: bool,
+}
+
+/// Each escape is one of the two.
+fn read_escaped<'a>(reader: &mut Reader<'a>) -> Result<Escaped<'a>, Malformed> {
+    let plain = plain(reader.rest());
+    if reader.rest().get(plain) == Some(&END) {
+        let raw = reader.take(plain)?;
+        reader.u8()?;
+        return Ok(Escaped { raw, plain: true });
+    }
+    let behind =
+        reader.rest().iter().skip(plain).position(|byte| *byte == END).ok_or(Malformed::Truncated)?;
+    let raw = reader.take(plain + behind)?;
     reader.u8()?;
-    let mut bytes = raw.iter();
+    let mut bytes = raw.iter().skip(plain);
     while let Some(byte) = bytes.next() {
         if *byte == ESCAPE && !matches!(bytes.next(), Some(1 | 2)) {
             return Err(Malformed::Unknown { what: "escape in a key", got: 0 });
         }
     }
-    Ok(raw)
+    Ok(Escaped { raw, plain: false })
+}
+
+/// How many bytes at the front are ASCII, and neither an end nor an escape. Every request has keys, and nearly all of
+/// them are nothing else, so it looks at eight at a time.
+fn plain(bytes: &[u8]) -> usize {
+    const BELOW: u64 = u64::from_ne_bytes([ESCAPE + 1; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (nth, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        // The high bit of each byte that is not plain; above the first of them it may be that of a plain one, too.
+        let not_plain = (word | word.wrapping_sub(BELOW)) & HIGH;
+        if not_plain != 0 {
+            return 8 * nth + not_plain.trailing_zeros() as usize / 8;
+        }
+    }
+    let last = rest.iter().take_while(|byte| byte.is_ascii() && **byte > ESCAPE);
+    8 * words.len() + last.count()
 }
 
 fn unescape(raw: &[u8]) -> Vec<u8> {

@@ -122,6 +122,11 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn varint(&mut self) -> Result<u64, Malformed> {
+        // Nearly every length and count is of one byte, and every request has dozens.
+        if let Some((byte @ ..0x80, rest)) = self.rest.split_first() {
+            self.rest = rest;
+            return Ok(u64::from(*byte));
+        }
         u64::try_from(self.wide_varint()?).map_err(|_| Malformed::Varint)
     }
 

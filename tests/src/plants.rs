@@ -254,7 +254,7 @@ pub const PLANTS: &[Plant] = &[
         plans: SHARD,
         verdict: "",
         file: "node/src/shard/admit.rs",
-        find: "            && self.replay(asked.to, scoped, commit.fingerprint())",
+        find: "            && self.replay(asked.to, scoped, fingerprint)",
         replace: "            && (!PLANTED || {
                 let time_us = match &mut self.life {
                     Life::Running(running) => running.time.at(now),
@@ -268,13 +268,14 @@ pub const PLANTS: &[Plant] = &[
                     at: Position::default(),
                     draft: &mut self.draft,
                     key: &mut self.scratch,
-                    partition: 0,
+                    partition,
+                    last: None,
                     seen: None,
                 }
                 .run()
                 .is_ok()
             })
-            && self.replay(asked.to, scoped, commit.fingerprint())",
+            && self.replay(asked.to, scoped, fingerprint)",
     },
     Plant {
         name: "expire-by-a-local-clock",
@@ -293,7 +294,7 @@ pub const PLANTS: &[Plant] = &[
         find: "self.refuse(to, Refusal::key_reused(fingerprint, sent), Some(at));",
         replace: "let refusal = Refusal::key_reused(fingerprint, sent);
                         match PLANTED {
-                            true => self.release.answer(to, Index(0), Answer::Refused(refusal.at(at))),
+                            true => self.release.answer(to, Index(0), Answer::refused(refusal.at(at))),
                             false => self.refuse(to, refusal, Some(at)),
                         }",
     },

@@ -97,6 +97,11 @@ impl KeyName<'_> {
     /// the name. So a partition's outcomes lie together, and those of a session in the order of their sequence.
     pub fn stored_key(&self, namespace: &str, partition: &[u8], out: &mut Vec<u8>) {
         partition_prefix(namespace, partition, out);
+        self.stored_suffix(out);
+    }
+
+    /// Appends what follows the partition in that key.
+    pub fn stored_suffix(&self, out: &mut Vec<u8>) {
         match self {
             KeyName::Caller(name) => {
                 out.push(form::CALLER);

@@ -4,6 +4,7 @@
 //! The order of refusals: durability, request key, clock, conditions, memory, log. Everything before the append
 //! refuses with `outcome = none`; after it comes nothing but the commit or its rejection.
 
+use seawall::address;
 use seawall::frame::{Decoder, Step};
 use seawall::limits::FRAME_BODY_MAX;
 use seawall::message::outcome::{Decision, StoredOutcome};
@@ -52,9 +53,12 @@ impl Shard {
             self.refuse(asked.to, Refusal::durability_unavailable(need, 1, RETRY_MEMBERS_MS), None);
             return Ok(());
         }
-        let scoped = commit.request_key.map(|key| scoped(asked, commit.partition, key));
+        let partition = address::begin_stored_key(asked.namespace, commit.partition, &mut self.scratch);
+        let scoped =
+            commit.request_key.map(|key| Scoped { partition: commit.partition, begins: partition, key });
+        let fingerprint = scoped.map(|_| commit.fingerprint()).unwrap_or_default();
         if let Some(scoped) = &scoped
-            && self.replay(asked.to, scoped, commit.fingerprint())
+            && self.replay(asked.to, scoped, fingerprint)
         {
             return Ok(());
         }
@@ -73,23 +77,24 @@ impl Shard {
             at: stamp.at,
             draft: &mut self.draft,
             key: &mut self.scratch,
-            partition: 0,
+            partition,
+            last: None,
             seen: None,
         };
         let verdict = evaluation.run();
         let seen = evaluation.seen;
         if let (Err(why), None) = (&verdict, &scoped) {
             let (until, at) = self.rests_on(seen);
-            self.release.answer(asked.to, until, Answer::Refused(why.clone().at(at)));
+            self.release.answer(asked.to, until, Answer::refused(why.clone().at(at)));
             return Ok(());
         }
         if let Some(scoped) = &scoped {
-            self.keep_outcome(scoped, commit.fingerprint(), verdict.as_ref().err());
+            self.keep_outcome(scoped, fingerprint, verdict.as_ref().err());
         }
         let doubt = scoped.as_ref().map(doubt);
         let answer = match verdict {
             Ok(()) => Answer::Committed { position: stamp.at, results: self.draft.results.clone(), doubt },
-            Err(why) => Answer::Rejected { why: why.at(stamp.at), doubt },
+            Err(why) => Answer::Rejected { why: Box::new(why.at(stamp.at)), doubt },
         };
         self.append_draft(now, asked, stamp, seen, answer)
     }
@@ -198,10 +203,12 @@ impl Shard {
     fn over_budget(&self, namespace: &str) -> Option<Refusal> {
         let used = self.state.memory().total() as u64;
         let stored = self.state.outcomes().of_namespace(namespace) as u64;
-        let most: usize = self.draft.entries().map(|entry| self.state.most_growth(&entry)).sum();
-        let keys = self.draft.entries().filter(|entry| entry.space == super::spaces::OUTCOMES).count();
-        if used + most as u64 <= self.budget.memory_bytes && stored + keys as u64 <= self.budget.request_keys
-        {
+        let (mut most, mut keys) = (used, stored);
+        for entry in self.draft.entries() {
+            most += self.state.most_growth(&entry) as u64;
+            keys += u64::from(entry.space == super::spaces::OUTCOMES);
+        }
+        if most <= self.budget.memory_bytes && keys <= self.budget.request_keys {
             return None;
         }
         self.exactly_over_budget(used, stored)
@@ -229,10 +236,10 @@ impl Shard {
     /// What the refusal looked at, if anything, may still be on its way to the disk.
     pub(super) fn refuse(&mut self, to: ReplyTo, refusal: Refusal, seen: Option<Position>) {
         let Some(seen) = seen else {
-            return self.release.answer(to, Index(0), Answer::Refused(refusal));
+            return self.release.answer(to, Index(0), Answer::refused(refusal));
         };
         let (until, at) = self.rests_on(Some(seen));
-        self.release.answer(to, until, Answer::Refused(refusal.at(at)));
+        self.release.answer(to, until, Answer::refused(refusal.at(at)));
     }
 
     /// Which record an answer waits for that saw what `seen` changed, and the position that it names: that record,
@@ -283,14 +290,6 @@ fn no_room(why: &NoRoom) -> Refusal {
         NoRoom::TooLarge => unreachable!("answered with what it looked at"),
         NoRoom::Failed => Refusal::log_failed("the log failed"),
     }
-}
-
-pub(super) fn scoped<'a>(
-    asked: &Asked<'a>,
-    partition: &'a [u8],
-    key: seawall::message::request_key::RequestKey<'a>,
-) -> Scoped<'a> {
-    Scoped { namespace: asked.namespace, partition, key }
 }
 
 /// What to RESOLVE, should the log fail while the answer waits.

@@ -62,6 +62,29 @@ impl Draft {
         self.effects.push(Effect { space, key, value: Some(start..self.bytes.len()) });
     }
 
+    /// Sets what stands at a key to what `make` appends; if it refuses, the draft is as it was.
+    pub fn set_made<E>(
+        &mut self,
+        space: Space,
+        key: &[u8],
+        make: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let start = self.bytes.len();
+        if let Err(refused) = make(&mut self.bytes) {
+            self.bytes.truncate(start);
+            return Err(refused);
+        }
+        let value = Some(start..self.bytes.len());
+        match self.effects.iter().position(|effect| self.is(effect, space, key)) {
+            Some(at) => self.effects[at].value = value,
+            None => {
+                let key = self.keep(key);
+                self.effects.push(Effect { space, key, value });
+            }
+        }
+        Ok(())
+    }
+
     /// In the order in which the keys were first touched.
     pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> + Clone {
         self.effects.iter().map(|effect| Entry {

@@ -17,7 +17,7 @@ use seawall_wal::Space;
 use super::draft::Draft;
 use super::lease::Lease;
 use super::spaces;
-use super::state::State;
+use super::state::{At, State};
 
 /// What stands somewhere in the state, and its version.
 pub(super) type Stands<'a> = Option<(Position, &'a [u8])>;
@@ -36,6 +36,8 @@ pub struct Evaluation<'a> {
     pub key: &'a mut Vec<u8>,
     /// How many bytes of it every key of the partition begins with; they are there from the start on.
     pub partition: usize,
+    /// What the last look found at the key: a commit checks and changes the same row.
+    pub last: Option<(Space, Option<At<'a>>)>,
     pub seen: Option<Position>,
 }
 
@@ -44,9 +46,6 @@ impl<'a> Evaluation<'a> {
     pub fn run(&mut self) -> Result<(), Refusal> {
         self.draft.clear();
         let commit = self.commit;
-        self.key.clear();
-        address::partition_prefix(self.namespace, commit.partition, self.key);
-        self.partition = self.key.len();
         commit.checks.iter().enumerate().try_for_each(|(nth, check)| self.check(nth, &check))?;
         commit.ops.iter().enumerate().try_for_each(|(nth, op)| self.operate(nth, &op))?;
         self.keep_promises()
@@ -54,6 +53,10 @@ impl<'a> Evaluation<'a> {
 
     /// Makes [`Evaluation::key`] the stored key of a row of the partition.
     pub(super) fn address(&mut self, at: RowAt<'_>) {
+        if address::is_row_suffix(&self.key[self.partition..], at.table, at.key) {
+            return;
+        }
+        self.last = None;
         self.key.truncate(self.partition);
         address::row_suffix(at.table, at.key, self.key);
     }
@@ -61,7 +64,12 @@ impl<'a> Evaluation<'a> {
     /// What stood at a row, or at its lease, before the commit.
     pub(super) fn before(&mut self, space: Space, at: RowAt<'_>) -> Stands<'a> {
         self.address(at);
-        let stands = self.state.at(space, self.key)?;
+        let stands = match self.last {
+            Some((same, stands)) if same == space => stands,
+            _ => self.state.at(space, self.key),
+        };
+        self.last = Some((space, stands));
+        let stands = stands?;
         self.seen = self.seen.max(Some(stands.version));
         stands.bytes.map(|bytes| (stands.version, bytes))
     }

@@ -149,7 +149,7 @@ impl Shard {
 
     fn refuse_read(&mut self, to: ReplyTo, refusal: Refusal) {
         let at = self.committed();
-        self.release.answer(to, Index(0), Answer::Refused(refusal.at(at)));
+        self.release.answer(to, Index(0), Answer::refused(refusal.at(at)));
     }
 
     /// More is committed: reads that waited for it are served.
@@ -189,7 +189,7 @@ impl Shard {
 
     pub(super) fn lose_waiting(&mut self, why: &Refusal) {
         for waiting in std::mem::take(&mut self.waiting.reads) {
-            self.release.answer(waiting.to, Index(0), Answer::Refused(why.clone()));
+            self.release.answer(waiting.to, Index(0), Answer::refused(why.clone()));
         }
     }
 }

@@ -141,7 +141,7 @@ impl Shard {
             let why = "the shard does not serve: what it remembers may not be committed";
             return (vec![("request.outcome", Err(why.to_owned()))], None);
         }
-        let scoped = Scoped { namespace: asked.namespace, partition, key };
+        let scoped = Scoped::new(asked.namespace, partition, key, &mut self.scratch);
         let (outcome, seen) = match scoped.look_up(&self.state, &mut self.scratch) {
             Known::Decided { at, stored } => {
                 let outcome = StoredOutcome::decode(&stored).expect("an outcome that this node stored");

@@ -4,6 +4,7 @@
 //! effects, a rejection is a record of its own, and both are kept until the horizon passes the key's birth, or until
 //! the session has gone [`SESSION_OUTCOMES`] further. What is deleted by then is refused, never done again.
 
+use seawall::address;
 use seawall::message::outcome::StoredOutcome;
 use seawall::message::request_key::{KeyName, RequestKey};
 use seawall::position::Position;
@@ -17,8 +18,9 @@ use crate::params::{KEY_AHEAD_US, SESSION_OUTCOMES, SESSION_SWEEP};
 /// A request key in its scope.
 #[derive(Clone, Copy, Debug)]
 pub struct Scoped<'a> {
-    pub namespace: &'a str,
     pub partition: &'a [u8],
+    /// How many bytes of the scratch every stored key of the partition begins with; they stay there.
+    pub begins: usize,
     pub key: RequestKey<'a>,
 }
 
@@ -40,7 +42,11 @@ pub enum Known {
     },
 }
 
-impl Scoped<'_> {
+impl<'a> Scoped<'a> {
+    pub fn new(namespace: &str, partition: &'a [u8], key: RequestKey<'a>, scratch: &mut Vec<u8>) -> Self {
+        Self { partition, begins: address::begin_stored_key(namespace, partition, scratch), key }
+    }
+
     pub fn look_up(&self, state: &State, scratch: &mut Vec<u8>) -> Known {
         if let Some((rests_on, horizon)) = state.horizon()
             && self.key.first_sent_us <= horizon
@@ -98,8 +104,8 @@ impl Scoped<'_> {
     }
 
     fn stored_key(&self, scratch: &mut Vec<u8>) {
-        scratch.clear();
-        self.key.name.stored_key(self.namespace, self.partition, scratch);
+        scratch.truncate(self.begins);
+        self.key.name.stored_suffix(scratch);
     }
 
     /// Its stored key as outcomes are found: see [`Outcomes::of`].

@@ -259,12 +259,12 @@ impl Shard {
         }
         if let Some(refusal) = self.refuse_all() {
             // It rests on no row, only on what this shard is.
-            return self.release.answer(asked.to, Index(0), Answer::Refused(refusal));
+            return self.release.answer(asked.to, Index(0), Answer::refused(refusal));
         }
         if let Request::Commit(_) | Request::Resolve(_) | Request::Declare(_) = asked.request
             && let Some(refusal) = self.undurable(now)
         {
-            return self.release.answer(asked.to, Index(0), Answer::Refused(refusal));
+            return self.release.answer(asked.to, Index(0), Answer::refused(refusal));
         }
         match asked.request {
             Request::Commit(_) | Request::Resolve(_) => self.admit(now, &asked),
@@ -440,10 +440,15 @@ impl Shard {
         effects.extend(self.ios.drain(..).map(|io| Effect::Disk { shard, io }));
     }
 
+    /// Nearly always nothing is: answers leave together.
+    pub fn has_ready(&self) -> bool {
+        self.release.has_ready()
+    }
+
     pub fn take_ready(&mut self, now: Now) -> impl Iterator<Item = Released> + '_ {
         let unproven = self.unproven(now);
         self.release.take_ready().map(move |released| match &unproven {
-            Some(why) if released.if_proven => Released { answer: Answer::Refused(why.clone()), ..released },
+            Some(why) if released.if_proven => Released { answer: Answer::refused(why.clone()), ..released },
             _ => released,
         })
     }

@@ -107,17 +107,19 @@ impl Evaluation<'_> {
     ) -> Result<(), Broken> {
         let image = self.current(spaces::ROWS, at);
         let changes = fields(image.as_deref())?;
-        let mut bytes = Vec::with_capacity(image.as_deref().map_or(0, <[u8]>::len) + changes.len());
-        let len = row::merge(image.as_deref().unwrap_or(&NO_FIELDS), &changes, &mut bytes);
-        let len = len.expect("checked when it came");
-        if len > ROW_FIELDS_MAX {
-            return broken("row.fields", format!("at most {ROW_FIELDS_MAX}"), len.to_string());
-        }
-        if bytes.len() > ROW_MAX {
-            return broken("row.size", format!("at most {ROW_MAX} bytes"), bytes.len().to_string());
-        }
-        self.draft.set(spaces::ROWS, self.key, Some(&bytes));
-        Ok(())
+        self.draft.set_made(spaces::ROWS, self.key, |bytes| {
+            let before = bytes.len();
+            let fields = row::merge(image.as_deref().unwrap_or(&NO_FIELDS), &changes, bytes);
+            let fields = fields.expect("checked when it came");
+            if fields > ROW_FIELDS_MAX {
+                return broken("row.fields", format!("at most {ROW_FIELDS_MAX}"), fields.to_string());
+            }
+            let size = bytes.len() - before;
+            if size > ROW_MAX {
+                return broken("row.size", format!("at most {ROW_MAX} bytes"), size.to_string());
+            }
+            Ok(())
+        })
     }
 
     fn add(

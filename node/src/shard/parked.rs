@@ -68,7 +68,7 @@ impl Parked {
 
     pub(super) fn lose(&mut self, why: impl Fn() -> Refusal, release: &mut Release) {
         while let Some(waiting) = self.pop() {
-            release.answer(waiting.to, Index(0), Answer::Refused(why()));
+            release.answer(waiting.to, Index(0), Answer::refused(why()));
         }
     }
 }

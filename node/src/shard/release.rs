@@ -52,9 +52,10 @@ pub enum Answer {
         results: Results,
         doubt: Option<Doubt>,
     },
-    /// The record that the refusal names holds the rejection, under the commit's key.
+    /// The record that the refusal names holds the rejection, under the commit's key. Refusals lie apart: they are large,
+    /// and every answer is moved as if it were one.
     Rejected {
-        why: Refusal,
+        why: Box<Refusal>,
         doubt: Option<Doubt>,
     },
     /// The record at `at` holds what was decided when the key came first.
@@ -103,12 +104,16 @@ pub enum Answer {
     },
     /// It was done, and there is nothing to say of it.
     Done,
-    Refused(Refusal),
+    Refused(Box<Refusal>),
 }
 
 pub type Fact = (&'static str, Result<String, String>);
 
 impl Answer {
+    pub fn refused(why: Refusal) -> Self {
+        Answer::Refused(Box::new(why))
+    }
+
     /// The subscription that does not begin, if this says no to a SUBSCRIBE.
     pub fn ends(&self, request: &RequestMeta) -> Option<u64> {
         let refused = matches!(self, Answer::Refused(_)) && request.opcode == Opcode::Subscribe as u16;
@@ -256,9 +261,13 @@ impl Release {
                 | Answer::Done
                 | Answer::Refused(_) => none(),
             };
-            let (to, answer) = (held.released.to, Answer::Refused(refusal));
+            let (to, answer) = (held.released.to, Answer::refused(refusal));
             self.ready.push(Released { to, answer, if_proven: false });
         }
+    }
+
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
     }
 
     /// Answers that leave now.

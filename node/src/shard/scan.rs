@@ -50,7 +50,7 @@ impl Shard {
             }
             Err((refusal, looked_at)) => {
                 let (until, position) = self.rests_on(looked_at);
-                self.release.answer(asked.to, until, Answer::Refused(refusal.at(position)));
+                self.release.answer(asked.to, until, Answer::refused(refusal.at(position)));
             }
         }
     }

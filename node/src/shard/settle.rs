@@ -8,8 +8,8 @@ use seawall::position::Position;
 use seawall::refusal::Refusal;
 use seawall::token::Token;
 
-use super::admit::{Busy, decode, doubt, scoped};
-use super::keys::Known;
+use super::admit::{Busy, decode, doubt};
+use super::keys::{Known, Scoped};
 use super::release::{Answer, Status};
 use super::state::Bytes;
 use super::{Asked, Shard};
@@ -22,8 +22,9 @@ impl Shard {
         if let Some(refusal) = settle.token.and_then(|token| self.foreign(&token)) {
             return self.refuse(asked.to, refusal, None);
         }
-        let known =
-            scoped(asked, settle.partition, settle.request_key).look_up(&self.state, &mut self.scratch);
+        let scratch = &mut self.scratch;
+        let scoped = Scoped::new(asked.namespace, settle.partition, settle.request_key, scratch);
+        let known = scoped.look_up(&self.state, scratch);
         let (status, seen) = match known {
             Known::Decided { at, stored } => (Status::Stored { at, stored }, Some(at)),
             Known::Expired { rests_on, .. } => (Status::Expired, Some(rests_on)),
@@ -49,7 +50,8 @@ impl Shard {
         asked: &Asked<'_>,
         settle: &SettleRequest<'_>,
     ) -> Result<(), Busy> {
-        let scoped = scoped(asked, settle.partition, settle.request_key);
+        let (key, scratch) = (settle.request_key, &mut self.scratch);
+        let scoped = Scoped::new(asked.namespace, settle.partition, key, scratch);
         let (status, seen) = match scoped.look_up(&self.state, &mut self.scratch) {
             Known::Decided { at, stored } => (Status::Stored { at, stored }, at),
             Known::Expired { rests_on, .. } => (Status::Expired, rests_on),

@@ -232,7 +232,7 @@ impl Worker {
     fn deliver(&mut self, now: Now) {
         let generation = self.generation();
         let Self { config, lineage_tag, shards, connections, peers, .. } = self;
-        for shard in shards {
+        for shard in shards.iter_mut().filter(|shard| shard.has_ready()) {
             let (id, state, staleness_ms) = (shard.id(), shard.reply_state(), shard.staleness_ms());
             for Released { to, answer, .. } in shard.take_ready(now) {
                 let meta = ReplyMeta {

@@ -114,7 +114,10 @@ impl Worker {
                 return shard.ok_or_else(|| shard::unknown_subscription(*subscription));
             }
             _ => match request.partition() {
-                Some(partition) => map.shard_of(partition_hash(DEFAULT_NAMESPACE, partition)),
+                Some(partition) => match map.ranges() {
+                    [all] => all.shard,
+                    _ => map.shard_of(partition_hash(DEFAULT_NAMESPACE, partition)),
+                },
                 None => return Err(not_built(meta.opcode)),
             },
         };

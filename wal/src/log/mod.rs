@@ -240,9 +240,10 @@ impl Log {
         if self.failed.is_some() {
             return Err(NoRoom::Failed);
         }
-        let mut checked = entries.clone();
-        let len = record::encoded_len(entries.clone());
-        if len > self.largest_record() || !checked.all(|e| e.key.len() <= MAX_KEY) {
+        let mut longest_key = 0;
+        let looked_at = entries.clone().inspect(|entry| longest_key = longest_key.max(entry.key.len()));
+        let len = record::encoded_len(looked_at);
+        if len > self.largest_record() || longest_key > MAX_KEY {
             return Err(NoRoom::TooLarge);
         }
         let batch = self.room_for(len, kind)?;

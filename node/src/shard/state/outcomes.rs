@@ -270,10 +270,11 @@ impl Outcomes {
 }
 
 impl Holder {
-    /// Where a sequence is, or where it would be. Nearly always it is a new one.
+    /// Where a sequence is, or where it would be. Nearly always it is a new one, or the oldest that is kept.
     fn place(&self, sequence: u64) -> Result<usize, usize> {
-        match self.kept.back() {
-            Some(newest) if newest.sequence < sequence => Err(self.kept.len()),
+        match (self.kept.front(), self.kept.back()) {
+            (_, Some(newest)) if newest.sequence < sequence => Err(self.kept.len()),
+            (Some(oldest), _) if oldest.sequence == sequence => Ok(0),
             _ => self.kept.binary_search_by_key(&sequence, |kept| kept.sequence),
         }
     }

@@ -19,10 +19,10 @@ impl Shard {
     pub(in crate::shard) fn declare(&mut self, now: Now, asked: &Asked<'_>, declare: &DeclareRequest<'_>) {
         match self.try_declare(now, asked.namespace, declare) {
             Ok(at) => self.release.answer(asked.to, to_wal(at.index), Answer::Declared { position: at }),
-            Err((refusal, None)) => self.release.answer(asked.to, Index(0), Answer::Refused(refusal)),
+            Err((refusal, None)) => self.release.answer(asked.to, Index(0), Answer::refused(refusal)),
             Err((refusal, Some(rests_on))) => {
                 let (until, at) = self.rests_on(Some(rests_on));
-                self.release.answer(asked.to, until, Answer::Refused(refusal.at(at)));
+                self.release.answer(asked.to, until, Answer::refused(refusal.at(at)));
             }
         }
     }
