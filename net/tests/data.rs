@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
-use seawall::address::{Address, RowPath, partition_hash};
+use seawall::address::{self, Address, RowPath, partition_hash};
 use seawall::key::{self, Part};
 use seawall::limits::{KEY_MAX, NAME_MAX, ROW_FIELDS_MAX, ROW_MAX, SET_MEMBERS_MAX, STORED_KEY_MAX};
 use seawall::map::{Generation, Map, MapError, Range, ShardId};
@@ -223,6 +223,44 @@ fn keys_that_are_not_canonical_are_refused() {
     let text = |len: usize| Key::from("k".repeat(len));
     assert_eq!(Key::check(text(KEY_MAX - 3).as_bytes()), Ok(()));
     assert!(matches!(Key::check(text(KEY_MAX - 2).as_bytes()), Err(Malformed::TooLong { .. })));
+}
+
+/// Keys are read several bytes at a time: whatever is special is found at every place, and nothing else is.
+#[test]
+fn what_a_text_in_a_key_holds_is_seen_at_every_place() {
+    for (front, behind) in (0..20).flat_map(|front| (0..10).map(move |behind| (front, behind))) {
+        let (plain, rest) = ("a".repeat(front), "\x7f".repeat(behind));
+        for special in ["", "\0", "\x01", "\x02", "\u{80}", "\u{fe}", "\u{10ffff}", "\0\u{82}\x01"] {
+            let text = format!("{plain}{special}{rest}");
+            let key = Key::of(&[Part::from(text.clone()), Part::from(7)]);
+            assert_eq!(Key::check(key.as_bytes()), Ok(()), "{text:?}");
+            let parts: Vec<_> = key.parts().collect();
+            assert_eq!(parts, [Part::from(text), Part::from(7)]);
+        }
+        let with = |special: &[u8]| [b"\x50", plain.as_bytes(), special, rest.as_bytes(), b"\0\0"].concat();
+        assert_eq!(Key::check(&with(b"\x80")), Err(Malformed::Utf8), "{front} {behind}");
+        assert_eq!(Key::check(&with(b"\xff")), Err(Malformed::Utf8), "{front} {behind}");
+        let escape = Err(Malformed::Unknown { what: "escape in a key", got: 0 });
+        assert_eq!(Key::check(&with(b"\x01\x03")), escape, "{front} {behind}");
+        let whole = with(b"");
+        assert_eq!(Key::check(&whole[..whole.len() - 2]), Err(Malformed::Truncated), "{front} {behind}");
+    }
+}
+
+#[test]
+fn the_rest_of_a_stored_key_is_known_again() {
+    let keys = ["", "a", "b", "ab"].map(Key::from);
+    let rows: Vec<_> =
+        ["a", "ab", "b"].iter().flat_map(|table| keys.iter().map(move |key| (*table, key))).collect();
+    for (table, key) in &rows {
+        let mut suffix = Vec::new();
+        address::row_suffix(table, key.as_bytes(), &mut suffix);
+        for other in &rows {
+            let same = address::is_row_suffix(&suffix, other.0, other.1.as_bytes());
+            assert_eq!(same, *other == (*table, *key), "{table}/{key} and {}/{}", other.0, other.1);
+        }
+        assert!(!address::is_row_suffix(&suffix[1..], table, key.as_bytes()));
+    }
 }
 
 #[test]
