@@ -60,9 +60,9 @@ pub const PLANTS: &[Plant] = &[
         plans: SLICE,
         verdict: "",
         file: "node/src/shard/read.rs",
-        find: "self.release.answer(asked.to, until, Answer::Row { position, row: look.row });",
+        find: "self.answer_read(asked, until, Answer::Row { position, row: look.row });",
         replace: "let until = if PLANTED && look.row.is_some() { seawall_wal::Index(0) } else { until };
-        self.release.answer(asked.to, until, Answer::Row { position, row: look.row });",
+        self.answer_read(asked, until, Answer::Row { position, row: look.row });",
     },
     Plant {
         name: "release-an-uncommitted-deletion",

@@ -7,13 +7,49 @@ use seawall::message::outcome::{Decision, StoredOutcome};
 use seawall::message::report::Subject;
 use seawall::message::request_key::RequestKey;
 use seawall::position::Position;
-use seawall_wal::Index;
+use seawall_wal::{Index, Log, LogStats};
 
 use super::keys::{Known, Scoped};
 use super::release::{Answer, Fact};
 use super::{Asked, Life, Shard, to_wal, watch};
+use crate::seam::ShardStatus;
 
 impl Shard {
+    pub fn status(&self) -> ShardStatus {
+        let (state, reason, log) = match &self.life {
+            Life::Recovering { .. } | Life::Deposed { .. } | Life::Reopening { .. } => {
+                ("recovering", None, None)
+            }
+            Life::Following(following) => (following.state().name(), following.reason(), None),
+            Life::Running(running) => {
+                let serves = running.serves(self.release.committed());
+                let state = if serves { "serving" } else { "recovering" };
+                (state, running.trouble(), Some(&running.log))
+            }
+            Life::Halted(report) => ("halted", Some(report.to_string()), None),
+            Life::Failed { why, log } => ("failed", Some(why.clone()), Some(&**log)),
+        };
+        let stats = log.map_or_else(LogStats::default, Log::stats);
+        let checkpoint = log.and_then(Log::checkpoint);
+        ShardStatus {
+            shard: self.id,
+            state,
+            reason,
+            epoch: log.map_or(0, |log| log.epoch().0),
+            durable: log.map_or(0, |log| log.durable().0),
+            appended: log.map_or(0, |log| log.appended().0),
+            rows: self.state.rows(),
+            outcomes: self.state.outcomes().live(),
+            commits: self.latency.seen(),
+            memory: self.state.memory(),
+            memory_limit: self.budget.memory_bytes,
+            log_writes: stats.batches,
+            log_bytes: stats.batch_bytes,
+            checkpoint: checkpoint.map_or(0, |checkpoint| checkpoint.id().0),
+            checkpoint_bytes: checkpoint.map_or(0, |checkpoint| checkpoint.bytes),
+        }
+    }
+
     /// Answers at once, also while the shard does not serve: nothing of it rests on an uncommitted record, but for
     /// the outcome of a request, which is waited for.
     pub(super) fn report(&mut self, asked: &Asked<'_>) {

@@ -7,6 +7,7 @@
 //! is committed (R10). All answers leave through [`release`].
 
 mod admit;
+mod asked;
 mod check;
 #[doc(hidden)] // open for benchmarks
 pub mod draft;
@@ -32,23 +33,23 @@ pub mod table;
 mod time;
 mod watch;
 
-use seawall::frame::{self, FrameMeta, HEADER_LEN};
 use seawall::map::ShardId;
-use seawall::message::{Request, RequestMeta};
+use seawall::message::Request;
 use seawall::position::{Lineage, Position};
 use seawall::refusal::Refusal;
 use seawall::reply::State as ReplyState;
 use seawall_wal::recover::Report;
 use seawall_wal::{
-    Done, Entry, Epoch, Failure, FoldDone, Index, Io, Kind, Log, LogId, LogLimits, LogStats, Recovery, Start,
+    Done, Entry, Epoch, Failure, FoldDone, Index, Io, Kind, Log, LogId, LogLimits, Recovery, Start,
 };
 
 use crate::params::{
     FENCE_IDLE_US, FOLD_RETRY_US, NAMESPACE_KEYS, PREPARE_RETRY_US, RETRY_RECOVERY_MS, RETRY_SPACE_MS,
     SHARD_MEMORY_BYTES,
 };
-use crate::seam::{ConnId, Effect, Effects, LogFound, Now, ShardStatus, WorkerId};
+use crate::seam::{Effect, Effects, LogFound, Now};
 pub(crate) use admit::decode;
+pub use asked::{Asked, ReplyTo, Sent};
 use draft::Draft;
 use freshness::Waiting;
 pub use freshness::{Verdict, judge};
@@ -61,65 +62,6 @@ use state::State;
 use time::LeaderTime;
 use watch::Watchers;
 pub use watch::{Told, unknown_subscription};
-
-/// Whom an answer goes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReplyTo {
-    /// The worker that has the connection.
-    pub worker: WorkerId,
-    pub conn: ConnId,
-    pub request: RequestMeta,
-}
-
-/// A request that was routed here.
-#[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
-    pub to: ReplyTo,
-    pub namespace: &'a str,
-    pub request: Request<'a>,
-    /// Its bytes, if it has to wait.
-    pub sent: Sent<'a>,
-}
-
-/// How a request came. Whoever has to keep it keeps a frame.
-#[derive(Clone, Copy, Debug)]
-pub enum Sent<'a> {
-    /// In a frame of its own.
-    Frame(&'a [u8]),
-    /// As the payload of one among many.
-    Among(&'a [u8]),
-}
-
-impl Sent<'_> {
-    /// The frame, or what would be one.
-    pub fn to_frame(self, meta: &RequestMeta) -> Vec<u8> {
-        let payload = match self {
-            Sent::Frame(frame) => return frame.to_vec(),
-            Sent::Among(payload) => payload,
-        };
-        let meta = FrameMeta {
-            kind: frame::Kind::Request,
-            opcode: meta.opcode,
-            correlation: meta.correlation,
-            generation: meta.generation,
-            shard: meta.shard,
-            deadline_ms: meta.deadline_ms,
-            tags: &[],
-        };
-        let mut whole = Vec::with_capacity(HEADER_LEN + payload.len());
-        frame::write(&mut whole, &meta, |out| out.extend_from_slice(payload));
-        whole
-    }
-
-    /// How many bytes of a frame there are to keep.
-    #[expect(clippy::len_without_is_empty, reason = "a frame is never empty")]
-    pub fn len(self) -> usize {
-        match self {
-            Sent::Frame(frame) => frame.len(),
-            Sent::Among(payload) => HEADER_LEN + payload.len(),
-        }
-    }
-}
 
 /// What one shard may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -477,41 +419,6 @@ impl Shard {
             | Life::Reopening { .. }
             | Life::Following(_) => ReplyState::Recovering,
             Life::Halted(_) | Life::Failed { .. } => ReplyState::Halted,
-        }
-    }
-
-    pub fn status(&self) -> ShardStatus {
-        let (state, reason, log) = match &self.life {
-            Life::Recovering { .. } | Life::Deposed { .. } | Life::Reopening { .. } => {
-                ("recovering", None, None)
-            }
-            Life::Following(following) => (following.state().name(), following.reason(), None),
-            Life::Running(running) => {
-                let serves = running.serves(self.release.committed());
-                let state = if serves { "serving" } else { "recovering" };
-                (state, running.trouble(), Some(&running.log))
-            }
-            Life::Halted(report) => ("halted", Some(report.to_string()), None),
-            Life::Failed { why, log } => ("failed", Some(why.clone()), Some(&**log)),
-        };
-        let stats = log.map_or_else(LogStats::default, Log::stats);
-        let checkpoint = log.and_then(Log::checkpoint);
-        ShardStatus {
-            shard: self.id,
-            state,
-            reason,
-            epoch: log.map_or(0, |log| log.epoch().0),
-            durable: log.map_or(0, |log| log.durable().0),
-            appended: log.map_or(0, |log| log.appended().0),
-            rows: self.state.rows(),
-            outcomes: self.state.outcomes().live(),
-            commits: self.latency.seen(),
-            memory: self.state.memory(),
-            memory_limit: self.budget.memory_bytes,
-            log_writes: stats.batches,
-            log_bytes: stats.batch_bytes,
-            checkpoint: checkpoint.map_or(0, |checkpoint| checkpoint.id().0),
-            checkpoint_bytes: checkpoint.map_or(0, |checkpoint| checkpoint.bytes),
         }
     }
 }

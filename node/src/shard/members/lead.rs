@@ -7,33 +7,31 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use seawall::limits::{LOG_BLOCK, RUN_MAX};
 use seawall::map::{By, Change, InEpoch, Map, MemberId};
 use seawall::position::{Epoch, Index};
 use seawall::refusal::Refusal;
 use seawall::replication::{
-    Ack, Agreement, Append, Echo, Envelope, Heartbeat, Hello, Message, Refused, Session, Standing, Start,
-    Welcome, Why, encode_append,
+    Ack, Agreement, Echo, Envelope, Heartbeat, Hello, Message, Refused, Session, Standing, Start, Welcome,
+    Why,
 };
 use seawall_wal::Log;
-use seawall_wal::format::{BatchHeader, SegmentHeader};
 
 use super::Membership;
 use crate::params::{
-    HEARTBEAT_US, REPLICA_RETRY_US, REPLICA_SILENCE_US, REPLICA_WINDOW, RETRY_RECOVERY_MS, UNCOMMITTED_BYTES,
+    HEARTBEAT_US, REPLICA_RETRY_US, REPLICA_SILENCE_US, RETRY_RECOVERY_MS, UNCOMMITTED_BYTES,
 };
 use crate::replica::leadership::{Policy, Unavailable};
 use crate::replica::sync_set::Way;
 use crate::replica::{self, Leadership, SyncSet};
 use crate::seam::{Effect, Effects, Now};
-use crate::shard::{Life, Shard, to_net, to_wal};
+use crate::shard::{Life, Shard, to_net};
 
 #[derive(Debug)]
 pub(in crate::shard) struct Lead {
     pub leadership: Leadership,
     /// Of this replica.
-    start: u64,
-    members: BTreeMap<MemberId, Sent>,
+    pub(super) start: u64,
+    pub(super) members: BTreeMap<MemberId, Sent>,
     next_session: u64,
     /// A change of the sync set, as the authority was asked to record it.
     proposed: Option<Map>,
@@ -49,15 +47,15 @@ pub(in crate::shard) struct Sent {
     pub attempts: u64,
     /// Why it is where it is.
     pub reason: Option<String>,
-    session: Session,
+    pub(super) session: Session,
     /// The next index that it was not sent.
-    next: Index,
+    pub(super) next: Index,
     acknowledged: Index,
     /// Last index and bytes of what was sent and not acknowledged as received.
-    under_way: VecDeque<(Index, usize)>,
-    bytes: usize,
+    pub(super) under_way: VecDeque<(Index, usize)>,
+    pub(super) bytes: usize,
     /// Since when the oldest of it is under way.
-    moved_us: u64,
+    pub(super) moved_us: u64,
     next_hello_us: u64,
     heard_us: u64,
     /// The newest probe of the member, to be echoed with a commit index that is taken after it (R22).
@@ -144,7 +142,7 @@ impl Sent {
         }
     }
 
-    fn goes(&mut self, now: Now, stage: Stage, reason: Option<String>) {
+    pub(super) fn goes(&mut self, now: Now, stage: Stage, reason: Option<String>) {
         if self.stage != stage {
             (self.stage, self.since_us) = (stage, now.mono_us);
         }
@@ -373,41 +371,6 @@ impl Shard {
         }
     }
 
-    /// R9: what is durable at home goes out, verbatim, as far as each member's window allows.
-    pub(in crate::shard) fn ship(&mut self, now: Now) {
-        let (Life::Running(running), Some(membership)) = (&mut self.life, &mut self.membership) else {
-            return;
-        };
-        let Some(lead) = &mut running.lead else { return };
-        let stamp = seawall::replication::Stamp {
-            lineage: self.lineage,
-            epoch: lead.leadership.epoch(),
-            start: Start(lead.start),
-        };
-        let committed = to_net(self.release.committed());
-        let shard = self.id;
-        for (member, sent) in &mut lead.members {
-            while sent.stage == Stage::Streaming && sent.bytes < REPLICA_WINDOW {
-                let Some(run) = next_run(&running.log, sent.next) else {
-                    sent.goes(now, Stage::Behind, Some("it needs what is in memory no more".to_owned()));
-                    break;
-                };
-                let Some((last, bytes)) = run.extent() else { break };
-                let append =
-                    Append { stamp, session: sent.session, sent_us: now.mono_us, committed, blocks: &[] };
-                let mut frame = Vec::with_capacity(bytes + 256);
-                encode_append(&mut frame, membership.generation(), shard, &append, run.parts());
-                membership.said.push((*member, frame));
-                sent.next = Index(last.0 + 1);
-                if sent.under_way.is_empty() {
-                    sent.moved_us = now.mono_us;
-                }
-                sent.under_way.push_back((last, bytes));
-                sent.bytes += bytes;
-            }
-        }
-    }
-
     /// R13: why nothing is appended now.
     pub(in crate::shard) fn undurable(&self, now: Now) -> Option<Refusal> {
         let Life::Running(running) = &self.life else { return None };
@@ -459,75 +422,5 @@ impl Shard {
         self.latency.fail();
         self.state = crate::shard::state::State::default();
         self.life = Life::Deposed { log: Box::new(running.log) };
-    }
-}
-
-/// What goes into one R_APPEND.
-struct Run<'a> {
-    headers: Vec<Vec<u8>>,
-    parts: Vec<Part<'a>>,
-    last: Option<Index>,
-    bytes: usize,
-}
-
-enum Part<'a> {
-    Header(usize),
-    Batch(&'a [u8]),
-}
-
-/// From `next` on; `None` if that is in memory no more. Nothing, if it is not durable yet.
-fn next_run(log: &Log, next: Index) -> Option<Run<'_>> {
-    let mut run = Run { headers: Vec::new(), parts: Vec::new(), last: None, bytes: 0 };
-    if next.0 > log.durable().0 {
-        return Some(run);
-    }
-    for (header, batch) in log.recent(to_wal(next))? {
-        if header.first_index < next.0 && run.last.is_none() {
-            return None; // positions are ends of batches: it holds a part of another one
-        }
-        let opened = opened_by(log, header);
-        let more = batch.len() + opened.len() * LOG_BLOCK;
-        if run.bytes > 0 && run.bytes + more > RUN_MAX / 4 || more > RUN_MAX {
-            break;
-        }
-        for block in opened {
-            run.parts.push(Part::Header(run.headers.len()));
-            run.headers.push(block);
-        }
-        run.parts.push(Part::Batch(batch));
-        run.bytes += more;
-        run.last = Some(to_net(header.last_index()));
-    }
-    Some(run)
-}
-
-/// The header blocks that stand before a segment's first batch: its own, and before it those of segments in which an
-/// epoch came to nothing.
-fn opened_by(log: &Log, first: &BatchHeader) -> Vec<Vec<u8>> {
-    if first.offset != LOG_BLOCK as u64 {
-        return Vec::new();
-    }
-    let here = |segment: &&SegmentHeader| {
-        segment.first_index == first.first_index && segment.incarnation <= first.incarnation
-    };
-    let block = |segment: &SegmentHeader| {
-        let mut block = vec![0; LOG_BLOCK];
-        let bytes = bytemuck::bytes_of(segment);
-        block[..bytes.len()].copy_from_slice(bytes);
-        block
-    };
-    log.segment_headers().filter(here).map(block).collect()
-}
-
-impl Run<'_> {
-    fn extent(&self) -> Option<(Index, usize)> {
-        self.last.map(|last| (last, self.bytes))
-    }
-
-    fn parts(&self) -> impl Iterator<Item = &[u8]> {
-        self.parts.iter().map(|part| match part {
-            Part::Header(nth) => self.headers[*nth].as_slice(),
-            Part::Batch(bytes) => bytes,
-        })
     }
 }

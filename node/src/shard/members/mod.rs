@@ -4,6 +4,7 @@
 //! lead.rs     a leader's sessions: greets, ships what is durable at home, counts what is acknowledged
 //! follow.rs   a follower: takes blocks verbatim, applies what is committed, acknowledges
 //! greet.rs    how a follower meets a leader or a candidate: promise, divergence, cut
+//! ship.rs     which bytes of the log go out
 //! stand.rs    a member on its way to the leadership
 //! held.rs     records that are whole and not known to be committed
 //! ```
@@ -14,6 +15,7 @@ mod follow;
 mod greet;
 mod held;
 mod lead;
+mod ship;
 mod stand;
 
 use std::sync::Arc;
