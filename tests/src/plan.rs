@@ -200,7 +200,7 @@ pub fn cluster(random: &mut Random) -> ClusterShape {
         twice: swarm(random, &[50, 300]),
         overtakes: swarm(random, &[100, 900]),
         map_us: *random.pick(&[100, 10_000, 300_000]),
-        pause_us: *random.pick(&[30_000, 1_000_000, 6_000_000]),
+        pause_us: *random.pick(&[30_000, 300_000, 2_500_000]),
         node,
     }
 }

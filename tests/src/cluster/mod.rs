@@ -38,6 +38,8 @@ const PATIENCE_US: u64 = 60_000_000;
 /// Then everybody has so long to be level.
 const LEVEL_US: u64 = 5_000_000;
 const EVENTS_MAX: u64 = 400_000;
+/// Between two looks for the leader.
+const LOOK_US: u64 = 5_000;
 const COUNTS: [&str; 10] = [
     "lines of trace",
     "starts",
@@ -259,12 +261,15 @@ impl Cluster {
     fn think(&mut self, client: usize) {
         let (low, high) = self.shape.node.workload.think_us;
         let next = if self.healed { 4_000 } else { self.random.between(low, high) };
+        let leader = self.leader();
+        // Whoever is not where the leader is looks for it now and then, not all the time.
+        let at_leader = self.at[client].is_some_and(|(nth, _)| leader == Some(nth));
+        let next = if at_leader { next } else { next.max(LOOK_US) };
         let next = (self.now + next.max(1)).max(self.crowd.patient_until(client));
         self.at(next, What::Think(client));
         if self.now < self.crowd.patient_until(client) {
             return;
         }
-        let leader = self.leader();
         let Some((nth, link)) = self.at[client] else { return self.connect(client, leader) };
         let elsewhere = leader != Some(nth) && self.random.chance(100);
         if elsewhere || self.crowd.is_stale(client) {
