@@ -35,8 +35,8 @@ use wire::Wire;
 const SHARD: ShardId = ShardId(1);
 /// After the faults end, every client must be done within this virtual time.
 const PATIENCE_US: u64 = 60_000_000;
-/// Then everybody has so long to be level.
-const LEVEL_US: u64 = 5_000_000;
+/// Then everybody has so long to be level: a lease promise to a leader of before, a silence, and what is to be caught up.
+const LEVEL_US: u64 = 12_000_000;
 const EVENTS_MAX: u64 = 400_000;
 /// Between two looks for the leader.
 const LOOK_US: u64 = 5_000;
