@@ -184,7 +184,7 @@ impl Shard {
         let log = LogId { lineage: self.lineage.0, shard: self.id.0 };
         let mut recovery = Box::new(Recovery::new(log, self.limits, found.files, found.buffers, start));
         recovery.start(&mut self.ios);
-        (self.state, self.watchers) = (State::default(), std::mem::take(&mut self.watchers));
+        self.state = State::default();
         self.release.begin_anew();
         self.life = Life::Recovering { recovery, start, held: Held::default() };
         self.emit(effects);
@@ -245,7 +245,7 @@ impl Shard {
         match &mut self.life {
             Life::Recovering { .. } => self.recover(now, done, effects),
             Life::Running(running) => match running.done(done) {
-                Ok(None) => self.durable_grew(now),
+                Ok(None) => self.committed_grew(now),
                 Ok(Some(why)) => effects.push(Effect::NoSpace { shard: self.id, why }),
                 Err(failure) => self.log_failed(failure.to_string(), effects),
             },
@@ -278,11 +278,6 @@ impl Shard {
         log.folded(done);
         effects.extend(why.filter(|_| !known).map(|why| Effect::FoldFailed { shard: self.id, why }));
         self.go_on(effects);
-    }
-
-    /// The contiguous durable prefix may have grown.
-    fn durable_grew(&mut self, now: Now) {
-        self.committed_grew(now);
     }
 
     /// Alone, durable is committed; among members, what all who are required have validated, too (R13).

@@ -122,7 +122,7 @@ impl Shard {
                 following.pending = None;
                 following.leaving = Some(Start::Follow);
             }
-            _ => self.stand_on(),
+            _ => {} // a candidate goes on with the next tick
         }
     }
 

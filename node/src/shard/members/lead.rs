@@ -8,11 +8,11 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use seawall::map::{By, Change, InEpoch, Map, MemberId};
-use seawall::position::{Epoch, Index};
+use seawall::position::{Epoch, Index, Lineage};
 use seawall::refusal::Refusal;
 use seawall::replication::{
-    Ack, Agreement, Echo, Envelope, Heartbeat, Hello, Message, Refused, Session, Standing, Start, Welcome,
-    Why,
+    Ack, Agreement, Echo, Envelope, Heartbeat, Hello, Message, Refused, Session, Stamp, Standing, Start,
+    Welcome, Why,
 };
 use seawall_wal::Log;
 
@@ -30,7 +30,7 @@ use crate::shard::{Life, Shard, to_net};
 pub(in crate::shard) struct Lead {
     pub leadership: Leadership,
     /// Of this replica.
-    pub(super) start: u64,
+    start: u64,
     pub(super) members: BTreeMap<MemberId, Sent>,
     next_session: u64,
     /// A change of the sync set, as the authority was asked to record it.
@@ -111,6 +111,11 @@ impl Lead {
         for member in others {
             self.members.entry(member).or_insert_with(|| Sent::away(now));
         }
+    }
+
+    /// For every message of this epoch.
+    pub(super) fn stamp(&self, lineage: Lineage) -> Stamp {
+        Stamp { lineage, epoch: self.leadership.epoch(), start: Start(self.start) }
     }
 
     pub fn members(&self) -> impl Iterator<Item = (MemberId, &Sent)> {
@@ -274,11 +279,7 @@ impl Shard {
             return;
         };
         let Some(lead) = &mut running.lead else { return };
-        let stamp = seawall::replication::Stamp {
-            lineage: self.lineage,
-            epoch: lead.leadership.epoch(),
-            start: Start(lead.start),
-        };
+        let stamp = lead.stamp(self.lineage);
         let last = to_net(running.log.durable());
         let committed = to_net(self.release.committed());
         let memory_from = running.log.oldest_recent().map_or(Index(last.0 + 1), to_net);

@@ -2,7 +2,7 @@
 
 use seawall::limits::{LOG_BLOCK, RUN_MAX};
 use seawall::position::Index;
-use seawall::replication::{Append, Start, encode_append};
+use seawall::replication::{Append, encode_append};
 use seawall_wal::Log;
 use seawall_wal::format::{BatchHeader, SegmentHeader};
 
@@ -18,11 +18,7 @@ impl Shard {
             return;
         };
         let Some(lead) = &mut running.lead else { return };
-        let stamp = seawall::replication::Stamp {
-            lineage: self.lineage,
-            epoch: lead.leadership.epoch(),
-            start: Start(lead.start),
-        };
+        let stamp = lead.stamp(self.lineage);
         let committed = to_net(self.release.committed());
         let shard = self.id;
         for (member, sent) in &mut lead.members {

@@ -73,7 +73,8 @@ impl Shard {
             return Ok(());
         }
         let entry = membership.entry();
-        let meta = *following.log.meta();
+        // A higher promise may be on its way to the disk: the new epoch is above that, too.
+        let meta = *following.log.wanted();
         let own = (epochs_of(applied, &following.log), to_net(following.log.validated()));
         let left_us = following.grant.left_us(now.mono_us);
         let read = recorded(membership, entry);
@@ -87,9 +88,6 @@ impl Shard {
         following.standing = Some(Standing { candidacy, promised, since_us, next_fence_us, proposed: None });
         Ok(())
     }
-
-    /// Nothing to do before the promise is durable; the tick does the rest.
-    pub(super) fn stand_on(&mut self) {}
 
     /// Fences and asks, again and again, until the map says whose the epoch became.
     pub(in crate::shard) fn candidate_tick(&mut self, now: Now, effects: &mut Effects) {
