@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::bell::Bell;
 use super::sleeper::Sleeper;
 use crate::params::{CONTROL_PLACES, MAILBOX_LETTERS};
+use crate::seam::order::{Obeyed, Order};
 use crate::seam::{Event, Letter, WorkerId, WorkerStatus};
 
 /// From the service plane to one worker.
@@ -23,6 +24,11 @@ pub enum Control {
     Kept(Box<Event>),
     StatusAsked {
         answer: oneshot::Sender<WorkerStatus>,
+    },
+    Ordered {
+        shard: ShardId,
+        order: Box<Order>,
+        answer: oneshot::Sender<Obeyed>,
     },
     /// An operator accepts the wall clock as it is.
     ClockAccepted {

@@ -4,6 +4,7 @@
 mod effect;
 mod event;
 mod letter;
+pub mod order;
 mod status;
 
 pub use effect::{Effect, Effects};
