@@ -246,6 +246,13 @@ parameters! {
     /// Bytes that a leader appends beyond what is committed; further commits are refused until followers have caught up.
     UNCOMMITTED_BYTES: u64 = 16 << 20, Bytes, [fixed];
 
+    /// A follower whose state was not proven to be younger than this serves no read of any kind: a fork could go on
+    /// answering for ever. Longer: followers serve through longer absences of a leader.
+    MAX_UNPROVEN_US: u64 = 10_000_000, Microseconds, [fixed];
+
+    /// Echoes of probes that a follower keeps until it has applied what they speak of.
+    PROOFS_PENDING: usize = 16, Count, [fixed];
+
     /// How long an order of an operator may take before it is given up. Longer than the longest lease promise, which a
     /// candidate waits out.
     ORDER_PATIENCE_US: u64 = 30_000_000, Microseconds, [fixed];

@@ -5,17 +5,19 @@ use std::collections::BTreeMap;
 
 use seawall::address::{Address, DEFAULT_NAMESPACE, partition_hash};
 use seawall::map::{Map, ShardId};
-use seawall::message::HelloRequest;
-use seawall::position::Position;
+use seawall::message::{Consistency, GetRequest, HelloRequest, Opcode};
+use seawall::position::{Lineage, Position};
 use seawall::refusal::Outcome;
 use seawall::reply::{Body, Reply};
 use seawall::session::{self, ClientSession};
+use seawall::token::Token;
 use seawall::{Code, Commit, Key, Row, RowRef, Value, row};
 
 use crate::check::{Violation, violation};
-use crate::history::{Answer, Ask, At, Change, History, Operation, mark};
+use crate::history::{Answer, Ask, At, Change, History, Must, Operation, mark};
 use crate::net::LinkId;
 use crate::random::Random;
+use crate::world::When;
 
 /// What the clients of one world do.
 #[derive(Clone, Debug)]
@@ -32,6 +34,8 @@ pub struct Workload {
     pub commits: u64,
     /// The largest padding of a row.
     pub padding: u64,
+    /// Reads that need not see what is newest, in thousandths.
+    pub relaxed: u64,
 }
 
 /// A client waits as long as a refusal says, but no longer than this.
@@ -89,6 +93,10 @@ pub struct Client {
     pending: BTreeMap<u64, (usize, Option<Last>)>,
     /// A refusal asked for patience until this moment of virtual time, on the client's clock.
     pub patient_until: u64,
+    /// Of the newest answer to it, for reads of its session.
+    token: Option<Token>,
+    /// Virtual time of this step.
+    now: u64,
     /// Operations of the first phase that were not begun.
     left: u64,
     /// How many more may be begun anew.
@@ -120,6 +128,8 @@ impl Client {
             half_closed: false,
             pending: BTreeMap::new(),
             patient_until: 0,
+            token: None,
+            now: 0,
             left: workload.operations,
             again: 20 * workload.operations,
             last,
@@ -167,12 +177,12 @@ impl Client {
     /// when the world has `healed`.
     pub fn think(
         &mut self,
-        moment: u64,
-        healed: bool,
+        When { now, moment, healed, .. }: When,
         of: &Workload,
         at: &Places,
         history: &mut History,
     ) -> Vec<u8> {
+        self.now = now;
         let mut out = Vec::new();
         if !self.ready || self.half_closed || self.pending.len() as u64 >= of.window {
             return out;
@@ -184,7 +194,10 @@ impl Client {
             } else {
                 let place =
                     at.all().nth(self.random.index(of.partitions * of.rows)).expect("below their number");
-                self.get(None, moment, place, history, &mut out);
+                match self.random.chance(of.relaxed) {
+                    true => self.get_relaxed(moment, place, history, &mut out),
+                    false => self.get(None, moment, place, history, &mut out),
+                }
             }
         } else if healed {
             let last = self.last.pop();
@@ -207,6 +220,7 @@ impl Client {
         moment: &mut u64,
         history: &mut History,
     ) -> Result<(), Violation> {
+        self.now = now;
         self.arrived.extend_from_slice(bytes);
         let arrived = std::mem::take(&mut self.arrived);
         let mut rest = arrived.as_slice();
@@ -266,6 +280,20 @@ impl Client {
             }
             _ => return self.strange(format!("to operation {number}: {reply:?}")),
         };
+        if let (Body::Refused(refusal), Must::NotBefore(at)) = (body, operation.must)
+            && refusal.code == Code::TokenLostHistory
+        {
+            history.called_lost.push(at);
+            self.token = None;
+        }
+        history.moments.insert(self.now, moment);
+        if let Some(position) = meta.position.filter(|_| operation.answer != Answer::Refused) {
+            self.token = Some(Token {
+                lineage_tag: Lineage(crate::world::LINEAGE).tag(),
+                shard: meta.shard,
+                position,
+            });
+        }
         operation.life = self.life;
         operation.answered = Some(moment).filter(|_| operation.answer != Answer::Unknown);
         if operation.position().is_some() && meta.shard != operation.shard {
@@ -327,10 +355,44 @@ impl Client {
         self.begin(moment, place.shard, Ask::Get { key: place.stored.clone() }, history);
     }
 
+    /// A read that a follower may answer.
+    fn get_relaxed(&mut self, moment: u64, place: &Place, history: &mut History, out: &mut Vec<u8>) {
+        let max_wait_ms = *self.random.pick(&[0, 20]);
+        let (consistency, must) = match self.token.filter(|_| self.random.chance(500)) {
+            Some(token) => {
+                (Consistency::Session { token, max_wait_ms }, Must::NotBefore(position(token.position)))
+            }
+            None => {
+                let ms = *self.random.pick(&[150, 400, 3_000]);
+                let until = self.now.saturating_sub(u64::from(ms) * 1000);
+                let known = history.moments.range(..until).next_back();
+                let seen = known.map_or(0, |(_, moment)| *moment);
+                (Consistency::MaxStaleness { ms }, Must::SeeAllUntil(seen))
+            }
+        };
+        let request = GetRequest { consistency, ..GetRequest::new(&place.partition, &place.row) };
+        let asked = self.session.ask(out, Opcode::Get, 0, |payload| request.encode(payload));
+        self.pending.insert(asked.expect("within the limits"), (history.operations.len(), None));
+        self.begin(moment, place.shard, Ask::Get { key: place.stored.clone() }, history);
+        if let Some(operation) = history.operations.last_mut() {
+            operation.must = must;
+        }
+    }
+
     fn begin(&self, invoked: u64, shard: ShardId, ask: Ask, history: &mut History) {
         let answer = Answer::Unknown;
         let (client, life) = (self.number, self.life);
-        history.operations.push(Operation { client, shard, ask, invoked, answered: None, life, answer });
+        let must = Must::Newest;
+        history.operations.push(Operation {
+            client,
+            shard,
+            ask,
+            invoked,
+            answered: None,
+            life,
+            answer,
+            must,
+        });
     }
 
     fn value(&mut self, number: usize, nth: usize, of: &Workload) -> Vec<(&'static str, Value)> {
@@ -354,6 +416,7 @@ fn may_refuse(code: Code) -> bool {
     matches!(code, NotReady | LogFailed | DiskFull | Throttled | ClockUntrusted)
         || matches!(code, NotLeader | DurabilityUnavailable | LeaseUnproven)
         || matches!(code, StaleGeneration | GenerationAhead)
+        || matches!(code, ReplicaUnsafe | NotCaughtUp | StaleBound | TokenLostHistory)
 }
 
 fn position(position: Position) -> At {

@@ -58,6 +58,18 @@ pub struct Operation {
     /// Counts the processes; the one that answered.
     pub life: u32,
     pub answer: Answer,
+    pub must: Must,
+}
+
+/// How new what an operation sees must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Must {
+    /// As new as anything that was answered before.
+    Newest,
+    /// A session's: not before this position.
+    NotBefore(At),
+    /// Everything that was answered up to this moment.
+    SeeAllUntil(u64),
 }
 
 impl Operation {
@@ -77,6 +89,10 @@ pub struct History {
     pub durable: BTreeMap<u64, (u64, u32)>,
     /// When a process first heard of an error of a log.
     pub failed: BTreeMap<(ShardId, u32), u64>,
+    /// Tokens that were called lost.
+    pub called_lost: Vec<At>,
+    /// The newest moment at each virtual time at which something was answered.
+    pub moments: BTreeMap<u64, u64>,
 }
 
 /// Stands in every value, before the number of its operation, so that a write on its way to the disk shows which

@@ -174,6 +174,7 @@ pub fn cluster(random: &mut Random) -> ClusterShape {
     node.workload = workload(random, node.heal_us);
     let most = *random.pick(&[40, 300]);
     node.workload.operations = random.between(10, most);
+    node.workload.relaxed = *random.pick(&[0, 300, 700]);
     node.tick_us = *random.pick(&[50_000, 100_000]);
     node.short_turns = 0;
     // Followers are fed from memory: all of a run fits into it.
@@ -264,6 +265,7 @@ fn workload(random: &mut Random, heal_us: u64) -> Workload {
         think_us: *random.pick(&[(1, 200), (1, pace + 1), (pace / 2, pace + pace / 2)]),
         commits: *random.pick(&[300, 500, 700, 900]),
         padding: *random.pick(&[20, 900, 3_000]),
+        relaxed: 0,
     }
 }
 

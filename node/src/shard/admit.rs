@@ -14,6 +14,7 @@ use seawall::position::Position;
 use seawall::refusal::Refusal;
 use seawall_wal::{Index, Kind, NoRoom};
 
+use super::freshness::epoch_of;
 use super::evaluate::Evaluation;
 use super::keys::{Known, Scoped};
 use super::release::{Answer, Doubt};
@@ -247,14 +248,14 @@ impl Shard {
     pub(super) fn rests_on(&self, seen: Option<Position>) -> (Index, Position) {
         let committed = self.release.committed();
         let until = seen.map_or(committed, |seen| committed.max(Index(seen.index.0)));
-        let epoch = match &self.life {
-            Life::Running(running) => running.log.epoch(),
-            _ => unreachable!("only a running shard looks at its state"),
+        let at = match (&self.life, seen) {
+            (_, Some(seen)) if seen.index.0 == until.0 => seen,
+            (Life::Running(running), _) => position(running.log.epoch(), until),
+            // What a follower has applied is committed, in whatever epoch.
+            (Life::Following(_), _) => epoch_of(self.state.epochs(), until),
+            _ => unreachable!("only a shard that leads or follows looks at its state"),
         };
-        match seen {
-            Some(seen) if seen.index.0 == until.0 => (until, seen),
-            _ => (until, position(epoch, until)),
-        }
+        (until, at)
     }
 
     fn park(&mut self, now: Now, asked: &Asked<'_>) {

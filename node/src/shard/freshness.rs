@@ -1,6 +1,6 @@
 //! How fresh a read must be, and reads that wait to be fresh enough.
 //!
-//! With one replica everything durable is committed, and nobody else can have committed anything since: whoever
+//! A follower serves what it has applied while its proof is young (R22), and says how old that is at most. With one replica everything durable is committed, and nobody else can have committed anything since: whoever
 //! serves at all serves the newest state, so staleness is proven to be 0. What a token names may still lie ahead, or in
 //! a history that was lost.
 
@@ -12,9 +12,10 @@ use seawall::refusal::Refusal;
 use seawall::token::Token;
 use seawall_wal::Index;
 
-use super::release::Answer;
+use super::members::Membership;
+use super::release::{Answer, OnlyIf, Released};
 use super::{Asked, Life, ReplyTo, Sent, Shard, admit, position, to_wal};
-use crate::params::{RETRY_QUEUE_MS, RETRY_RECOVERY_MS, WAITING_READS, WAITING_READS_BYTES};
+use crate::params::{MAX_UNPROVEN_US, RETRY_QUEUE_MS, RETRY_RECOVERY_MS, WAITING_READS, WAITING_READS_BYTES};
 use crate::seam::Now;
 
 /// What the epoch table says of a position.
@@ -89,16 +90,23 @@ impl Shard {
 
     /// A linearizable one leaves only if it is still proven then (R16, R17).
     pub(super) fn answer_read(&mut self, asked: &Asked<'_>, until: Index, answer: Answer) {
-        match consistency_of(asked) {
-            Consistency::Linearizable => self.release.answer_if_proven(asked.to, until, answer),
-            _ => self.release.answer(asked.to, until, answer),
-        }
+        let only_if = match (&self.life, consistency_of(asked)) {
+            (Life::Following(_), _) => OnlyIf::Follows { role: self.role },
+            (_, Consistency::Linearizable) => OnlyIf::Leased,
+            _ => OnlyIf::Always,
+        };
+        self.release.answer_if(only_if, asked.to, until, answer);
     }
 
     fn fresh(&self, now: Now, consistency: &Consistency) -> Fresh {
+        if let Life::Following(_) = &self.life
+            && let Some(refusal) = self.unsafe_to_read(now, consistency)
+        {
+            return Fresh::Never(refusal);
+        }
         match *consistency {
             Consistency::Linearizable => self.unproven(now).map_or(Fresh::Now, Fresh::Never),
-            Consistency::MaxStaleness { ms } => match self.staleness_ms() {
+            Consistency::MaxStaleness { ms } => match self.staleness_ms(now) {
                 Some(have) if have <= ms => Fresh::Now,
                 have => Fresh::Never(Refusal::stale_bound(have, ms)),
             },
@@ -117,6 +125,36 @@ impl Shard {
         }
     }
 
+    /// Why a follower serves no read now (R22, F-RS1).
+    pub(super) fn unsafe_to_read(&self, now: Now, consistency: &Consistency) -> Option<Refusal> {
+        let Life::Following(following) = &self.life else { return None };
+        if let Some(why) = &following.halted {
+            return Some(Refusal::replica_unsafe("R25", why.clone()));
+        }
+        if *consistency == Consistency::Linearizable {
+            return Some(Refusal::not_leader(self.membership.as_ref().and_then(Membership::leader_address)));
+        }
+        let age_us = following.proof.age_us(now.mono_us);
+        if age_us.is_none_or(|age_us| age_us > MAX_UNPROVEN_US) {
+            let state = following.state().name();
+            let age = age_us
+                .map_or_else(|| "never since the start".to_owned(), |us| format!("{} ms ago", us / 1000));
+            return Some(Refusal::replica_unsafe("R22", format!("{state}; last proven {age}")));
+        }
+        None
+    }
+
+    /// What answers are held against when they leave.
+    pub(super) fn gate(&self, now: Now) -> Gate {
+        let follows = matches!(&self.life, Life::Following(_));
+        let any_age = Consistency::MaxStaleness { ms: u32::MAX };
+        Gate {
+            unleased: self.unproven(now),
+            role: self.role,
+            unsafe_to_read: follows.then(|| self.unsafe_to_read(now, &any_age)),
+        }
+    }
+
     /// What the history of this shard says of a token.
     pub(super) fn known(&self, token: &Token) -> Result<Verdict, Refusal> {
         let ours = self.lineage.tag();
@@ -131,9 +169,13 @@ impl Shard {
     }
 
     /// How old the state of this shard may be at most; `None`: not proven.
-    pub fn staleness_ms(&self) -> Option<u32> {
+    pub fn staleness_ms(&self, now: Now) -> Option<u32> {
         match &self.life {
             Life::Running(running) if running.serves(self.release.committed()) => Some(0),
+            Life::Following(following) => {
+                let age_us = following.proof.age_us(now.mono_us)?;
+                Some(u32::try_from(age_us.div_ceil(1000)).unwrap_or(u32::MAX))
+            }
             _ => None,
         }
     }
@@ -190,6 +232,33 @@ impl Shard {
     pub(super) fn lose_waiting(&mut self, why: &Refusal) {
         for waiting in std::mem::take(&mut self.waiting.reads) {
             self.release.answer(waiting.to, Index(0), Answer::refused(why.clone()));
+        }
+    }
+}
+
+/// How a shard is when answers leave it.
+pub(super) struct Gate {
+    /// Why nothing linearizable leaves.
+    unleased: Option<Refusal>,
+    role: u64,
+    /// `None`: it does not follow. Else why a follower's answers do not leave, if so.
+    unsafe_to_read: Option<Option<Refusal>>,
+}
+
+impl Gate {
+    /// What was true when it was evaluated may be so no more: R16, and of a follower F-RS2.
+    pub(super) fn look_again(&self, released: Released) -> Released {
+        let refused = match released.only_if {
+            OnlyIf::Always => None,
+            OnlyIf::Leased => self.unleased.clone(),
+            OnlyIf::Follows { role } => match &self.unsafe_to_read {
+                Some(refusal) if role == self.role => refusal.clone(),
+                _ => Some(Refusal::replica_unsafe("F-RS2", "it follows no more, since the read began")),
+            },
+        };
+        match refused {
+            Some(why) => Released { answer: Answer::refused(why), ..released },
+            None => released,
         }
     }
 }

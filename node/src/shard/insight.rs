@@ -12,7 +12,7 @@ use seawall_wal::{Index, Log, LogStats};
 use super::keys::{Known, Scoped};
 use super::release::{Answer, Fact};
 use super::{Asked, Life, Shard, to_wal, watch};
-use crate::seam::ShardStatus;
+use crate::seam::{Now, ShardStatus};
 
 impl Shard {
     pub fn status(&self) -> ShardStatus {
@@ -52,8 +52,8 @@ impl Shard {
 
     /// Answers at once, also while the shard does not serve: nothing of it rests on an uncommitted record, but for
     /// the outcome of a request, which is waited for.
-    pub(super) fn report(&mut self, asked: &Asked<'_>) {
-        let mut facts = self.status_facts();
+    pub(super) fn report(&mut self, now: Now, asked: &Asked<'_>) {
+        let mut facts = self.status_facts(now);
         let mut until = Index(0);
         match asked.request {
             Request::Explain(_) => facts.extend(self.reasons()),
@@ -67,7 +67,7 @@ impl Shard {
         self.release.answer(asked.to, until, Answer::Report { facts });
     }
 
-    fn status_facts(&self) -> Vec<Fact> {
+    fn status_facts(&self, now: Now) -> Vec<Fact> {
         let status = self.status();
         let known = |value: u64| Ok(value.to_string());
         let log = match &self.life {
@@ -82,7 +82,7 @@ impl Shard {
             "serving" => Err(format!("records behind {committed} are not committed yet")),
             other => Err(format!("the shard is {other}")),
         };
-        let staleness = self.staleness_ms().map(|ms| ms.to_string());
+        let staleness = self.staleness_ms(now).map(|ms| ms.to_string());
         vec![
             ("shard.id", Ok(self.id.to_string())),
             ("shard.state", Ok(status.state.to_owned())),

@@ -37,7 +37,7 @@ use seawall::map::ShardId;
 use seawall::message::Request;
 use seawall::position::{Lineage, Position};
 use seawall::refusal::Refusal;
-use seawall::reply::State as ReplyState;
+use seawall::reply::{Role, State as ReplyState};
 use seawall_wal::recover::Report;
 use seawall_wal::{
     Done, Entry, Epoch, Failure, FoldDone, Index, Io, Kind, Log, LogId, LogLimits, Recovery, Start,
@@ -95,6 +95,8 @@ pub struct Shard {
     watchers: Watchers,
     latency: Latency,
     life: Life,
+    /// Counts up with each role that the shard takes.
+    role: u64,
     /// Memory of the last step, reused: operations for the disk, the effects of a commit, a stored key.
     ios: Vec<Io>,
     draft: Draft,
@@ -170,6 +172,7 @@ impl Shard {
             watchers: Watchers::default(),
             latency: Latency::default(),
             life: Life::Reopening { start },
+            role: 0,
             ios: Vec::new(),
             draft: Draft::default(),
             scratch: Vec::new(),
@@ -187,6 +190,7 @@ impl Shard {
         let mut recovery = Box::new(Recovery::new(log, self.limits, found.files, found.buffers, start));
         recovery.start(&mut self.ios);
         self.state = State::default();
+        self.role += 1;
         self.release.begin_anew();
         self.life = Life::Recovering { recovery, start, held: Held::default() };
         self.emit(effects);
@@ -199,7 +203,12 @@ impl Shard {
     /// Takes a request; its answer comes out of [`Shard::take_ready`], now or after a later event.
     pub fn request(&mut self, now: Now, asked: Asked<'_>) {
         if let Request::Status(_) | Request::Explain(_) | Request::Trace(_) = asked.request {
-            return self.report(&asked); // also of a shard that does not serve
+            return self.report(now, &asked); // also of a shard that does not serve
+        }
+        if let (Life::Following(_), Request::Get(_) | Request::MultiGet(_) | Request::Scan(_)) =
+            (&self.life, &asked.request)
+        {
+            return self.read(now, &asked);
         }
         if let Some(refusal) = self.refuse_all() {
             // It rests on no row, only on what this shard is.
@@ -387,11 +396,8 @@ impl Shard {
     }
 
     pub fn take_ready(&mut self, now: Now) -> impl Iterator<Item = Released> + '_ {
-        let unproven = self.unproven(now);
-        self.release.take_ready().map(move |released| match &unproven {
-            Some(why) if released.if_proven => Released { answer: Answer::refused(why.clone()), ..released },
-            _ => released,
-        })
+        let gate = self.gate(now);
+        self.release.take_ready().map(move |released| gate.look_again(released))
     }
 
     /// Nothing is under way on the disk and nothing waits for it.
@@ -407,11 +413,19 @@ impl Shard {
         }
     }
 
+    pub fn reply_role(&self) -> Role {
+        match &self.life {
+            Life::Following(_) => Role::Follower,
+            _ => Role::Leader,
+        }
+    }
+
     /// What every reply says of this shard.
     pub fn reply_state(&self) -> ReplyState {
         match &self.life {
             Life::Running(running) if running.serves(self.release.committed()) => ReplyState::Serving,
             Life::Following(following) if following.halted.is_some() => ReplyState::Halted,
+            Life::Following(following) if following.is_streaming() => ReplyState::Serving,
             Life::Running(_)
             | Life::Recovering { .. }
             | Life::Deposed { .. }

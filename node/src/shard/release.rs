@@ -140,8 +140,18 @@ pub enum Status {
 pub struct Released {
     pub to: ReplyTo,
     pub answer: Answer,
-    /// It says what is newest, so it leaves only while a lease proves that (R16).
-    pub if_proven: bool,
+    pub only_if: OnlyIf,
+}
+
+/// What is looked at again when an answer leaves: what it says may be so no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnlyIf {
+    /// It stays true.
+    Always,
+    /// A lease proves that it is the newest (R16).
+    Leased,
+    /// This member still follows, in the role that it was evaluated in, and its state is proven (R22, F-RS2).
+    Follows { role: u64 },
 }
 
 /// Answers wait in groups, one per batch, because batches become durable as a whole.
@@ -174,12 +184,12 @@ impl Release {
 
     /// Hands in an answer that rests on the record `until`.
     pub fn answer(&mut self, to: ReplyTo, until: Index, answer: Answer) {
-        self.hold(until, Released { to, answer, if_proven: false });
+        self.hold(until, Released { to, answer, only_if: OnlyIf::Always });
     }
 
-    /// The same, for what a linearizable read found.
-    pub fn answer_if_proven(&mut self, to: ReplyTo, until: Index, answer: Answer) {
-        self.hold(until, Released { to, answer, if_proven: true });
+    /// The same, for what a read found.
+    pub fn answer_if(&mut self, only_if: OnlyIf, to: ReplyTo, until: Index, answer: Answer) {
+        self.hold(until, Released { to, answer, only_if });
     }
 
     fn hold(&mut self, until: Index, released: Released) {
@@ -262,7 +272,7 @@ impl Release {
                 | Answer::Refused(_) => none(),
             };
             let (to, answer) = (held.released.to, Answer::refused(refusal));
-            self.ready.push(Released { to, answer, if_proven: false });
+            self.ready.push(Released { to, answer, only_if: OnlyIf::Always });
         }
     }
 

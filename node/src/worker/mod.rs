@@ -234,12 +234,13 @@ impl Worker {
         let generation = self.generation();
         let Self { config, lineage_tag, shards, connections, peers, .. } = self;
         for shard in shards.iter_mut().filter(|shard| shard.has_ready()) {
-            let (id, state, staleness_ms) = (shard.id(), shard.reply_state(), shard.staleness_ms());
+            let (id, state, staleness_ms) = (shard.id(), shard.reply_state(), shard.staleness_ms(now));
+            let role = shard.reply_role();
             for Released { to, answer, .. } in shard.take_ready(now) {
                 let meta = ReplyMeta {
                     shard: id,
                     generation,
-                    role: reply::Role::Leader,
+                    role,
                     state,
                     staleness_ms,
                     ..ReplyMeta::to(&to.request)

@@ -49,7 +49,7 @@ impl Worker {
                 generation,
                 role: reply::Role::Leader,
                 state: shard.reply_state(),
-                staleness_ms: shard.staleness_ms(),
+                staleness_ms: shard.staleness_ms(now),
                 ..ReplyMeta::default()
             };
             let mut here = Vec::new();

@@ -6,6 +6,7 @@
 mod commits;
 pub mod order;
 mod reads;
+mod relaxed;
 pub mod window;
 
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use std::collections::BTreeMap;
 use seawall::map::ShardId;
 
 use crate::cluster::Loss;
-use crate::history::{Answer, At, Change, History};
+use crate::history::{Answer, At, Change, History, Must};
 
 /// One record of the final log, as recovery reads it back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +58,14 @@ impl History {
         for operation in &mut self.operations {
             let Some(at) = operation.position() else { continue };
             let taken = |loss: &Loss| at.epoch < loss.epoch && (loss.from..=loss.until).contains(&at.index);
-            if losses.iter().any(taken) && record(logs, operation.shard, at).is_none() {
+            let lost = losses.iter().any(taken) && record(logs, operation.shard, at).is_none();
+            // What a session's token named may have been lost with its record.
+            if let Must::NotBefore(token) = operation.must
+                && token.epoch < losses.last().map_or(0, |loss| loss.epoch)
+            {
+                operation.must = Must::NotBefore(At { epoch: 0, index: 0 });
+            }
+            if lost {
                 (operation.answer, operation.answered) = (Answer::Unknown, None);
                 within += 1;
             }
@@ -76,6 +84,7 @@ pub fn check(history: &History, logs: &Logs) -> Result<(), Violation> {
     commits::acknowledged_after_durable(history)?;
     reads::see_the_log_at_their_position(history, logs)?;
     reads::see_only_what_is_durable(history)?;
+    relaxed::see_what_they_must(history)?;
     window::keys_are_linearizable(history)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{LogRecord, Logs, RecordKind, Violation, violation};
-use crate::history::{Answer, At, History};
+use crate::history::{Answer, At, History, Must};
 
 /// Indices are contiguous from 1, epochs never go down, and each begins with its `EpochStart`.
 pub fn log_is_well_formed(logs: &Logs) -> Result<(), Violation> {
@@ -51,7 +51,9 @@ pub fn real_time_is_kept(history: &History) -> Result<(), Violation> {
     let mut moments = Vec::new();
     for (number, operation) in history.operations.iter().enumerate() {
         if let (Some(answered), Some(at)) = (operation.answered, operation.position()) {
-            moments.push((operation.invoked, number, None));
+            if operation.must == Must::Newest {
+                moments.push((operation.invoked, number, None));
+            }
             moments.push((answered, number, Some(at)));
         }
     }

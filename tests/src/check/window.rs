@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Violation, violation};
-use crate::history::{Answer, Ask, History};
+use crate::history::{Answer, Ask, History, Must};
 
 /// As many as fit into the mask of the operations that were ordered.
 const WINDOW: usize = 64;
@@ -39,7 +39,7 @@ pub fn keys_are_linearizable(history: &History) -> Result<(), Violation> {
             (Ask::Commit(changes), Answer::Committed(_) | Answer::Unknown) => {
                 changes.iter().for_each(|c| touch(c.key.as_slice(), Effect::Write(c.value.as_deref())));
             }
-            (Ask::Get { key }, Answer::Read { row, .. }) => {
+            (Ask::Get { key }, Answer::Read { row, .. }) if operation.must == Must::Newest => {
                 touch(key, Effect::Read(row.as_ref().map(|(_, value)| value.as_slice())));
             }
             (Ask::Commit(_) | Ask::Get { .. }, _) => {}

@@ -104,7 +104,7 @@ pub fn real_time_is_kept(book: &Book) -> Result<(), Violation> {
 
 fn operation(attempt: &Attempt, ask: history::Ask, answer: history::Answer) -> Operation {
     let Attempt { client, shard, invoked, answered, life, .. } = *attempt;
-    Operation { client, shard, ask, invoked, answered, life, answer }
+    Operation { client, shard, ask, invoked, answered, life, answer, must: history::Must::Newest }
 }
 
 /// The search of [`check::window`], which looks at no position: commits by what they wrote, reads by what they saw.
@@ -146,7 +146,7 @@ pub fn keys_are_linearizable(
             Some(_) => history::Answer::Committed(record.at),
             None => history::Answer::Unknown,
         };
-        history.operations.push(Operation { client, shard, ask, invoked, answered, life: 0, answer });
+        history.operations.push(Operation { client, shard, ask, invoked, answered, life: 0, answer, must: history::Must::Newest });
     }
     check::window::keys_are_linearizable(&history)
 }

@@ -122,7 +122,7 @@ impl Crowd for Slice {
 
     fn think(&mut self, client: usize, when: When) -> Option<(usize, Vec<u8>)> {
         let Self { workload, places, clients, history } = self;
-        let out = clients[client].think(when.moment, when.healed, workload, places, history);
+        let out = clients[client].think(when, workload, places, history);
         (!out.is_empty()).then(|| (history.operations.len() - 1, out))
     }
 

@@ -14,6 +14,7 @@ use seawall_wal::{Cause, Done, FileId, Follower, Start, Wish};
 
 use super::Held;
 use super::greet::Pending;
+use super::proof::Proof;
 use super::stand::Standing;
 use crate::params::{DISK_PATIENCE_US, REPLICA_WINDOW};
 use crate::replica::{Grant, Incarnation};
@@ -24,6 +25,7 @@ use crate::shard::{Life, Shard, to_net, to_wal};
 pub(in crate::shard) struct Following {
     pub log: Follower,
     pub held: Held,
+    pub proof: Proof,
     pub(super) grant: Grant,
     pub(super) session: Option<Stream>,
     /// A message that waits until what it changed is durable.
@@ -64,6 +66,7 @@ impl Following {
         Self {
             log,
             held,
+            proof: Proof::default(),
             grant,
             session: None,
             pending: None,
@@ -97,6 +100,10 @@ impl Following {
         }
     }
 
+    pub fn is_streaming(&self) -> bool {
+        self.state() == FollowerState::Streaming
+    }
+
     pub fn reason(&self) -> Option<String> {
         self.halted.clone().or_else(|| self.trouble.clone())
     }
@@ -104,6 +111,7 @@ impl Following {
     /// Nothing more of the leader of before counts.
     pub(super) fn hang_up(&mut self) {
         self.session = None;
+        self.proof.hang_up();
         self.blocks.clear();
         (self.bytes, self.news) = (0, false);
     }
@@ -261,6 +269,7 @@ impl Shard {
         following.take_blocks();
         let committed = following.log.committed();
         following.held.apply(committed, &mut self.state);
+        following.proof.applied(to_net(following.held.applied()));
         if committed > self.release.committed() {
             self.release.advance(committed);
             self.state.bury(to_net(committed));
@@ -330,6 +339,7 @@ impl Following {
         stream.sent_us = stream.sent_us.max(sent_us);
         if let Some(beat) = beat {
             (stream.seat, stream.last) = (beat.standing, beat.last);
+            beat.echo.iter().for_each(|echo| self.proof.echoed(echo));
         }
         self.log.commit(to_wal(committed));
         self.news = true;

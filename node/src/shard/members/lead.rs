@@ -320,7 +320,9 @@ impl Shard {
         let committed = to_net(self.release.committed());
         let memory_from = running.log.oldest_recent().map_or(Index(last.0 + 1), to_net);
         let members: Vec<MemberId> = lead.members.keys().copied().collect();
-        let proven = lead.leadership.lease(now.mono_us).is_ok();
+        // Before its first commit a leader knows less than the one before it had acknowledged.
+        let leased = matches!(lead.leadership.lease(now.mono_us), Ok(Some(_)));
+        let proven = leased && lead.leadership.serves();
         let beats = now.mono_us >= lead.next_beat_us;
         for member in members {
             let standing = lead.standing(member);

@@ -7,6 +7,7 @@
 //! ship.rs     which bytes of the log go out
 //! stand.rs    a member on its way to the leadership
 //! orders.rs   what operators tell this member
+//! proof.rs    how old a follower's state is at most
 //! held.rs     records that are whole and not known to be committed
 //! ```
 //! Every change of role goes through recovery: the shard asks for its log to be opened again, and begins anew from the
@@ -17,6 +18,7 @@ mod greet;
 mod held;
 mod lead;
 mod orders;
+mod proof;
 mod ship;
 mod stand;
 
