@@ -4,9 +4,11 @@
 mod effect;
 mod event;
 mod letter;
+mod link;
 mod status;
 
 pub use effect::{Effect, Effects};
 pub use event::{ConnId, Event, LogFound, Now, SocketError, WorkerId};
 pub use letter::Letter;
+pub use link::{LinkEffect, LinkEvent, LinkStatus};
 pub use status::{ShardStatus, WorkerStatus};

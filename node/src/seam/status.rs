@@ -3,6 +3,7 @@
 use seawall::map::ShardId;
 
 use super::event::WorkerId;
+use super::link::LinkStatus;
 use crate::shard::latency::Histogram;
 use crate::shard::state::Memory;
 
@@ -11,6 +12,8 @@ pub struct WorkerStatus {
     pub worker: WorkerId,
     pub connections: usize,
     pub shards: Vec<ShardStatus>,
+    /// To other members, at the worker that has them.
+    pub links: Vec<LinkStatus>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use tokio::time::timeout_at;
 
 use crate::driver::mailbox::{Control, Post};
 use crate::seam::{WorkerId, WorkerStatus};
+use crate::worker::home_of;
 
 #[derive(Clone)]
 pub(super) struct Workers {
@@ -46,6 +47,12 @@ impl Workers {
             }
         }
         told
+    }
+
+    /// Tells this member to stand for the leadership of a shard. `false`: its worker is silent.
+    pub fn promote(&self, shard: ShardId) -> bool {
+        let workers = u16::try_from(self.post.workers()).expect("made from a number of workers");
+        self.post.control(home_of(shard, workers), Control::Promote { shard }).is_ok()
     }
 
     fn ask(&self, worker: WorkerId) -> Option<oneshot::Receiver<WorkerStatus>> {

@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use seawall::map::MemberId;
 use serde_json::{Value, json};
 
+use crate::authority::watch::Known;
 use crate::driver::probe::Durable;
 use crate::driver::probe::watch::Switches;
 use crate::seam::{ShardStatus, WorkerId, WorkerStatus};
@@ -31,6 +33,8 @@ pub struct Facts {
     pub parameters: Value,
     /// How the log of each shard was left by the process before this one.
     pub last_ends: Vec<Value>,
+    /// Of a member: its number, and the newest map that it has seen.
+    pub member: Option<(MemberId, Known)>,
     /// Set when the node was told to end.
     pub stopping: Arc<AtomicBool>,
 }
@@ -39,9 +43,14 @@ fn stopping(facts: &Facts) -> bool {
     facts.stopping.load(Ordering::Relaxed)
 }
 
-/// Every shard answers and serves, and nobody told the node to end.
+/// It serves, or follows somebody who does: what a follower is there for.
+fn is_ready(shard: &ShardStatus) -> bool {
+    matches!(shard.state, "serving" | "streaming" | "catching up")
+}
+
+/// Every shard answers and is ready, and nobody told the node to end.
 pub(super) fn ready(facts: &Facts, workers: &[Option<WorkerStatus>]) -> bool {
-    let serving = workers.iter().flatten().flat_map(|w| &w.shards).filter(|s| s.state == "serving").count();
+    let serving = workers.iter().flatten().flat_map(|w| &w.shards).filter(|s| is_ready(s)).count();
     serving == facts.shards && !stopping(facts)
 }
 
@@ -66,7 +75,7 @@ pub(super) fn full(facts: &Facts, workers: &[Option<WorkerStatus>]) -> Value {
 
 /// The shards that keep the node from being ready, and why.
 pub(super) fn readiness(facts: &Facts, workers: &[Option<WorkerStatus>]) -> Value {
-    let shards = workers.iter().flatten().flat_map(|w| &w.shards).filter(|s| s.state != "serving");
+    let shards = workers.iter().flatten().flat_map(|w| &w.shards).filter(|s| !is_ready(s));
     let silent = workers.iter().enumerate().filter(|(_, w)| w.is_none()).map(|(id, _)| id);
     json!({
         "ready": ready(facts, workers),
@@ -141,6 +150,7 @@ mod tests {
             shards: 0,
             parameters: Value::Null,
             last_ends: Vec::new(),
+            member: None,
             stopping: Arc::default(),
         };
         assert_eq!(full(&facts, &[None, None])["durable"]["switched"], json!([]));

@@ -11,6 +11,7 @@
 mod answer;
 mod connection;
 mod here;
+pub mod links;
 mod patience;
 mod route;
 mod stream;
@@ -31,6 +32,7 @@ use crate::seam::{ConnId, Effect, Effects, Event, Letter, LogFound, Now, WorkerI
 use crate::shard::{Budget, ReplyTo, Sent, Shard, release::Released};
 use connection::Connections;
 use route::Peers;
+pub use route::home_of;
 use stream::Streams;
 
 /// What a worker is told before its first event.
@@ -292,6 +294,7 @@ impl Worker {
             worker: self.config.id,
             connections: self.connections.len(),
             shards: self.shards.iter().map(Shard::status).collect(),
+            links: Vec::new(),
         }
     }
 

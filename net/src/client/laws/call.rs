@@ -178,8 +178,10 @@ impl<'c, S, R: Request> Call<'c, S, R> {
         if let Some(leader) = failure.leader() {
             self.client.address = leader.to_owned();
             self.client.line = None;
+        } else if failure.asks_another() && self.client.turn() {
+            self.client.line = None;
         }
-        let next = self.request.repeat().after(&failure);
+        let next = self.request.repeat().after(&failure, self.client.knows_others());
         let next = next.and_then(|at_least| self.attempts.next(now, at_least, &mut self.client.jitter));
         self.phase = next.map_or(Phase::Ended(Err(failure)), Phase::Rest);
     }

@@ -1,0 +1,65 @@
+//! The map as this node knows it, and orders to it as a member.
+
+use hyper::{Request, StatusCode};
+use seawall::map::{Place, ShardId};
+use serde_json::json;
+
+use super::admin::{Answer, Door, json_response, response};
+use super::query;
+use crate::authority::document;
+use crate::driver::console;
+
+pub(super) fn map(door: &Door) -> Answer {
+    match &door.facts.member {
+        Some((_, known)) => response(StatusCode::OK, "application/json", document::write(&known.get())),
+        None => alone(),
+    }
+}
+
+fn alone() -> Answer {
+    json_response(
+        StatusCode::NOT_FOUND,
+        &json!({ "error": "this node is alone, and no member of a cluster" }),
+    )
+}
+
+fn wrong(why: impl Into<String>) -> Answer {
+    json_response(StatusCode::BAD_REQUEST, &json!({ "error": why.into() }))
+}
+
+/// Tells this member to stand, and says whether it leads. It takes the time of a lease: whoever asks, asks again.
+pub(super) async fn promote<B>(request: &Request<B>, door: &Door) -> Answer {
+    let Some((me, known)) = &door.facts.member else { return alone() };
+    let shard = match query::read(request.uri().query(), ["shard"]) {
+        Ok([shard]) => shard.and_then(|shard| shard.parse().ok()),
+        Err(why) => return wrong(why),
+    };
+    let Some(shard) = shard.map(ShardId) else { return wrong("name the shard by its number: ?shard=1") };
+    let map = known.get().map;
+    let Some(entry) = map.replicas(shard) else { return wrong(format!("the map has no shard {shard}")) };
+    let (epoch, place) = (entry.epoch.0, entry.place_of(*me));
+    let why = match place {
+        Some(Place::Leader) => {
+            return json_response(StatusCode::OK, &json!({ "leads": true, "member": me.0, "epoch": epoch }));
+        }
+        Some(Place::Sync) => "it stands, and does not lead yet: a lease may have to run out first".to_owned(),
+        _ => {
+            let why = format!(
+                "member {me} is not recorded in the sync set of shard {shard}, so it may lack what was acknowledged; \
+                 promote one that is"
+            );
+            return json_response(StatusCode::CONFLICT, &json!({ "error": why }));
+        }
+    };
+    if !door.workers.promote(shard) {
+        return json_response(
+            StatusCode::SERVICE_UNAVAILABLE,
+            &json!({ "error": "the shard's worker is silent" }),
+        );
+    }
+    console::complain(format_args!("an operator told this member to lead shard {shard}"));
+    json_response(
+        StatusCode::ACCEPTED,
+        &json!({ "leads": false, "member": me.0, "epoch": epoch, "why": why }),
+    )
+}
