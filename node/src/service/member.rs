@@ -2,12 +2,13 @@
 
 use hyper::{Request, StatusCode};
 use seawall::map::{Place, ShardId};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::admin::{Answer, Door, json_response, response};
 use super::query;
 use crate::authority::document;
 use crate::driver::console;
+use crate::seam::{FollowerStatus, LinkStatus, MemberStatus, Replication};
 
 pub(super) fn map(door: &Door) -> Answer {
     match &door.facts.member {
@@ -25,6 +26,69 @@ fn alone() -> Answer {
 
 fn wrong(why: impl Into<String>) -> Answer {
     json_response(StatusCode::BAD_REQUEST, &json!({ "error": why.into() }))
+}
+
+/// How a shard stands among members.
+pub(super) fn replication(replication: &Replication) -> Value {
+    let Replication { role, generation, epoch, leader, committed, members, following } = replication;
+    json!({
+        "role": role,
+        "generation": generation,
+        "epoch": epoch,
+        "leader": leader.map(|leader| leader.0),
+        "committed": committed,
+        "members": members.iter().map(member).collect::<Vec<_>>(),
+        "following": following.as_ref().map(follower),
+    })
+}
+
+fn member(status: &MemberStatus) -> Value {
+    json!({
+        "member": status.member.0,
+        "required": status.required,
+        "recorded": status.recorded,
+        "state": status.state,
+        "since_us": status.since_us,
+        "target": status.target,
+        "acknowledged": status.acknowledged,
+        "under_way_bytes": status.under_way_bytes,
+        "attempts": status.attempts,
+        "reason": status.reason,
+    })
+}
+
+fn follower(status: &FollowerStatus) -> Value {
+    let place = status.place.map(|place| match place {
+        Place::Leader => "leader",
+        Place::Sync => "sync",
+        Place::Async => "async",
+    });
+    json!({
+        "state": status.state,
+        "leader": status.leader.map(|leader| leader.0),
+        "recorded_as": place,
+        "target": status.target,
+        "promise": status.promise,
+        "received": status.received,
+        "persisted": status.persisted,
+        "validated": status.validated,
+        "applied": status.applied,
+        "reseeding": status.reseeding,
+        "reason": status.reason,
+    })
+}
+
+pub(super) fn link(status: &LinkStatus) -> Value {
+    json!({
+        "member": status.member.0,
+        "state": status.state,
+        "reason": status.reason,
+        "times": status.times,
+        "said": status.said,
+        "lost": status.lost,
+        "heard": status.heard,
+        "waiting_bytes": status.waiting,
+    })
 }
 
 /// Tells this member to stand, and says whether it leads. It takes the time of a lease: whoever asks, asks again.

@@ -68,6 +68,8 @@ pub(super) fn full(facts: &Facts, workers: &[Option<WorkerStatus>]) -> Value {
         "direct_io": facts.direct_io,
         "workers": workers.iter().enumerate().map(|(id, w)| worker(id, w.as_ref())).collect::<Vec<_>>(),
         "shards": workers.iter().flatten().flat_map(|w| &w.shards).map(shard).collect::<Vec<_>>(),
+        "member": facts.member.as_ref().map(|(member, _)| member.0),
+        "links": workers.iter().flatten().flat_map(|w| &w.links).map(super::member::link).collect::<Vec<_>>(),
         "last_ends": facts.last_ends,
         "parameters": facts.parameters,
     })
@@ -126,6 +128,7 @@ fn shard(status: &ShardStatus) -> Value {
         "log_writes": status.log_writes,
         "log_bytes": status.log_bytes,
         "checkpoint": { "index": status.checkpoint, "bytes": status.checkpoint_bytes },
+        "replication": status.replication.as_ref().map(super::member::replication),
     })
 }
 

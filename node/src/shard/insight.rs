@@ -31,13 +31,17 @@ impl Shard {
         };
         let stats = log.map_or_else(LogStats::default, Log::stats);
         let checkpoint = log.and_then(Log::checkpoint);
+        let follower = match &self.life {
+            Life::Following(following) => Some(&following.log),
+            _ => None,
+        };
         ShardStatus {
             shard: self.id,
             state,
             reason,
             epoch: log.map_or(0, |log| log.epoch().0),
-            durable: log.map_or(0, |log| log.durable().0),
-            appended: log.map_or(0, |log| log.appended().0),
+            durable: follower.map_or_else(|| log.map_or(0, |log| log.durable().0), |log| log.persisted().0),
+            appended: follower.map_or_else(|| log.map_or(0, |log| log.appended().0), |log| log.received().0),
             rows: self.state.rows(),
             outcomes: self.state.outcomes().live(),
             commits: self.latency.seen(),
@@ -47,6 +51,7 @@ impl Shard {
             log_bytes: stats.batch_bytes,
             checkpoint: checkpoint.map_or(0, |checkpoint| checkpoint.id().0),
             checkpoint_bytes: checkpoint.map_or(0, |checkpoint| checkpoint.bytes),
+            replication: self.replication(),
         }
     }
 

@@ -9,6 +9,7 @@
 
 mod backup;
 mod clerk;
+mod cluster;
 mod end;
 mod examples;
 mod full;

@@ -15,6 +15,7 @@ mod follow;
 mod greet;
 mod held;
 mod lead;
+mod report;
 mod ship;
 mod stand;
 
