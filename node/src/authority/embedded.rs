@@ -59,14 +59,18 @@ impl Embedded {
     }
 
     pub fn newest(&self) -> Result<Document, Trouble> {
+        let none = || {
+            let why = "there is no map; make one with `seawall map init`";
+            Trouble(format!("{}: {why}", self.path.display()))
+        };
+        if !self.path.exists() {
+            return Err(none());
+        }
         // Twice at most: the newest one is never removed, but by the time it is read there may be many newer ones.
         for last in [false, true] {
             self.flush().map_err(|e| self.trouble("cannot be flushed", &e))?;
             let generations = self.generations().map_err(|e| self.trouble("cannot be read", &e))?;
-            let Some(newest) = generations.last().copied() else {
-                let why = "there is no map; make one with `seawall map init`";
-                return Err(Trouble(format!("{}: {why}", self.path.display())));
-            };
+            let newest = generations.last().copied().ok_or_else(none)?;
             let path = self.path_of(newest);
             let text = match fs::read_to_string(&path) {
                 Err(e) if e.kind() == io::ErrorKind::NotFound && !last => continue,

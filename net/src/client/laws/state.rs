@@ -1,6 +1,7 @@
 //! What a client keeps from one call to the next.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use super::Instant;
 use super::answer::Result;
@@ -48,6 +49,12 @@ impl<S> State<S> {
 
     pub(crate) fn knows_others(&self) -> bool {
         self.known.len() > 1
+    }
+
+    /// The time that one of several addresses may take of a call's.
+    pub(crate) fn share(&self) -> Option<Duration> {
+        let parts = u32::try_from(self.known.len()).unwrap_or(u32::MAX).saturating_add(1);
+        self.knows_others().then(|| self.options.deadline / parts)
     }
 
     /// Goes to the next of the caller's addresses. `false`: that is where it is already.
