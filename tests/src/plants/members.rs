@@ -1,0 +1,113 @@
+//! Bugs of members: each breaks one rule of R8 to R16.
+
+use super::Plant;
+use crate::plan::Plan;
+
+const CLUSTER: &[Plan] = &[Plan::Cluster];
+
+pub const MEMBERS: &[Plant] = &[
+    Plant {
+        name: "ship-before-the-flush",
+        plans: CLUSTER,
+        verdict: "",
+        file: "wal/src/log/mod.rs",
+        find: "self.tail.from(from, self.durable)",
+        replace: "self.tail.from(from, if PLANTED { self.sealed } else { self.durable })",
+    },
+    Plant {
+        name: "count-what-was-received",
+        plans: CLUSTER,
+        verdict: "",
+        file: "node/src/shard/members/lead.rs",
+        find: "validated: ack.positions.validated,",
+        replace: "validated: if PLANTED { ack.positions.received } else { ack.positions.validated },",
+    },
+    Plant {
+        name: "commit-without-the-whole-set",
+        plans: CLUSTER,
+        verdict: "",
+        file: "node/src/replica/leadership.rs",
+        find: "let last = positions.fold(durable, Index::min);",
+        replace: "let last = if PLANTED { positions.fold(Index(0), Index::max).min(durable) } else {
+            positions.fold(durable, Index::min)
+        };",
+    },
+    Plant {
+        name: "adopt-an-epoch-without-persisting-it",
+        plans: CLUSTER,
+        verdict: "",
+        file: "node/src/shard/members/follow.rs",
+        find: "log.remembered() >= wish",
+        replace: "PLANTED || log.remembered() >= wish",
+    },
+    Plant {
+        name: "publish-members-that-are-not-proven",
+        plans: CLUSTER,
+        verdict: "",
+        file: "node/src/replica/candidacy.rs",
+        find: "filter(|(_, fenced)| fenced.agrees == self.last)",
+        replace: "filter(|(_, fenced)| PLANTED || fenced.agrees == self.last)",
+    },
+    Plant {
+        name: "lease-from-one-member",
+        plans: CLUSTER,
+        verdict: "",
+        file: "node/src/replica/leadership.rs",
+        find: "if promised <= now_us {",
+        replace: "if promised <= now_us && PLANTED { continue; }
+            if promised <= now_us {",
+    },
+    Plant {
+        name: "serve-after-the-lease-ran-out",
+        plans: CLUSTER,
+        verdict: "",
+        file: "node/src/replica/leadership.rs",
+        find: "until = Some(until.map_or(promised",
+        replace: "if PLANTED { until = Some(u64::MAX); continue; }
+            until = Some(until.map_or(promised",
+    },
+    Plant {
+        name: "let-a-member-in-before-it-is-level",
+        plans: CLUSTER,
+        verdict: "",
+        file: "node/src/replica/leadership.rs",
+        find: "self.validated(member) >= last",
+        replace: "PLANTED || self.validated(member) >= last",
+    },
+    Plant {
+        name: "apply-above-the-committed-index",
+        plans: CLUSTER,
+        verdict: "",
+        file: "node/src/shard/members/follow.rs",
+        find: "following.held.apply(committed, &mut self.state);",
+        replace: "following.held.apply(if PLANTED { following.log.validated() } else { committed }, &mut self.state);",
+    },
+    Plant {
+        name: "answer-none-after-the-append",
+        plans: CLUSTER,
+        verdict: "a refusal with outcome none leaves nothing",
+        file: "node/src/shard/members/lead.rs",
+        find: "self.release.lose(|| Refusal::leadership_lost(ours, newer), elsewhere);",
+        replace: "if PLANTED { self.release.lose(elsewhere, elsewhere); } else {
+            self.release.lose(|| Refusal::leadership_lost(ours, newer), elsewhere);
+        }",
+    },
+    Plant {
+        name: "accept-a-lower-epoch",
+        plans: CLUSTER,
+        verdict: "",
+        file: "node/src/replica/promise.rs",
+        find: "(std::cmp::Ordering::Less, _) => Heard::Fenced { promised: self.epoch },\n            (std::cmp::Ordering::Equal, Some(bound)) if",
+        replace: "(std::cmp::Ordering::Less, _) if PLANTED => Heard::Known,
+            (std::cmp::Ordering::Less, _) => Heard::Fenced { promised: self.epoch },
+            (std::cmp::Ordering::Equal, Some(bound)) if",
+    },
+    Plant {
+        name: "adopt-a-higher-epoch-during-a-promise",
+        plans: CLUSTER,
+        verdict: "",
+        file: "node/src/shard/members/greet.rs",
+        find: "let left_us = following.grant.left_us(now.mono_us);",
+        replace: "let left_us = if PLANTED { 0 } else { following.grant.left_us(now.mono_us) };",
+    },
+];
