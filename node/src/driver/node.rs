@@ -352,6 +352,12 @@ impl Node {
                         shard.epoch, shard.durable
                     ));
                 }
+                Ok(()) if shard.replication.as_ref().is_some_and(|replica| replica.following.is_some()) => {
+                    console::complain(format_args!(
+                        "shard {id}: closed at index {}, {}",
+                        shard.durable, shard.state
+                    ));
+                }
                 Ok(()) => console::complain(format_args!("shard {id}: left as it is, {}", shard.state)),
                 Err(e) => console::complain(format_args!("shard {id}: closed, and cannot be marked so: {e}")),
             }

@@ -208,7 +208,7 @@ fn write_until(nth: usize, addresses: String, stop: &AtomicBool) -> BTreeMap<i64
     sent
 }
 
-/// The process that was given to somebody for good: it is told what it is there for.
+/// A leader is killed under load, the next one is promoted, and the first one comes back as its follower.
 fn works_as_a_cluster(test: &str, options: &[&str]) {
     let mut cluster = Cluster::start(test, options);
     cluster.wait(0, "leading", leads);
@@ -322,4 +322,51 @@ fn what_does_not_fit_is_refused_by_name() {
     assert!(said.contains("belongs to cluster"), "{said}");
     let said = words(&["--member".to_owned(), "9".to_owned(), "--map".to_owned(), map], &data(9));
     assert!(said.contains("has no such member"), "{said}");
+}
+
+#[test]
+fn operators_change_the_map_and_it_says_who_and_why() {
+    let map = folder("cluster-map").join("map").display().to_string();
+    let run = |arguments: &[&str]| {
+        let output = Command::new(BINARY).arg("map").args(arguments).output().expect("it ends");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+    };
+    let one =
+        ["--member", "1=127.0.0.1:1,peer=127.0.0.1:2,zone=a", "--member", "2=127.0.0.1:3,peer=127.0.0.1:4"];
+    let (code, said) = run(&[&["init", "--dir", &map][..], &one].concat());
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = run(&[&["init", "--dir", &map][..], &one].concat());
+    assert!(code == Some(1) && said.contains("generation 1 already"), "{said}");
+    let (code, said) = run(&["init", "--dir", &map, "--member", "1=127.0.0.1:1"]);
+    assert!(code == Some(2) && said.contains("NUMBER=HOST:PORT,peer=HOST:PORT"), "{said}");
+
+    let propose = |change: &[&str]| {
+        let by = ["propose", "--dir", &map, "--actor", "ada", "--reason", "a disk is slow"];
+        run(&[&by[..], change].concat())
+    };
+    let (code, said) = propose(&["policy", "1", "--min-in-sync", "1", "--lease-ms", "500"]);
+    assert!(code == Some(0) && said.starts_with("generation 2: shard 1, epoch 0: min_in_sync 1, "), "{said}");
+    let (code, said) = propose(&["policy", "1", "--min-in-sync", "3"]);
+    assert!(code == Some(1) && said.contains("write 1 to 2"), "{said}");
+    assert_eq!(propose(&["remove-replica", "1", "2"]).0, Some(0));
+    let (code, said) = propose(&["remove-replica", "1", "2"]);
+    assert!(code == Some(1) && said.contains("no replica of the shard"), "{said}");
+    assert_eq!(propose(&["add-member", "3=127.0.0.1:5,peer=127.0.0.1:6"]).0, Some(0));
+    assert_eq!(propose(&["add-replica", "1", "3"]).0, Some(0));
+    let (_, shown) = run(&["show", "--dir", &map]);
+    for words in [
+        "generation 5",
+        "member 1  clients 127.0.0.1:1, members 127.0.0.1:2, zone=a",
+        "async 1, 3; min_in_sync 1",
+    ] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    assert!(
+        shown.ends_with("last change: shard 1, epoch 0: member 3 begins to follow; by ada: a disk is slow\n"),
+        "{shown}"
+    );
+    let (_, document) = run(&["show", "--dir", &map, "--json"]);
+    let document: serde_json::Value = serde_json::from_str(&document).expect("JSON");
+    assert_eq!((&document["generation"], &document["shards"][0]["lease_ms"]), (&5.into(), &500.into()));
 }

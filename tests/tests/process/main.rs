@@ -17,6 +17,7 @@ mod hostile;
 mod load;
 mod node;
 mod once;
+mod parted;
 mod pause;
 mod watched;
 mod workloads;

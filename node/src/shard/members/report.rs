@@ -6,6 +6,25 @@ use crate::seam::{FollowerStatus, MemberStatus, Replication};
 use crate::shard::{Life, Shard};
 
 impl Shard {
+    /// In the map; 0 of a node that is alone.
+    pub(in crate::shard) fn recorded_epoch(&self) -> u64 {
+        self.membership.as_ref().map_or(0, |membership| membership.entry().epoch.0)
+    }
+
+    /// A follower of itself, in a line.
+    pub(in crate::shard) fn follows(&self) -> String {
+        let Some(Replication { following: Some(own), .. }) = self.replication() else {
+            return "it follows nobody".to_owned();
+        };
+        let leader = own.leader.map_or("nobody".to_owned(), |leader| format!("member {leader}"));
+        let target = own.target.map(|target| format!(" of {target}")).unwrap_or_default();
+        let reason = own.reason.map(|reason| format!(", {reason}")).unwrap_or_default();
+        format!(
+            "follows {leader}: {}, received {}, persisted {}, validated {}{target}, applied {}{reason}",
+            own.state, own.received, own.persisted, own.validated, own.applied
+        )
+    }
+
     /// `None`: this node is alone.
     pub(in crate::shard) fn replication(&self) -> Option<Replication> {
         let membership = self.membership.as_ref()?;
