@@ -17,7 +17,9 @@ use seawall::map::{Generation, Map, MemberId, ShardId};
 use seawall::position::{Epoch, Lineage};
 use seawall::replication::{Envelope, Link, Message, Refused, Session, Stamp, Start, VERSION, Why};
 
-use crate::params::{CONNECTION_INPUT, LINK_GREETING_US, LINK_OUTPUT, LINK_RETRY_US, LINK_STRANGERS};
+use crate::params::{
+    CONNECTION_INPUT, LINK_GREETING_US, LINK_OUTPUT, LINK_RETRY_US, LINK_STRANGERS, REPLICA_WINDOW,
+};
 use crate::seam::{ConnId, LinkEffect, LinkEvent, LinkStatus, Now, SocketError};
 
 /// All links of a node; one of its workers has them.
@@ -358,7 +360,7 @@ impl Links {
             }
             Ok(_) => {
                 buf.clear();
-                line.spare = buf;
+                line.spare = if buf.capacity() <= REPLICA_WINDOW { buf } else { Vec::new() };
             }
             Err(SocketError(errno)) => {
                 let why = std::io::Error::from_raw_os_error(errno).to_string();

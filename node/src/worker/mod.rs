@@ -108,7 +108,14 @@ impl Worker {
                 self.shards.iter_mut().for_each(|shard| shard.map_changed(now, member, &map, effects));
                 self.map = Some(map);
             }
-            Event::Heard { from, shard, frame } => self.shard(shard).heard(now, from, &frame, effects),
+            Event::Heard { from, shard, frame } => {
+                // A follower that is to end takes nothing more: its log would never be quiet.
+                let stopping = self.stop.is_some();
+                let shard = self.shard(shard);
+                if !(stopping && shard.follows_others()) {
+                    shard.heard(now, from, &frame, effects);
+                }
+            }
             Event::Accepted { conn } => self.connections.accepted(now, conn, effects),
             Event::Received { conn, buf, result } => {
                 self.connections.received(conn, buf, result);

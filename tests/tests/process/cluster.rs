@@ -227,6 +227,11 @@ fn works_as_a_cluster(test: &str, options: &[&str]) {
     cluster.nodes[0] = Some(cluster.node(0, options));
     cluster.wait(0, "following", |shard| shard["state"] == "streaming");
     thread::sleep(Duration::from_millis(500));
+    // Under load, and while every commit waits for it.
+    assert!(cluster.nodes[2].take().expect("it runs").terminate().success());
+    cluster.nodes[2] = Some(cluster.node(2, options));
+    cluster.wait(2, "following", |shard| shard["state"] == "streaming");
+    thread::sleep(Duration::from_millis(500));
     let second = writers.verify(&mut client);
     assert!(second > 20, "only {second} were acknowledged");
     cluster.wait_until_level(1, 0);

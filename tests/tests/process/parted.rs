@@ -54,11 +54,13 @@ fn a_leader_that_nobody_hears_is_replaced_and_follows_when_it_is_heard_again() {
     let has =
         |tool: &&str| Command::new("which").arg(tool).output().is_ok_and(|found| found.status.success());
     let is_root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout.starts_with(b"0\n"));
+    let test = "a_leader_that_nobody_hears_is_replaced_and_follows_when_it_is_heard_again";
     if !is_root || !tools.iter().all(has) {
-        return skip(
-            "a_leader_that_nobody_hears_is_replaced_and_follows_when_it_is_heard_again",
-            "needs root, and ip, jq and curl",
-        );
+        return skip(test, "it needs root, and ip, jq and curl");
+    }
+    let namespace = Command::new("unshare").args(["--net", "true"]).status();
+    if !namespace.is_ok_and(|status| status.success()) {
+        return skip(test, "missing: network namespaces of the kernel: they are not allowed here");
     }
     let script = Script { cluster: folder("parted").join("cluster") };
     script.run(&["start", "--isolated", "--lease-ms", "700", "--", "--set", "admin.calls=2"]);

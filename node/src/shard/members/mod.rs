@@ -88,6 +88,11 @@ impl Shard {
         self.go_on(effects);
     }
 
+    /// Its log is another member's.
+    pub fn follows_others(&self) -> bool {
+        matches!(self.life, Life::Following(_))
+    }
+
     /// A whole frame of another member, already checked.
     pub fn heard(&mut self, now: Now, from: MemberId, frame: &[u8], effects: &mut Effects) {
         let known = self.membership.as_ref().is_some_and(|m| m.others().any(|other| other == from));
