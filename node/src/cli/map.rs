@@ -282,8 +282,11 @@ impl Promote {
         let shard = self.shard;
         // It answers when it leads, or knows why not; a lease that still runs is waited for.
         let until = std::time::Instant::now() + self.admin.timeout;
+        let mut path = format!("/v1/promote?shard={shard}");
         loop {
-            match self.admin.post(&format!("/v1/promote?shard={shard}")) {
+            let said = self.admin.post(&path);
+            path = format!("/v1/promote?shard={shard}&again");
+            match said {
                 Ok(said) if said["leads"] == Json::Bool(true) => {
                     console::say(format_args!(
                         "member {} leads shard {shard}, epoch {}",

@@ -94,8 +94,8 @@ pub(super) fn link(status: &LinkStatus) -> Value {
 /// Tells this member to stand, and says whether it leads. It takes the time of a lease: whoever asks, asks again.
 pub(super) async fn promote<B>(request: &Request<B>, door: &Door) -> Answer {
     let Some((me, known)) = &door.facts.member else { return alone() };
-    let shard = match query::read(request.uri().query(), ["shard"]) {
-        Ok([shard]) => shard.and_then(|shard| shard.parse().ok()),
+    let (shard, again) = match query::read(request.uri().query(), ["shard", "again"]) {
+        Ok([shard, again]) => (shard.and_then(|shard| shard.parse().ok()), again.is_some()),
         Err(why) => return wrong(why),
     };
     let Some(shard) = shard.map(ShardId) else { return wrong("name the shard by its number: ?shard=1") };
@@ -106,7 +106,13 @@ pub(super) async fn promote<B>(request: &Request<B>, door: &Door) -> Answer {
         Some(Place::Leader) => {
             return json_response(StatusCode::OK, &json!({ "leads": true, "member": me.0, "epoch": epoch }));
         }
-        Some(Place::Sync) => "it stands, and does not lead yet: a lease may have to run out first".to_owned(),
+        Some(Place::Sync) => {
+            let leader = entry.leader.map_or("its leader".to_owned(), |leader| format!("member {leader}"));
+            format!(
+                "it does not lead yet: its lease promise to {leader} has to run out, and a leader that lives renews it, \
+                 so that one is to be stopped first"
+            )
+        }
         _ => {
             let why = format!(
                 "member {me} is not recorded in the sync set of shard {shard}, so it may lack what was acknowledged; \
@@ -121,7 +127,9 @@ pub(super) async fn promote<B>(request: &Request<B>, door: &Door) -> Answer {
             &json!({ "error": "the shard's worker is silent" }),
         );
     }
-    console::complain(format_args!("an operator told this member to lead shard {shard}"));
+    if !again {
+        console::complain(format_args!("an operator told this member to lead shard {shard}"));
+    }
     json_response(
         StatusCode::ACCEPTED,
         &json!({ "leads": false, "member": me.0, "epoch": epoch, "why": why }),
