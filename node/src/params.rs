@@ -250,7 +250,14 @@ parameters! {
     /// Bytes that a leader appends beyond what is committed; further commits are refused until followers have caught up.
     UNCOMMITTED_BYTES: u64 = 16 << 20, Bytes, [fixed];
 
-    /// How long a candidate waits for all members to be fenced before it asks for the leadership with those that are.
+    /// How long an order of an operator may take before it is given up. Longer than the longest lease promise, which a
+    /// candidate waits out.
+    ORDER_PATIENCE_US: u64 = 30_000_000, Microseconds, [fixed];
+
+    /// How long a candidate waits for more members to be fenced once it has as many as commits need.
+    FENCE_LINGER_US: u64 = 200_000, Microseconds, [fixed];
+
+    /// How long it waits for all of them before it asks for the leadership with those that are.
     FENCE_WAIT_US: u64 = 1_000_000, Microseconds, [fixed];
 
     /// A disk that owes an answer for so long counts as a failed one: its member promises nothing (R24).

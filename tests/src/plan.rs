@@ -6,7 +6,7 @@ use seawall_wal::LogLimits;
 use seawall_wal::checkpoint::FoldPolicy;
 
 use crate::client::Workload;
-use crate::cluster::Cut;
+use crate::cluster::{Cut, Told};
 use crate::disk::DiskShape;
 use crate::fault::Fault;
 use crate::net::NetShape;
@@ -141,8 +141,10 @@ pub struct ClusterShape {
     pub min_in_sync: u8,
     pub lease_ms: u32,
     pub crashes: Vec<(u64, usize, Crash)>,
-    /// When an operator tells a member to take over.
-    pub promotions: Vec<(u64, usize)>,
+    /// When an operator tells whoever leads what.
+    pub told: Vec<(u64, Told)>,
+    /// How often a promotion accepts a loss, in thousandths.
+    pub accept_loss: u64,
     pub jumps: Vec<(u64, usize, i64)>,
     /// From when until when which ways are closed.
     pub cuts: Vec<(u64, u64, Cut)>,
@@ -168,8 +170,10 @@ pub struct ClusterShape {
 pub fn cluster(random: &mut Random) -> ClusterShape {
     let mut node = slice(random);
     node.workers = 1;
-    node.heal_us = *random.pick(&[1_000_000, 3_000_000, 6_000_000]);
+    node.heal_us = *random.pick(&[2_000_000, 8_000_000, 16_000_000]);
     node.workload = workload(random, node.heal_us);
+    let most = *random.pick(&[40, 300]);
+    node.workload.operations = random.between(10, most);
     node.tick_us = *random.pick(&[50_000, 100_000]);
     node.short_turns = 0;
     // Followers are fed from memory: all of a run fits into it.
@@ -181,7 +185,8 @@ pub fn cluster(random: &mut Random) -> ClusterShape {
     let crashes = times(random, heal_us, 6);
     let kinds = [Crash::Kill, Crash::PowerCut];
     let crashes = crashes.into_iter().map(|at| (at, random.index(members), *random.pick(&kinds))).collect();
-    let promotions = times(random, heal_us, 4).into_iter().map(|at| (at, random.index(members))).collect();
+    let tells = [Told::HandOver, Told::HandOver, Told::Require, Told::Release];
+    let told = times(random, heal_us, 4).into_iter().map(|at| (at, *random.pick(&tells))).collect();
     let jumps =
         times(random, heal_us, 2).into_iter().map(|at| (at, random.index(members), jump(random))).collect();
     let cut = |random: &mut Random| {
@@ -201,14 +206,15 @@ pub fn cluster(random: &mut Random) -> ClusterShape {
         min_in_sync: *random.pick(&[2, 2, 2, 3]),
         lease_ms: *random.pick(&[100, 300, 500, 2_000]),
         crashes,
-        promotions,
+        told,
+        accept_loss: *random.pick(&[0, 0, 300]),
         jumps,
         cuts,
         wire_us: *random.pick(&[(10, 100), (100, 2_000), (500, 40_000)]),
         lost: swarm(random, &[20, 150]),
         twice: swarm(random, &[50, 300]),
         overtakes: swarm(random, &[100, 900]),
-        contests: times(random, heal_us, 5),
+        contests: times(random, heal_us, 8),
         stirs: *random.pick(&[0, 100, 500]),
         blinks: *random.pick(&[0, 2, 20]),
         leaves: *random.pick(&[2, 100]),

@@ -2,7 +2,7 @@
 
 use super::{EpochTable, Positions, Session, Stamp};
 use crate::position::{Epoch, Index};
-use crate::wire::{Malformed, Reader, put_option, put_u64};
+use crate::wire::{Malformed, Reader, put_u64};
 
 /// What a follower is to its leader.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,8 +56,8 @@ pub struct Hello<'a> {
     pub memory_from: Index,
     /// The oldest that stands in its segments; what is older comes in a checkpoint.
     pub segments_from: Index,
-    /// An accepted loss that this epoch's `EpochStart` tells: from which index on.
-    pub loss_from: Option<Index>,
+    /// Accepted losses that the leader's log tells: the epoch, and from which index on something may be lost.
+    pub losses: EpochTable<'a>,
     /// Of the leader's log.
     pub epochs: EpochTable<'a>,
 }
@@ -71,7 +71,7 @@ impl<'a> Hello<'a> {
         [self.last, self.committed, self.memory_from, self.segments_from]
             .into_iter()
             .for_each(|at| put_u64(out, at.0));
-        put_option(out, self.loss_from, |out, from| put_u64(out, from.0));
+        self.losses.encode(out);
         self.epochs.encode(out);
     }
 
@@ -85,7 +85,7 @@ impl<'a> Hello<'a> {
             committed: Index(reader.u64()?),
             memory_from: Index(reader.u64()?),
             segments_from: Index(reader.u64()?),
-            loss_from: reader.option("accepted loss", |reader| reader.u64().map(Index))?,
+            losses: EpochTable::read(reader)?,
             epochs: EpochTable::read(reader)?,
         };
         let next = Index(hello.last.0.saturating_add(1));

@@ -21,6 +21,12 @@ pub const STANDING: Standing = Standing { required: true, recorded: true };
 pub static BLOCKS: [u8; 2 * LOG_BLOCK] = [0x5e; 2 * LOG_BLOCK];
 
 /// Epoch 2 from index 1, epoch 5 from index 42.
+static LOSSES: LazyLock<Epochs> = LazyLock::new(|| {
+    let mut losses = Epochs::default();
+    losses.push(EpochBegin { epoch: Epoch(3), first: Index(42) });
+    losses
+});
+
 static EPOCHS: LazyLock<Epochs> = LazyLock::new(|| {
     let mut epochs = Epochs::default();
     epochs.push(EpochBegin { epoch: Epoch(2), first: Index(1) });
@@ -42,7 +48,7 @@ pub fn hello() -> Hello<'static> {
         committed: Index(47),
         memory_from: Index(44),
         segments_from: Index(20),
-        loss_from: Some(Index(42)),
+        losses: LOSSES.table(),
         epochs: EPOCHS.table(),
     }
 }

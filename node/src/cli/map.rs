@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use seawall::map::{By, Change, InEpoch, Map, Member, MemberId, Parts, Policy, Range, Replicas, ShardId};
-use serde_json::Value as Json;
 
 use super::Exit;
 use super::admin::Admin;
@@ -262,46 +261,6 @@ impl What {
             }
             What::RemoveReplica { shard, member } => {
                 in_epoch(*shard, &|_| InEpoch::RemoveReplica(MemberId(*member)))
-            }
-        }
-    }
-}
-
-/// Tell a member to lead a shard. It must be recorded in the sync set, so nothing that was acknowledged is lost.
-#[derive(Args)]
-pub(super) struct Promote {
-    /// The shard.
-    #[arg(value_name = "SHARD")]
-    shard: u32,
-    #[command(flatten)]
-    admin: Admin,
-}
-
-impl Promote {
-    pub(super) fn run(self) -> Exit {
-        let shard = self.shard;
-        // It answers when it leads, or knows why not; a lease that still runs is waited for.
-        let until = std::time::Instant::now() + self.admin.timeout;
-        let mut path = format!("/v1/promote?shard={shard}");
-        loop {
-            let said = self.admin.post(&path);
-            path = format!("/v1/promote?shard={shard}&again");
-            match said {
-                Ok(said) if said["leads"] == Json::Bool(true) => {
-                    console::say(format_args!(
-                        "member {} leads shard {shard}, epoch {}",
-                        said["member"], said["epoch"]
-                    ));
-                    return Exit::Done;
-                }
-                Ok(said) if std::time::Instant::now() >= until => {
-                    let why = said["why"].as_str().unwrap_or("it does not lead yet").to_owned();
-                    return Exit::Refused(format!(
-                        "{why}; see `seawall map show`, or ask again with a longer --timeout"
-                    ));
-                }
-                Ok(_) => std::thread::sleep(std::time::Duration::from_millis(100)),
-                Err(exit) => return exit,
             }
         }
     }

@@ -24,6 +24,7 @@ pub(crate) mod fuzz;
 mod get;
 mod log;
 mod map;
+mod order;
 mod probe;
 mod put;
 mod report;
@@ -69,7 +70,9 @@ enum Verb {
     Explain(report::Explain),
     Trace(report::Trace),
     Map(map::MapVerb),
-    Promote(map::Promote),
+    Promote(order::Promote),
+    HandOver(order::HandOver),
+    SyncSet(order::SyncSet),
     Log(log::Log),
     Backup(backup::Backup),
     Probe(probe::ProbeDir),
@@ -106,6 +109,8 @@ pub fn main() -> ExitCode {
         Verb::Trace(trace) => trace.run(),
         Verb::Map(map) => map.run(),
         Verb::Promote(promote) => promote.run(),
+        Verb::HandOver(order) => order.run(),
+        Verb::SyncSet(order) => order.run(),
         Verb::Log(log) => log.run(),
         Verb::Backup(backup) => backup.run(),
         Verb::Probe(probe) => probe.run(),

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use super::bell::Bell;
 use super::sleeper::Sleeper;
 use crate::params::{CONTROL_PLACES, MAILBOX_FRAMES, MAILBOX_LETTERS};
+use crate::seam::order::{Obeyed, Order};
 use crate::seam::{Event, Letter, WorkerId, WorkerStatus};
 
 /// From the service plane to one worker.
@@ -26,12 +27,13 @@ pub enum Control {
     StatusAsked {
         answer: oneshot::Sender<WorkerStatus>,
     },
+    Ordered {
+        shard: ShardId,
+        order: Box<Order>,
+        answer: oneshot::Sender<Obeyed>,
+    },
     /// An operator accepts the wall clock as it is.
     ClockAccepted {
-        shard: ShardId,
-    },
-    /// An operator tells this member to lead a shard.
-    Promote {
         shard: ShardId,
     },
     /// A connection at the address for members.

@@ -308,6 +308,12 @@ impl Node {
                     console::complain(format_args!("NO NEWER CHECKPOINT OF SHARD {shard}: {why}"));
                     console::complain("its log grows until one can be made; see `seawall log verify`");
                 }
+                Notice::ReplicaHalted { shard, why } => {
+                    console::complain(format_args!("THE REPLICA OF SHARD {} HALTED: {why}", shard.0));
+                    console::complain(
+                        "it serves nothing and stays so over restarts, until an operator has looked",
+                    );
+                }
                 Notice::LogFailed { shard, why } => {
                     console::complain(format_args!("THE LOG OF SHARD {} FAILED: {why}", shard.0));
                     console::complain(

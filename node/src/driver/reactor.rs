@@ -27,6 +27,7 @@ use super::probe::Durable;
 use super::probe::watch::Clustered;
 use crate::authority::watch::Proposals;
 use crate::driver::console;
+use crate::seam::order::Obeyed;
 use crate::seam::{Effect, Effects, Event, LinkEffect, LinkEvent, Now, WorkerId, WorkerStatus};
 use crate::worker::{Worker, WorkerConfig, home_of};
 
@@ -46,6 +47,11 @@ pub(super) enum Notice {
         why: String,
     },
     FoldFailed {
+        shard: ShardId,
+        why: String,
+    },
+    /// R25: only an operator brings it back.
+    ReplicaHalted {
         shard: ShardId,
         why: String,
     },
@@ -142,6 +148,7 @@ struct Reactor {
     /// Workers that got a letter in this turn, by id.
     mailed: Vec<bool>,
     asked: Vec<(u64, oneshot::Sender<WorkerStatus>)>,
+    ordered: Vec<(u64, oneshot::Sender<Obeyed>)>,
     next_ticket: u64,
     stopped: bool,
 }
@@ -184,6 +191,7 @@ impl Reactor {
             events,
             effects: Effects::new(),
             asked: Vec::new(),
+            ordered: Vec::new(),
             next_ticket: 0,
             stopped: false,
         };
@@ -234,7 +242,12 @@ impl Reactor {
             Control::Stop => Event::Stop,
             Control::Told(event) => *event,
             Control::ClockAccepted { shard } => Event::ClockAccepted { shard },
-            Control::Promote { shard } => Event::Promote { shard },
+            Control::Ordered { shard, order, answer } => {
+                let ticket = self.next_ticket;
+                self.next_ticket += 1;
+                self.ordered.push((ticket, answer));
+                Event::Ordered { shard, ticket, order }
+            }
             Control::StatusAsked { answer } => {
                 let ticket = self.next_ticket;
                 self.next_ticket += 1;
@@ -340,6 +353,13 @@ impl Reactor {
             Effect::Recovered { shard, report } => self.tell(Notice::Recovered { shard, report }),
             Effect::NoSpace { shard, why } => self.tell(Notice::NoSpace { shard, why }),
             Effect::LogFailed { shard, why } => self.tell(Notice::LogFailed { shard, why }),
+            Effect::Obeyed { ticket, obeyed } => {
+                if let Some(at) = self.ordered.iter().position(|(told, _)| *told == ticket) {
+                    // Whoever told it may have stopped waiting.
+                    let _gone = self.ordered.swap_remove(at).1.send(obeyed);
+                }
+            }
+            Effect::ReplicaHalted { shard, why } => self.tell(Notice::ReplicaHalted { shard, why }),
             Effect::Stopped => self.stopped = true,
             Effect::FoldFailed { shard, why } => self.tell(Notice::FoldFailed { shard, why }),
             Effect::Disk { shard, io: io @ (Io::Fold(_) | Io::Remove { .. } | Io::Quarantine { .. }) } => {

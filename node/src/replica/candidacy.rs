@@ -169,12 +169,11 @@ impl Candidacy {
         if !missing.is_empty() {
             return Err(missing);
         }
-        let proven = self.fenced.iter().filter(|(_, fenced)| fenced.agrees == self.last);
         Ok(Claim {
             expected: self.read.generation,
             epoch: self.epoch,
             leader: self.me,
-            sync: proven.map(|(member, _)| *member).collect(),
+            sync: self.proven().collect(),
             loss_open: self.kind != Kind::Recorded || self.read.loss_open,
             loss: self.loss(&old),
             old_leader_fenced: self
@@ -182,6 +181,11 @@ impl Candidacy {
                 .leader
                 .is_none_or(|leader| leader == self.me || self.fenced.contains_key(&leader)),
         })
+    }
+
+    /// Who holds the whole log of this candidate.
+    pub fn proven(&self) -> impl Iterator<Item = MemberId> + '_ {
+        self.fenced.iter().filter(|(_, fenced)| fenced.agrees == self.last).map(|(member, _)| *member)
     }
 
     /// From here on nothing is added to what was proven.

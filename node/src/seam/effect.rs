@@ -5,6 +5,7 @@ use seawall_wal::{Io, recover::Report};
 
 use super::event::{ConnId, WorkerId};
 use super::letter::Letter;
+use super::order::Obeyed;
 use super::status::WorkerStatus;
 
 #[derive(Debug)]
@@ -36,6 +37,11 @@ pub enum Effect {
     Propose { map: Box<Map> },
     /// The log of `shard` has nothing under way: look for its files again, and report `Event::Boot`.
     Reopen { shard: ShardId },
+    /// The answer to `Event::Ordered`.
+    Obeyed { ticket: u64, obeyed: Obeyed },
+    /// `shard` of this member found what must not be, and stands still until somebody clears it (R25): say so, loudly.
+    /// No event follows.
+    ReplicaHalted { shard: ShardId, why: String },
     /// After `Event::Stop`: nothing is under way any more.
     Stopped,
 }

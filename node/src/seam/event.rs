@@ -7,6 +7,7 @@ use seawall_wal::recover::Files;
 use seawall_wal::{Buffer, Done, FoldDone};
 
 use super::letter::Letter;
+use super::order::Order;
 
 /// One worker of this node, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,8 +71,9 @@ pub enum Event {
     ClockAccepted { shard: ShardId },
     /// The log switched to another way of making writes durable; in words, for HELLO.
     DurableBy(&'static str),
-    /// An operator tells this member, which is recorded in the sync set of `shard`, to take over (R15).
-    Promote { shard: ShardId },
+    /// An operator tells `shard` of this member something. Answered once, by `Effect::Obeyed` with the same ticket,
+    /// after [`crate::params::ORDER_PATIENCE_US`] at the latest unless the authority owes an answer.
+    Ordered { shard: ShardId, ticket: u64, order: Box<Order> },
     /// Time passes; about ten times a second.
     Tick,
     /// Take no new work, finish what is under way, then emit `Effect::Stopped`.

@@ -5,6 +5,7 @@ mod effect;
 mod event;
 mod letter;
 mod link;
+pub mod order;
 mod status;
 
 pub use effect::{Effect, Effects};

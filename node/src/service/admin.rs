@@ -31,7 +31,7 @@ const ROUTES: &[(&str, Method)] = &[
     ("/v1/commit", Method::POST),
     ("/v1/clock/accept", Method::POST),
     ("/v1/map", Method::GET),
-    ("/v1/promote", Method::POST),
+    ("/v1/order", Method::POST),
     (ROWS, Method::GET),
 ];
 
@@ -74,7 +74,7 @@ pub(super) async fn answer(request: Request<Incoming>, door: &Door) -> Answer {
         "/v1/commit" => data::commit(request, door).await,
         "/v1/clock/accept" => accept_clock(door).await,
         "/v1/map" => member::map(door),
-        "/v1/promote" => member::promote(&request, door).await,
+        "/v1/order" => member::order(&request, door).await,
         _ => data::row(request, path.strip_prefix(ROWS).unwrap_or_default(), door).await,
     }
 }

@@ -1,13 +1,17 @@
 //! The map as this node knows it, and orders to it as a member.
 
+use std::time::Duration;
+
 use hyper::{Request, StatusCode};
-use seawall::map::{Place, ShardId};
+use seawall::map::{MemberId, Place, ShardId};
 use serde_json::{Value, json};
 
 use super::admin::{Answer, Door, json_response, response};
 use super::query;
 use crate::authority::document;
 use crate::driver::console;
+use crate::replica::{Kind, Loss};
+use crate::seam::order::{Done, Errand, Order};
 use crate::seam::{FollowerStatus, LinkStatus, MemberStatus, Replication};
 
 pub(super) fn map(door: &Door) -> Answer {
@@ -91,47 +95,120 @@ pub(super) fn link(status: &LinkStatus) -> Value {
     })
 }
 
-/// Tells this member to stand, and says whether it leads. It takes the time of a lease: whoever asks, asks again.
-pub(super) async fn promote<B>(request: &Request<B>, door: &Door) -> Answer {
+/// So long an order is waited for; whoever asks, asks again.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Tells this member what to do with a shard, and says what became of it: 200 done, 202 at work, 409 not done and why.
+pub(super) async fn order<B>(request: &Request<B>, door: &Door) -> Answer {
     let Some((me, known)) = &door.facts.member else { return alone() };
-    let (shard, again) = match query::read(request.uri().query(), ["shard", "again"]) {
-        Ok([shard, again]) => (shard.and_then(|shard| shard.parse().ok()), again.is_some()),
+    let asked = match Asked::read(request.uri().query()) {
+        Ok(asked) => asked,
         Err(why) => return wrong(why),
     };
-    let Some(shard) = shard.map(ShardId) else { return wrong("name the shard by its number: ?shard=1") };
+    let Asked { shard, errand, .. } = &asked;
     let map = known.get().map;
-    let Some(entry) = map.replicas(shard) else { return wrong(format!("the map has no shard {shard}")) };
-    let (epoch, place) = (entry.epoch.0, entry.place_of(*me));
-    let why = match place {
-        Some(Place::Leader) => {
-            return json_response(StatusCode::OK, &json!({ "leads": true, "member": me.0, "epoch": epoch }));
+    let Some(entry) = map.replicas(*shard) else { return wrong(format!("the map has no shard {shard}")) };
+    let is_so = match errand {
+        Errand::Promote(_) => entry.leader == Some(*me),
+        Errand::HandOver(to) => entry.leader == Some(*to),
+        Errand::Require(member) => entry.sync.contains(member),
+        Errand::Release(member) => entry.place_of(*member) == Some(Place::Async),
+    };
+    let said = |code: StatusCode, key: &str, what: String| {
+        json_response(code, &json!({ "done": code == StatusCode::OK, "member": me.0, key: what }))
+    };
+    if is_so {
+        let what = format!("it is so in the map of generation {}, epoch {}", map.generation(), entry.epoch.0);
+        return said(StatusCode::OK, "what", what);
+    }
+    let Asked { shard, errand, actor, reason, again } = asked;
+    if !again {
+        console::complain(format_args!("{actor} orders for shard {shard}: {errand:?} ({reason})"));
+    }
+    let Some(obeyed) = door.workers.order(shard, Order { errand, actor, reason }) else {
+        return said(StatusCode::SERVICE_UNAVAILABLE, "error", "the shard's worker is silent".to_owned());
+    };
+    match tokio::time::timeout(PATIENCE, obeyed).await {
+        Ok(Ok(Ok(done))) => said(StatusCode::OK, "what", words(&done)),
+        Ok(Ok(Err(why))) if why.starts_with("another order is at work") => {
+            said(StatusCode::ACCEPTED, "why", why)
         }
-        Some(Place::Sync) => {
-            let leader = entry.leader.map_or("its leader".to_owned(), |leader| format!("member {leader}"));
+        Ok(Ok(Err(why))) => said(StatusCode::CONFLICT, "error", why),
+        Ok(Err(_)) | Err(_) => {
+            said(StatusCode::ACCEPTED, "why", "it is at work, and not done yet".to_owned())
+        }
+    }
+}
+
+fn words(done: &Done) -> String {
+    match done {
+        Done::Leads { epoch, start, in_sync, loss, old_leader_fenced } => {
+            let loss = match loss {
+                Loss::Nothing => "nothing that was acknowledged is lost".to_owned(),
+                Loss::Between(after, last) => {
+                    format!("what was acknowledged from index {} up to {} may be lost", after.0 + 1, last.0)
+                }
+                Loss::Unknown => "what is lost is unknown".to_owned(),
+            };
+            let fenced = match old_leader_fenced {
+                true => "the leader of before is fenced",
+                false => "the leader of before has not heard of it",
+            };
+            let in_sync = in_sync.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             format!(
-                "it does not lead yet: its lease promise to {leader} has to run out, and a leader that lives renews it, \
-                 so that one is to be stopped first"
+                "it leads epoch {} from index {}, in sync with [{in_sync}]; {loss}; {fenced}",
+                epoch.0, start.0
             )
         }
-        _ => {
-            let why = format!(
-                "member {me} is not recorded in the sync set of shard {shard}, so it may lack what was acknowledged; \
-                 promote one that is"
-            );
-            return json_response(StatusCode::CONFLICT, &json!({ "error": why }));
-        }
-    };
-    if !door.workers.promote(shard) {
-        return json_response(
-            StatusCode::SERVICE_UNAVAILABLE,
-            &json!({ "error": "the shard's worker is silent" }),
-        );
+        Done::HandedOver { to, epoch } => format!("member {to} takes over from epoch {} on", epoch.0),
+        Done::Recorded { generation } => format!("recorded in the map of generation {generation}"),
     }
-    if !again {
-        console::complain(format_args!("an operator told this member to lead shard {shard}"));
+}
+
+/// An order as it stands behind the question mark.
+struct Asked {
+    shard: ShardId,
+    errand: Errand,
+    actor: String,
+    reason: String,
+    /// The same as a moment ago.
+    again: bool,
+}
+
+impl Asked {
+    fn read(query: Option<&str>) -> Result<Self, String> {
+        let known = ["shard", "errand", "member", "off", "actor", "reason", "again"];
+        let [shard, errand, member, off, actor, reason, again] = query::read(query, known)?;
+        let number = |name: &str, text: Option<String>| -> Result<u32, String> {
+            text.and_then(|text| text.parse().ok())
+                .ok_or_else(|| format!("name the {name} by its number: {name}=1"))
+        };
+        let text = |text: Option<String>, default: &str| -> Result<String, String> {
+            let text = text.as_deref().map_or(Some(default.into()), query::decode);
+            text.and_then(|text| String::from_utf8(text).ok())
+                .ok_or_else(|| "actor and reason are texts".to_owned())
+        };
+        let off = off.unwrap_or_default();
+        let off = off.split(',').filter(|one| !one.is_empty());
+        let off =
+            off.map(|one| number("off", Some(one.to_owned())).map(MemberId)).collect::<Result<_, _>>()?;
+        let errand = match errand.as_deref() {
+            Some("promote") => Errand::Promote(Kind::Recorded),
+            Some("promote-accept-loss") => Errand::Promote(Kind::AcceptLoss),
+            Some("promote-accept-split") => Errand::Promote(Kind::AcceptSplit { off }),
+            Some("hand-over") => Errand::HandOver(MemberId(number("member", member)?)),
+            Some("require") => Errand::Require(MemberId(number("member", member)?)),
+            Some("release") => Errand::Release(MemberId(number("member", member)?)),
+            _ => {
+                return Err(
+                    "errand is promote, promote-accept-loss, promote-accept-split, hand-over, require or \
+                            release"
+                        .to_owned(),
+                );
+            }
+        };
+        let shard = ShardId(number("shard", shard)?);
+        let (actor, reason) = (text(actor, "an operator")?, text(reason, "none was given")?);
+        Ok(Self { shard, errand, actor, reason, again: again.is_some() })
     }
-    json_response(
-        StatusCode::ACCEPTED,
-        &json!({ "leads": false, "member": me.0, "epoch": epoch, "why": why }),
-    )
 }

@@ -54,7 +54,7 @@ use draft::Draft;
 use freshness::Waiting;
 pub use freshness::{Verdict, judge};
 use latency::Latency;
-use members::{Following, Held, Lead, Membership};
+use members::{Following, Held, Lead, Membership, Orders};
 use parked::Parked;
 use release::{Answer, Release, Released};
 pub use scan::Scanned;
@@ -87,6 +87,7 @@ pub struct Shard {
     budget: Budget,
     /// `None`: this node is alone.
     membership: Option<Membership>,
+    orders: Orders,
     state: State,
     release: Release,
     parked: Parked,
@@ -161,6 +162,7 @@ impl Shard {
             limits,
             budget,
             membership: None,
+            orders: Orders::default(),
             state: State::default(),
             release: Release::default(),
             parked: Parked::default(),
@@ -325,7 +327,7 @@ impl Shard {
         }
         let Life::Running(running) = &mut self.life else { return };
         if running.epoch_start.is_none() {
-            running.start_epoch(now, &mut self.state);
+            running.start_epoch(now, &mut self.state, self.membership.as_ref());
             self.begin_to_lead(now);
         }
         let Life::Running(running) = &mut self.life else { return };
@@ -337,6 +339,7 @@ impl Shard {
         self.expire_waiting(now);
         self.candidate_tick(now, effects);
         self.leader_tick(now, effects);
+        self.orders_tick(now, effects);
         let Life::Running(running) = &mut self.life else { return };
         running.clock_doubt = running.time.distrust(now).map(|refusal| refusal.to_string());
         if now.mono_us >= running.retry_prepare_us {
@@ -347,7 +350,8 @@ impl Shard {
             running.retry_fold_us = now.mono_us + FOLD_RETRY_US;
             running.log.retry_fold();
         }
-        if now.mono_us >= running.appended_us + FENCE_IDLE_US {
+        let idle = now.mono_us >= running.appended_us + FENCE_IDLE_US;
+        if idle && self.handing_over().is_none() {
             self.fence(now);
         }
         if self.undurable(now).is_none() {
@@ -454,14 +458,19 @@ impl Running {
     }
 
     /// The first record of the epoch. A pool without a prepared slot has no room yet; then the next turn tries.
-    fn start_epoch(&mut self, now: Now, state: &mut State) {
+    fn start_epoch(&mut self, now: Now, state: &mut State, membership: Option<&Membership>) {
         let (epoch, first) = (self.log.epoch(), self.log.appended().0 + 1);
         let (key, value) = (epoch.0.to_be_bytes(), first.to_le_bytes());
-        let entry = Entry { space: spaces::EPOCHS, key: &key, value: Some(&value) };
+        let told = membership.map(Membership::told).unwrap_or_default();
+        let begins = Entry { space: spaces::EPOCHS, key: &key, value: Some(&value) };
+        let tells = Entry { space: spaces::PROMOTIONS, key: &key, value: Some(&told) };
+        let entries = || std::iter::once(begins).chain((!told.is_empty()).then_some(tells));
         let time_us = self.time.at(now);
-        self.epoch_start = self.log.append(Kind::EpochStart, time_us, std::iter::once(entry)).ok();
+        self.epoch_start = self.log.append(Kind::EpochStart, time_us, entries()).ok();
         if let Some(first) = self.epoch_start {
-            state.apply(entry.space, entry.key, entry.value, position(epoch, first));
+            for Entry { space, key, value } in entries() {
+                state.apply(space, key, value, position(epoch, first));
+            }
         }
     }
 }

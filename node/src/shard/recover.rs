@@ -70,7 +70,7 @@ impl Shard {
                     appended_us: 0,
                     clock_doubt: None,
                 };
-                running.start_epoch(now, &mut self.state);
+                running.start_epoch(now, &mut self.state, self.membership.as_ref());
                 self.life = Life::Running(Box::new(running));
                 self.begin_to_lead(now);
                 Box::new(report)

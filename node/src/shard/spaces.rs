@@ -31,5 +31,9 @@ pub const HORIZON: Space = Space(7);
 /// A fold keeps the last one of each ordinal, which means nothing and costs little.
 pub const EVENTS: Space = Space(8);
 
+/// `epoch, big-endian -> u64 first index that its promotion may have lost, 0: none; then who changed the map last before
+/// it began, what they did and why, as text`: beside the beginning of an epoch among members (R15).
+pub const PROMOTIONS: Space = Space(10);
+
 /// `namespace, 0, table -> u64 version, declaration as net defines it`.
 pub const TABLES: Space = Space(9);

@@ -27,7 +27,6 @@ use seawall::session::{Fatal, Next};
 use seawall_wal::{LogLimits, Start};
 
 use crate::params::STOP_US;
-use crate::replica::Kind;
 use crate::seam::{ConnId, Effect, Effects, Event, Letter, LogFound, Now, WorkerId, WorkerStatus};
 use crate::shard::{Budget, ReplyTo, Sent, Shard, release::Released};
 use connection::Connections;
@@ -129,7 +128,9 @@ impl Worker {
             Event::StatusAsked { ticket } => effects.push(Effect::Status { ticket, status: self.status() }),
             Event::ClockAccepted { shard } => self.shard(shard).accept_clock(now),
             Event::DurableBy(primitive) => self.config.capabilities.durable_primitive = primitive.to_owned(),
-            Event::Promote { shard } => drop(self.shard(shard).stand(now, Kind::Recorded)),
+            Event::Ordered { shard, ticket, order } => {
+                self.shard(shard).order(now, ticket, *order, effects);
+            }
             Event::Tick => self.tick(now, effects),
             Event::Stop => {
                 self.shards.iter_mut().for_each(Shard::stop_waiting);

@@ -260,7 +260,11 @@ impl Bench {
                 Effect::Recovered { report, .. } => assert_eq!(report.halt, None),
                 Effect::NoSpace { why, .. } => self.no_space = Some(why),
                 Effect::LogFailed { why, .. } => self.log_failed = Some(why),
-                Effect::Say { .. } | Effect::Propose { .. } | Effect::Reopen { .. } => {
+                Effect::Say { .. }
+                | Effect::Propose { .. }
+                | Effect::Reopen { .. }
+                | Effect::Obeyed { .. }
+                | Effect::ReplicaHalted { .. } => {
                     unreachable!("it is alone")
                 }
                 Effect::Stopped => self.stopped = true,

@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 
 use seawall::map::ShardId;
 
-use crate::history::{At, Change, History};
+use crate::cluster::Loss;
+use crate::history::{Answer, At, Change, History};
 
 /// One record of the final log, as recovery reads it back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +48,22 @@ impl std::fmt::Display for Violation {
 
 pub fn violation<T>(rule: &'static str, text: String) -> Result<T, Violation> {
     Err(Violation { rule, text })
+}
+
+impl History {
+    /// What an accepted loss took is as if nobody had been told of it. Returned is how many answers that were.
+    pub fn forgive(&mut self, logs: &Logs, losses: &[Loss]) -> u64 {
+        let mut within = 0;
+        for operation in &mut self.operations {
+            let Some(at) = operation.position() else { continue };
+            let taken = |loss: &Loss| at.epoch < loss.epoch && (loss.from..=loss.until).contains(&at.index);
+            if losses.iter().any(taken) && record(logs, operation.shard, at).is_none() {
+                (operation.answer, operation.answered) = (Answer::Unknown, None);
+                within += 1;
+            }
+        }
+        within
+    }
 }
 
 /// Everything that must hold between a history and the logs that it left.

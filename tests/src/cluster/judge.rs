@@ -2,12 +2,44 @@
 
 use std::collections::BTreeMap;
 
+use seawall::map::Map;
+use seawall_node::replica;
+use seawall_node::seam::order::{Done, Obeyed};
+
 use super::{Cluster, SHARD};
 use crate::check::{LogRecord, Violation, violation};
 use crate::world::Left;
 use crate::world::finish::{Whole, read_log, rows_of};
 
+/// An operator accepted it: what older epochs acknowledged from this index on may be lost, up to what was stated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loss {
+    pub epoch: u64,
+    pub from: u64,
+    pub until: u64,
+}
+
 impl Cluster {
+    /// The map that becomes the newest may accept a loss.
+    pub(super) fn note_loss(&mut self, map: &Map) {
+        let open = map.replicas(SHARD).and_then(|entry| entry.open_loss);
+        let known = self.losses.last().map(|loss| loss.epoch);
+        if let Some(open) = open.filter(|open| known != Some(open.epoch.0)) {
+            self.counts.add("losses accepted", 1);
+            self.losses.push(Loss { epoch: open.epoch.0, from: open.from.0, until: u64::MAX });
+        }
+    }
+
+    /// The answer to a promotion states what may be lost.
+    pub(super) fn obeyed(&mut self, obeyed: &Obeyed) {
+        let Ok(done) = obeyed else { return };
+        self.counts.add("orders done", 1);
+        if let Done::Leads { epoch, loss: replica::Loss::Between(_, until), .. } = done {
+            let of_it = self.losses.iter_mut().filter(|loss| loss.epoch == epoch.0);
+            of_it.for_each(|loss| loss.until = until.0);
+        }
+    }
+
     pub(super) fn judge(&mut self) -> Result<(), Violation> {
         let Some(leader) = self.leader() else {
             return violation("I8, a healed cluster has a leader", format!("{:?}", self.map));
@@ -26,9 +58,9 @@ impl Cluster {
         self.counts.add("epochs", epochs.len() as u64);
         let in_sync = self.map.replicas(SHARD).map_or(0, |entry| entry.sync.len());
         self.counts.add("members in sync at the end", in_sync as u64);
-        let Self { members, map, counts, trace, crowd, now, .. } = self;
+        let Self { members, map, counts, trace, crowd, now, losses, .. } = self;
         let note = &mut |line: std::fmt::Arguments<'_>| trace.note(*now, line);
-        crowd.judge(Left { disk: &mut members[leader].disk, map, limits, counts, note })
+        crowd.judge(Left { losses, disk: &mut members[leader].disk, map, limits, counts, note })
     }
 
     /// I8: everybody has what the leader knew to be committed when the clients were done; I7: and it is the same.

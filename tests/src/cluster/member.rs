@@ -7,6 +7,7 @@ use seawall::frame::{Decoder, Step};
 use seawall::limits::PEER_BODY_MAX;
 use seawall::map::{Map, MemberId};
 use seawall::position::Lineage;
+use seawall_node::seam::order::{Errand, Order};
 use seawall_node::seam::{Effect, Event, LogFound, WorkerId};
 use seawall_node::worker::{Capabilities, Worker, WorkerConfig};
 use seawall_wal::{FileId, Io, IoId, LogId};
@@ -28,6 +29,8 @@ pub struct Member {
     pub clock: Clock,
     /// Its process takes no turn before this time.
     pub paused_until: u64,
+    /// It hears nothing of the authority before this time, nor does that of it.
+    pub unmapped_until: u64,
     process: Option<Process>,
 }
 
@@ -47,7 +50,15 @@ impl Member {
         disk.install(SHARD, FileId::Meta, seawall_wal::meta::format(&id));
         let net = Net::new(shape.node.net.clone(), random.fork());
         let clock = Clock::new(random.below(1 << 40));
-        Self { id: MemberId(nth as u32 + 1), disk, net, clock, paused_until: 0, process: None }
+        Self {
+            id: MemberId(nth as u32 + 1),
+            disk,
+            net,
+            clock,
+            paused_until: 0,
+            unmapped_until: 0,
+            process: None,
+        }
     }
 
     pub fn life(&self) -> Option<u32> {
@@ -163,7 +174,7 @@ impl Cluster {
                 let late = self.random.between(1, self.shape.map_us);
                 if !self.healed && self.random.chance(self.shape.lost) {
                     self.fired.add(Fault::MessageLost);
-                } else {
+                } else if self.is_mapped(nth) {
                     self.at(self.now + late, What::Proposed(map));
                 }
             }
@@ -186,6 +197,13 @@ impl Cluster {
                 return violation("a log fails only after an I/O error", format!("member {nth}: {why}"));
             }
             Effect::Status { .. } | Effect::NoSpace { .. } | Effect::FoldFailed { .. } => {}
+            Effect::Obeyed { obeyed, .. } => {
+                self.trace.note(self.now, format_args!("m{nth} obeys: {obeyed:?}"));
+                self.obeyed(&obeyed);
+            }
+            Effect::ReplicaHalted { why, .. } => {
+                return violation("nobody halts without damage", format!("member {nth}: {why}"));
+            }
             Effect::Mail { .. } | Effect::Stopped => {
                 return violation("nobody asked for it", format!("member {nth}: {effect:?}"));
             }
@@ -255,16 +273,21 @@ impl Cluster {
         self.tell(to, Event::Heard { from, shard: SHARD, frame });
     }
 
+    fn is_mapped(&self, nth: usize) -> bool {
+        self.now >= self.members[nth].unmapped_until
+    }
+
     pub(super) fn map_told(&mut self, nth: usize, life: u32, map: &Arc<Map>) {
-        if self.members[nth].life() == Some(life) {
+        if self.members[nth].life() == Some(life) && self.is_mapped(nth) {
             self.tell(nth, Event::MapChanged(map.clone()));
         }
     }
 
-    pub(super) fn promote(&mut self, nth: usize) {
+    pub(super) fn order(&mut self, nth: usize, errand: Errand) {
         if self.members[nth].process.is_some() {
-            self.counts.add("promotions asked for", 1);
-            self.tell(nth, Event::Promote { shard: SHARD });
+            self.counts.add("orders given", 1);
+            let order = Order { errand, actor: "an operator".into(), reason: "a story".into() };
+            self.tell(nth, Event::Ordered { shard: SHARD, ticket: self.moment, order: Box::new(order) });
         }
     }
 
@@ -277,7 +300,7 @@ impl Cluster {
         }
         self.tell(nth, Event::Tick);
         // The authority is looked at now and then.
-        if self.random.chance(100) {
+        if self.random.chance(100) && self.is_mapped(nth) {
             let map = self.map.clone();
             self.tell(nth, Event::MapChanged(map));
         }

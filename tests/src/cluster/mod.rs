@@ -11,6 +11,7 @@
 //! Like the world of one node it executes what the workers ask for, and never decides what comes next for them.
 
 mod judge;
+pub use judge::Loss;
 mod member;
 mod story;
 mod wire;
@@ -31,6 +32,8 @@ use crate::run::{Counts, Run};
 use crate::trace::{Bytes, Sink, Trace};
 use crate::world::{Crowd, Slice, When};
 use member::Member;
+use seawall_node::replica::Kind;
+pub use story::Told;
 pub use wire::Cut;
 use wire::Wire;
 
@@ -44,15 +47,19 @@ const EVENTS_MAX: u64 = 400_000;
 const LOOK_US: u64 = 5_000;
 /// Between two requests of a client while the leadership is contested, at most.
 const HURRY_US: u64 = 30_000;
-const COUNTS: [&str; 12] = [
+const COUNTS: [&str; 16] = [
     "lines of trace",
     "starts",
     "commits answered",
     "reads answered",
     "records",
     "epochs",
-    "promotions asked for",
+    "orders given",
+    "orders done",
+    "losses accepted",
+    "answers within them",
     "contests",
+    "takeovers",
     "blinks",
     "changes of the map",
     "logs opened again",
@@ -79,10 +86,11 @@ enum What {
     Think(usize),
     Crash(usize, Crash),
     Start(usize),
-    Promote(usize),
+    /// An operator tells whoever leads something.
+    Tell(Told),
     Contest,
     /// An operator tells a member to lead, again and again until this time.
-    Urge(usize, u64),
+    Urge(usize, u64, Kind),
     /// Until this time.
     Cut(Cut, u64),
     Jump(usize, i64),
@@ -110,6 +118,7 @@ pub struct Cluster {
     /// Until then clients ask as fast as they can.
     hurry_until: u64,
     left: story::Left,
+    losses: Vec<judge::Loss>,
     fired: Fired,
     counts: Counts,
 }
@@ -149,6 +158,7 @@ impl Cluster {
             healed: false,
             hurry_until: 0,
             left: story::Left::default(),
+            losses: Vec::new(),
             fired: Fired::default(),
             counts: Counts::new(&COUNTS),
             random,
@@ -164,7 +174,7 @@ impl Cluster {
         self.at(shape.node.heal_us, What::Heal);
         self.at(shape.node.heal_us + PATIENCE_US, What::GiveUp);
         shape.crashes.iter().for_each(|(at, nth, crash)| self.at(*at, What::Crash(*nth, *crash)));
-        shape.promotions.iter().for_each(|(at, nth)| self.at(*at, What::Promote(*nth)));
+        shape.told.iter().for_each(|(at, told)| self.at(*at, What::Tell(*told)));
         shape.jumps.iter().for_each(|(at, nth, by)| self.at(*at, What::Jump(*nth, *by)));
         shape.contests.iter().for_each(|at| self.at(*at, What::Contest));
         shape.cuts.iter().for_each(|(at, until, cut)| self.at(*at, What::Cut(cut.clone(), *until)));
@@ -211,9 +221,9 @@ impl Cluster {
             What::Think(client) => self.think(client),
             What::Crash(nth, crash) => self.crash(nth, crash),
             What::Start(nth) => self.start(nth),
-            What::Promote(nth) => self.promote(nth),
+            What::Tell(told) => self.tell_leader(told),
             What::Contest => self.contest(),
-            What::Urge(nth, until) => self.urge(nth, until),
+            What::Urge(nth, until, kind) => self.urge(nth, until, kind),
             What::Cut(_, until) if until <= self.now || self.healed => {}
             What::Cut(cut, until) => {
                 self.trace.note(self.now, format_args!("the network: {cut:?}"));
@@ -243,7 +253,7 @@ impl Cluster {
         self.healed = true;
         self.wire.heal();
         for nth in 0..self.members.len() {
-            self.members[nth].paused_until = 0;
+            (self.members[nth].paused_until, self.members[nth].unmapped_until) = (0, 0);
             self.members[nth].disk.heal();
             self.members[nth].net.heal();
             self.at(self.now, What::Start(nth));
@@ -257,7 +267,15 @@ impl Cluster {
         self.trace.note(self.now, format_args!("authority: generation {} {follows}", map.generation()));
         if follows {
             self.counts.add("changes of the map", 1);
+            let before = self.leader();
+            self.note_loss(&map);
             self.map = Arc::new(map);
+            let taken = before.is_some() && before != self.leader();
+            self.counts.add("takeovers", u64::from(taken));
+            if taken {
+                let (now, after) = (self.now, self.leader());
+                self.trace.note(now, format_args!("takeover: {before:?} -> {after:?}"));
+            }
             self.stir();
         }
         for nth in 0..self.members.len() {

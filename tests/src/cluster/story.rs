@@ -1,8 +1,13 @@
 //! Faults that belong together. One by one they seldom meet in the same moment; what a rule prevents needs several.
 //!
-//! *A contest*: the leader is cut off, paused or dead, and another member is told to lead, again and again.
+//! *A contest*: the leader is cut off, from the authority too, paused or dead, and another member is told to lead,
+//! again and again.
 //! *A stir*: the map has just changed, and at once something happens to those whom it names.
 //! *A blink*: a member has just said something, and dies.
+
+use seawall::map::MemberId;
+use seawall_node::replica::Kind;
+use seawall_node::seam::order::Errand;
 
 use super::{Cluster, SHARD, What};
 use crate::cluster::Cut;
@@ -12,7 +17,7 @@ use crate::plan::Crash;
 /// Between two tries of an operator.
 const URGE_US: u64 = 100_000;
 /// What a candidate waits for its fences, and some time to open a log.
-const TAKEOVER_US: u64 = 1_300_000;
+const TAKEOVER_US: u64 = 2_500_000;
 
 /// How often each may still happen in this run.
 #[derive(Clone, Copy, Debug)]
@@ -27,15 +32,27 @@ impl Default for Left {
     }
 }
 
+/// What an operator tells whoever leads.
+#[derive(Clone, Copy, Debug)]
+pub enum Told {
+    HandOver,
+    Require,
+    Release,
+}
+
 impl Cluster {
     pub(super) fn contest(&mut self) {
         let Some(leader) = self.leader().filter(|_| !self.healed) else { return };
         let Some(heir) = self.heir(leader) else { return };
         let lease_us = u64::from(self.shape.lease_ms) * 1000;
-        let lasts = self.random.below(3 * lease_us) + TAKEOVER_US;
+        // Promises run out first, the heir's own and those of whom it fences.
+        let lasts = 2 * lease_us + self.random.below(2 * lease_us) + TAKEOVER_US;
         self.counts.add("contests", 1);
         self.trace.note(self.now, format_args!("a contest: {heir} for {leader}, {lasts} us"));
         self.hurry_until = self.now + lasts;
+        if self.random.chance(700) {
+            self.members[leader].unmapped_until = self.now + lasts;
+        }
         match self.random.below(6) {
             0 => self.crash(heir, Crash::PowerCut),
             1 => self.crash(heir, Crash::Kill),
@@ -53,8 +70,9 @@ impl Cluster {
             }
             _ => self.cut_for(Cut::Alone(leader), lasts),
         }
+        let (heir, kind) = self.perhaps_with_loss(leader, heir);
         let first = self.random.below(lease_us);
-        self.at(self.now + first, What::Urge(heir, self.now + first + lasts));
+        self.at(self.now + first, What::Urge(heir, self.now + first + lasts, kind));
     }
 
     /// The map has changed.
@@ -74,7 +92,7 @@ impl Cluster {
                 let soon = self.random.below(200_000);
                 self.cut_for(Cut::Way(leader, heir), TAKEOVER_US + soon);
                 self.at(self.now + soon, What::Contest);
-                self.at(self.now + soon, What::Urge(heir, self.now + soon + TAKEOVER_US));
+                self.at(self.now + soon, What::Urge(heir, self.now + soon + TAKEOVER_US, Kind::Recorded));
             }
         }
     }
@@ -94,12 +112,35 @@ impl Cluster {
     }
 
     /// An operator who does not give up soon.
-    pub(super) fn urge(&mut self, nth: usize, until: u64) {
+    pub(super) fn urge(&mut self, nth: usize, until: u64, kind: Kind) {
         if self.healed || self.now >= until || self.leader() == Some(nth) {
             return;
         }
-        self.promote(nth);
-        self.at(self.now + URGE_US, What::Urge(nth, until));
+        self.order(nth, Errand::Promote(kind.clone()));
+        self.at(self.now + URGE_US, What::Urge(nth, until, kind));
+    }
+
+    /// Whoever is at hand leads, and a loss is accepted.
+    fn perhaps_with_loss(&mut self, leader: usize, heir: usize) -> (usize, Kind) {
+        if !self.random.chance(self.shape.accept_loss) {
+            return (heir, Kind::Recorded);
+        }
+        let other = self.random.index(self.members.len());
+        (if other == leader { heir } else { other }, Kind::AcceptLoss)
+    }
+
+    pub(super) fn tell_leader(&mut self, told: Told) {
+        let Some(leader) = self.leader().filter(|_| !self.healed) else { return };
+        let Some(entry) = self.map.replicas(SHARD) else { return };
+        let sync: Vec<MemberId> = entry.sync.iter().copied().collect();
+        let others: Vec<MemberId> = entry.asyncs.iter().copied().collect();
+        let errand = match told {
+            Told::HandOver if !sync.is_empty() => Errand::HandOver(*self.random.pick(&sync)),
+            Told::Release if !sync.is_empty() => Errand::Release(*self.random.pick(&sync)),
+            Told::Require if !others.is_empty() => Errand::Require(*self.random.pick(&others)),
+            _ => return,
+        };
+        self.order(leader, errand);
     }
 
     /// A recorded member, or now and then any other.

@@ -53,18 +53,17 @@ pub const MEMBERS: &[Plant] = &[
         plans: CLUSTER,
         verdict: "",
         file: "node/src/replica/leadership.rs",
-        find: "if promised <= now_us {",
-        replace: "if promised <= now_us && PLANTED { continue; }
-            if promised <= now_us {",
+        find: "let promised = self.members.get(&member).map_or(0, |known| known.promised_until_us);",
+        replace: "let promised = self.members.get(&member).map_or(0, |known| known.promised_until_us);
+            if PLANTED && promised <= now_us { continue; }",
     },
     Plant {
         name: "serve-after-the-lease-ran-out",
         plans: CLUSTER,
         verdict: "",
         file: "node/src/replica/leadership.rs",
-        find: "until = Some(until.map_or(promised",
-        replace: "if PLANTED { until = Some(u64::MAX); continue; }
-            until = Some(until.map_or(promised",
+        find: "if promised <= now_us {",
+        replace: "if promised <= now_us && !PLANTED {",
     },
     Plant {
         name: "let-a-member-in-before-it-is-level",

@@ -8,6 +8,7 @@ use seawall_wal::recover::Report;
 use super::finish;
 use crate::check::{Violation, violation};
 use crate::client::{Client, Places, Workload};
+use crate::cluster::Loss;
 use crate::disk::Disk;
 use crate::history::{Answer, History, marks};
 use crate::net::LinkId;
@@ -66,6 +67,8 @@ pub struct Left<'a> {
     pub disk: &'a mut Disk,
     pub map: &'a Map,
     pub limits: seawall_wal::LogLimits,
+    /// What operators accepted to be lost.
+    pub losses: &'a [Loss],
     pub counts: &'a mut Counts,
     /// A line for the trace.
     pub note: &'a mut dyn FnMut(std::fmt::Arguments<'_>),
@@ -147,7 +150,7 @@ impl Crowd for Slice {
     fn recovered(&mut self, _: ShardId, _: &Report, _: u64) {}
 
     fn judge(&mut self, left: Left<'_>) -> Result<(), Violation> {
-        let Left { disk, map, limits, counts, note } = left;
+        let Left { disk, map, limits, losses, counts, note } = left;
         let mut logs = crate::check::Logs::new();
         for range in map.ranges() {
             let read = finish::read_log(disk, range.shard, limits)?;
@@ -158,6 +161,10 @@ impl Crowd for Slice {
             counts.add("records", records.len() as u64);
             note(format_args!("shard {} holds {} records", range.shard, records.len()));
             logs.insert(range.shard, records);
+        }
+        let within = self.history.forgive(&logs, losses);
+        if !losses.is_empty() {
+            counts.add("answers within them", within);
         }
         for operation in &self.history.operations {
             match operation.answer {

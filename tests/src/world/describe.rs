@@ -45,7 +45,7 @@ impl Display for Heard<'_> {
             | Event::StatusAsked { .. }
             | Event::ClockAccepted { .. }
             | Event::DurableBy(_)
-            | Event::Promote { .. }
+            | Event::Ordered { .. }
             | Event::Tick
             | Event::Stop
             | Event::EndOfTurn => write!(f, "{:?}", self.0),
@@ -92,6 +92,8 @@ impl Display for Asked<'_> {
             | Effect::NoSpace { .. }
             | Effect::FoldFailed { .. }
             | Effect::LogFailed { .. }
+            | Effect::Obeyed { .. }
+            | Effect::ReplicaHalted { .. }
             | Effect::Stopped => write!(f, "{:?}", self.0),
         }
     }

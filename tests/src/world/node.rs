@@ -192,7 +192,11 @@ impl World {
             Effect::NoSpace { .. } => {}
             // Without a newer checkpoint a log is only longer.
             Effect::FoldFailed { .. } => {}
-            Effect::Say { .. } | Effect::Propose { .. } | Effect::Reopen { .. } => {
+            Effect::Say { .. }
+            | Effect::Propose { .. }
+            | Effect::Reopen { .. }
+            | Effect::Obeyed { .. }
+            | Effect::ReplicaHalted { .. } => {
                 return violation(
                     "a node that is alone has no members",
                     describe::Asked(&effect).to_string(),

@@ -36,6 +36,7 @@ pub(in crate::shard) struct Following {
     pub leaving: Option<Start>,
     /// Why nothing goes on until somebody acts (R4, R25).
     pub halted: Option<String>,
+    pub(super) halt_said: bool,
     /// What went wrong last, for `status`.
     pub(super) trouble: Option<String>,
     /// Since when the disk owes an answer.
@@ -71,6 +72,7 @@ impl Following {
             bytes: 0,
             leaving: None,
             halted: None,
+            halt_said: false,
             trouble: None,
             owes_since_us: None,
             news: false,

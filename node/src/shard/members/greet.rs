@@ -6,7 +6,8 @@
 use seawall::map::MemberId;
 use seawall::position::{Epoch, Index};
 use seawall::replication::{
-    Agreement, Envelope, Fenced, Hello, Message, Refused, Session, Stamp, Verdict, Welcome, Why,
+    Agreement, Envelope, EpochBegin, Epochs, Fenced, Hello, Message, Refused, Session, Stamp, Verdict,
+    Welcome, Why,
 };
 use seawall_wal::meta::Bound;
 use seawall_wal::{FileId, Start, Wish};
@@ -55,6 +56,10 @@ impl Shard {
             );
         }
         let promise = promise_of(&meta);
+        // It was told to lead: nothing more is promised or acknowledged to the leader of before (R15).
+        if leads && self.orders.abstains() && stamp.epoch <= promise.epoch {
+            return;
+        }
         let left_us = following.grant.left_us(now.mono_us);
         let heard = match leads {
             true => promise.meets(stamp.epoch, Incarnation { member: from, start: stamp.start.0 }, left_us),
@@ -149,7 +154,7 @@ impl Shard {
             }
         };
         if agree_until < last {
-            return self.part_from(hello, agree_until);
+            return self.part_from(hello, agree_until, &epochs);
         }
         following.trouble = None;
         following.session = Some(Stream {
@@ -178,10 +183,13 @@ impl Shard {
     }
 
     /// A suffix that the leader does not have.
-    fn part_from(&mut self, hello: &Hello<'_>, agree_until: Index) {
+    fn part_from(&mut self, hello: &Hello<'_>, agree_until: Index, epochs: &Epochs) {
         let Life::Following(following) = &mut self.life else { return };
         let committed = following.log.committed().max(following.log.meta().committed);
-        let lost = hello.loss_from.is_some_and(|from| from.0 <= agree_until.0 + 1);
+        // A loss was accepted in an epoch above all that are cut.
+        let newest = epochs.table().iter().last().map_or(Epoch(0), |newest| newest.epoch);
+        let covers = |loss: EpochBegin| loss.epoch > newest && loss.first.0 <= agree_until.0 + 1;
+        let lost = hello.losses.iter().any(covers);
         if agree_until.0 < committed.0 && !lost {
             let expected = format!("a leader with everything up to {}, which is committed here", committed.0);
             let observed = format!("one whose log is the same up to {} only", agree_until.0);

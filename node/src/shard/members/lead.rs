@@ -16,7 +16,7 @@ use seawall::replication::{
 };
 use seawall_wal::Log;
 
-use super::Membership;
+use super::{Membership, Orders};
 use crate::params::{
     HEARTBEAT_US, REPLICA_RETRY_US, REPLICA_SILENCE_US, RETRY_RECOVERY_MS, UNCOMMITTED_BYTES,
 };
@@ -25,6 +25,8 @@ use crate::replica::sync_set::Way;
 use crate::replica::{self, Leadership, SyncSet};
 use crate::seam::{Effect, Effects, Now};
 use crate::shard::{Life, Shard, to_net};
+
+const BY_ITSELF: By<'_> = By { actor: "the leader itself", reason: "the policy needs it" };
 
 #[derive(Debug)]
 pub(in crate::shard) struct Lead {
@@ -118,6 +120,38 @@ impl Lead {
         Stamp { lineage, epoch: self.leadership.epoch(), start: Start(self.start) }
     }
 
+    /// Whether the authority owes an answer.
+    pub fn asked(&self) -> bool {
+        self.proposed.is_some()
+    }
+
+    /// What else than its set this leader has to change in the map: a loss is told as soon as the `EpochStart` that tells
+    /// it is committed; and the leadership goes to somebody else when that one has all, and nothing more comes.
+    fn wants_of_the_map(
+        &self,
+        membership: &Membership,
+        orders: &Orders,
+        idle: bool,
+        last: Index,
+    ) -> Option<Map> {
+        let (shard, epoch) = (membership.shard, self.leadership.epoch());
+        let change = if let Some(to) = orders.hands_over_to() {
+            let whole = |member: &MemberId| self.leadership.validated(*member) == last;
+            if !idle || self.leadership.committed() != last || !whole(&to) {
+                return None;
+            }
+            let others = self.members.keys().copied().filter(whole).filter(|member| *member != to);
+            let sync = others.chain([membership.me]).collect();
+            Change::Lead { shard, member: to, epoch: Epoch(epoch.0 + 1), sync, loss_from: None }
+        } else if membership.entry().open_loss.is_some() && self.leadership.serves() {
+            Change::In { shard, epoch, change: InEpoch::LossTold }
+        } else {
+            return None;
+        };
+        let by = orders.by().unwrap_or(BY_ITSELF);
+        membership.map.next(by, &change).ok()
+    }
+
     pub fn members(&self) -> impl Iterator<Item = (MemberId, &Sent)> {
         self.members.iter().map(|(member, sent)| (*member, sent))
     }
@@ -176,15 +210,17 @@ impl Shard {
             && membership.generation() >= proposed.generation()
         {
             let asked = proposed.replicas(self.id).map(|asked| &asked.sync);
-            let answered = match Some(&entry.sync) == asked {
-                true => lead.leadership.change_answered(true).is_ok(),
-                false => {
-                    lead.leadership.change_not_sent();
-                    true
+            if lead.leadership.change().is_some_and(|change| change.asked) {
+                match Some(&entry.sync) == asked {
+                    true => {
+                        lead.leadership
+                            .change_answered(true)
+                            .expect("the map is of this epoch, and it was asked");
+                    }
+                    false => lead.leadership.change_not_sent(),
                 }
-            };
+            }
             lead.proposed = None;
-            assert!(answered, "the map is of this epoch");
         }
     }
 
@@ -274,7 +310,7 @@ impl Shard {
 
     /// Greets those who are away, beats, changes the set, and gives up on silence.
     pub(in crate::shard) fn leader_tick(&mut self, now: Now, effects: &mut Effects) {
-        let epochs = self.applied_epochs();
+        let (epochs, losses) = (self.applied_epochs(), self.losses());
         let (Life::Running(running), Some(membership)) = (&mut self.life, &mut self.membership) else {
             return;
         };
@@ -283,7 +319,6 @@ impl Shard {
         let last = to_net(running.log.durable());
         let committed = to_net(self.release.committed());
         let memory_from = running.log.oldest_recent().map_or(Index(last.0 + 1), to_net);
-        let loss_from = membership.entry().open_loss.map(|loss| loss.from);
         let members: Vec<MemberId> = lead.members.keys().copied().collect();
         let proven = lead.leadership.lease(now.mono_us).is_ok();
         let beats = now.mono_us >= lead.next_beat_us;
@@ -309,7 +344,7 @@ impl Shard {
                     committed,
                     memory_from,
                     segments_from: memory_from,
-                    loss_from,
+                    losses: losses.table(),
                     epochs: epochs.table(),
                 };
                 membership.say(member, Message::Hello(hello));
@@ -342,7 +377,15 @@ impl Shard {
         let Some(lead) = &mut running.lead else { return };
         let (last, entry) = (to_net(running.log.appended()), membership.entry());
         let needs = usize::from(entry.policy.min_in_sync);
-        if lead.leadership.change().is_none() && 1 + lead.leadership.set().required().count() < needs {
+        let orders = &self.orders;
+        if lead.proposed.is_none() && lead.leadership.change().is_none() {
+            lead.proposed = lead.wants_of_the_map(membership, orders, running.log.is_idle(), last);
+            lead.next_proposal_us = 0;
+        }
+        if lead.proposed.is_none()
+            && lead.leadership.change().is_none()
+            && 1 + lead.leadership.set().required().count() < needs
+        {
             let set = lead.leadership.set();
             let level =
                 |member: &MemberId| !set.requires(*member) && lead.leadership.may_enter(*member, last);
@@ -353,14 +396,16 @@ impl Shard {
                 let _one_at_a_time = lead.leadership.begin_change(member, Way::In);
             }
         }
-        let Some(change) = lead.leadership.change() else { return };
-        if lead.proposed.is_none() && lead.leadership.ask_change().is_some() {
+        if let Some(change) = lead.leadership.change()
+            && lead.proposed.is_none()
+            && lead.leadership.ask_change().is_some()
+        {
             let record = match change.way {
                 Way::In => InEpoch::Require(change.member),
                 Way::Out => InEpoch::Release(change.member),
             };
             let change = Change::In { shard: self.id, epoch: lead.leadership.epoch(), change: record };
-            let by = By { actor: "the leader itself", reason: "the policy needs more members in sync" };
+            let by = orders.by().unwrap_or(BY_ITSELF);
             match membership.map.next(by, &change) {
                 Ok(map) => (lead.proposed, lead.next_proposal_us) = (Some(map), 0),
                 Err(_) => lead.leadership.change_not_sent(),
@@ -374,6 +419,9 @@ impl Shard {
 
     /// R13: why nothing is appended now.
     pub(in crate::shard) fn undurable(&self, now: Now) -> Option<Refusal> {
+        if let Some(refusal) = self.handing_over() {
+            return Some(refusal);
+        }
         let Life::Running(running) = &self.life else { return None };
         let lead = running.lead.as_ref()?;
         match lead.leadership.unavailable(now.mono_us) {

@@ -6,6 +6,7 @@
 //! greet.rs    how a follower meets a leader or a candidate: promise, divergence, cut
 //! ship.rs     which bytes of the log go out
 //! stand.rs    a member on its way to the leadership
+//! orders.rs   what operators tell this member
 //! held.rs     records that are whole and not known to be committed
 //! ```
 //! Every change of role goes through recovery: the shard asks for its log to be opened again, and begins anew from the
@@ -15,6 +16,7 @@ mod follow;
 mod greet;
 mod held;
 mod lead;
+mod orders;
 mod report;
 mod ship;
 mod stand;
@@ -33,6 +35,7 @@ use crate::seam::{Effect, Effects, Now};
 pub(super) use follow::Following;
 pub(super) use held::Held;
 pub(super) use lead::{Lead, Sent};
+pub(super) use orders::Orders;
 
 /// What the map says of this shard, and what is to be said to others.
 #[derive(Debug)]
@@ -46,6 +49,17 @@ pub(super) struct Membership {
 impl Membership {
     fn entry(&self) -> &Replicas {
         self.map.replicas(self.shard).expect("a shard of a member stands in the map")
+    }
+
+    /// What the first record of an epoch says beside where it begins: see [`crate::shard::spaces::PROMOTIONS`].
+    pub fn told(&self) -> Vec<u8> {
+        let from = self.entry().open_loss.map_or(0, |loss| loss.from.0);
+        let mut told = from.to_le_bytes().to_vec();
+        if let Some(audit) = &self.map.parts().audit {
+            let (actor, change, reason) = (&audit.actor, &audit.change, &audit.reason);
+            told.extend_from_slice(format!("{actor}: {change} ({reason})").as_bytes());
+        }
+        told
     }
 
     pub fn generation(&self) -> Generation {
@@ -112,9 +126,19 @@ impl Shard {
     pub(super) fn go_on(&mut self, effects: &mut Effects) {
         if let Life::Following(_) = &self.life {
             self.remembered();
+            self.say_halt(effects);
         }
         self.reopen_when_quiet(effects);
         self.emit(effects);
+    }
+
+    /// Nothing stands still silently.
+    fn say_halt(&mut self, effects: &mut Effects) {
+        let Life::Following(following) = &mut self.life else { return };
+        if let Some(why) = following.halted.as_ref().filter(|_| !following.halt_said) {
+            effects.push(Effect::ReplicaHalted { shard: self.id, why: why.clone() });
+            following.halt_said = true;
+        }
     }
 
     /// Another role begins with recovery, once nothing of this one is under way.
@@ -140,6 +164,15 @@ impl Shard {
     /// For messages of this epoch, by this start of this replica.
     fn stamp_of(&self, epoch: Epoch, start: u64) -> Stamp {
         Stamp { lineage: self.lineage, epoch, start: ReplicaStart(start) }
+    }
+
+    /// Losses that operators accepted, as this log tells them: from which index on, in which epoch (R12).
+    fn losses(&self) -> Epochs {
+        let mut losses = Epochs::default();
+        for (epoch, from) in self.state.losses() {
+            losses.push(EpochBegin { epoch: Epoch(*epoch), first: seawall::position::Index(*from) });
+        }
+        losses
     }
 
     /// Of everything that is applied.

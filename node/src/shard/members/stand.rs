@@ -4,15 +4,15 @@
 
 use std::collections::BTreeSet;
 
-use seawall::map::{By, Change, Map, MemberId, Replicas};
+use seawall::map::{By, Change, Map, MemberId, Replicas, ShardId};
 use seawall::position::{Epoch, Index};
 use seawall::replication::{Fence, Fenced, Message, Refused, Verdict, Why};
 use seawall_wal::{Start, Wish};
 
 use super::follow::granted;
 use super::{Membership, epochs_of};
-use crate::params::{FENCE_WAIT_US, REPLICA_RETRY_US};
-use crate::replica::candidacy::Recorded;
+use crate::params::{FENCE_LINGER_US, FENCE_WAIT_US, REPLICA_RETRY_US};
+use crate::replica::candidacy::{Claim, NotElectable, Recorded};
 use crate::replica::{Candidacy, Kind, Loss};
 use crate::seam::{Effect, Effects, Now};
 use crate::shard::{Life, Shard, to_net};
@@ -23,9 +23,16 @@ pub(in crate::shard) struct Standing {
     /// Its own promise; nothing is asked before it is durable.
     promised: Wish,
     since_us: u64,
-    next_fence_us: u64,
+    next_try_us: u64,
     /// What the authority was asked to record.
     proposed: Option<Map>,
+}
+
+impl Standing {
+    /// Whether the authority owes an answer.
+    pub fn asked(&self) -> bool {
+        self.proposed.is_some()
+    }
 }
 
 impl Shard {
@@ -61,18 +68,21 @@ impl Shard {
     }
 
     /// R15's first steps.
-    pub fn stand(&mut self, now: Now, kind: Kind) -> Result<(), String> {
+    pub(super) fn stand(&mut self, now: Now, kind: Kind) -> Result<(), NotNow> {
         let applied = self.applied_epochs();
         let (Life::Following(following), Some(membership)) = (&mut self.life, &self.membership) else {
-            return Err("this member leads the shard, or its log is being read".to_owned());
+            return Err(NotNow::Later("its log is being read".to_owned()));
         };
-        if following.halted.is_some() || following.leaving.is_some() || following.pending.is_some() {
-            return Err("the member is halted, or on its way to another role".to_owned());
+        if let Some(why) = &following.halted {
+            return Err(NotNow::Never(format!("R25: this member is halted: {why}")));
+        }
+        if following.leaving.is_some() || following.pending.is_some() {
+            return Err(NotNow::Later("it is on its way to another role".to_owned()));
         }
         if following.standing.is_some() {
             return Ok(());
         }
-        let entry = membership.entry();
+        let (entry, kind_is_told) = (membership.entry(), self.orders.abstains());
         // A higher promise may be on its way to the disk: the new epoch is above that, too.
         let meta = *following.log.wanted();
         let own = (epochs_of(applied, &following.log), to_net(following.log.validated()));
@@ -80,76 +90,99 @@ impl Shard {
         let read = recorded(membership, entry);
         let promised = Epoch(meta.epoch.0);
         let candidacy = Candidacy::stand(membership.me, kind, read, promised, own, meta.reseeding, left_us)
-            .map_err(|why| format!("{why:?}"))?;
-        following.hang_up();
+            .map_err(|why| not_electable(membership.me, &why));
+        // Whoever was told to lead acknowledges nothing more from here on, also while its own promise still runs (R15).
+        if kind_is_told || candidacy.is_ok() {
+            following.hang_up();
+        }
+        let candidacy = candidacy?;
         let epoch = seawall_wal::Epoch(candidacy.epoch().0);
         let promised = following.log.wish(|meta| (meta.epoch, meta.bound) = (epoch, None));
-        let (since_us, next_fence_us) = (now.mono_us, 0);
-        following.standing = Some(Standing { candidacy, promised, since_us, next_fence_us, proposed: None });
+        let (since_us, next_try_us) = (now.mono_us, 0);
+        following.standing = Some(Standing { candidacy, promised, since_us, next_try_us, proposed: None });
         Ok(())
     }
 
     /// Fences and asks, again and again, until the map says whose the epoch became.
     pub(in crate::shard) fn candidate_tick(&mut self, now: Now, effects: &mut Effects) {
-        let lineage = self.lineage;
-        let (Life::Following(following), Some(membership)) = (&mut self.life, &mut self.membership) else {
-            return;
-        };
+        let Life::Following(following) = &mut self.life else { return };
         if following.halted.is_some() || following.leaving.is_some() {
             return;
         }
         let Some(standing) = &mut following.standing else { return self.stand_if_recorded(now) };
-        if !granted(&following.log, standing.promised)
-            || !following.log.is_quiet()
-            || now.mono_us < standing.next_fence_us
-        {
+        if !granted(&following.log, standing.promised) || !following.log.is_quiet() {
             return;
         }
-        standing.next_fence_us = now.mono_us + REPLICA_RETRY_US;
-        let start = seawall::replication::Start(following.log.meta().start);
-        let stamp = seawall::replication::Stamp { lineage, epoch: standing.candidacy.epoch(), start };
-        let to: Vec<MemberId> = standing.candidacy.to_fence().collect();
-        let waits = !to.is_empty() && now.mono_us < standing.since_us + FENCE_WAIT_US;
+        let mut due = now.mono_us >= standing.next_try_us;
         if standing.proposed.is_none() {
-            let fence = Fence { stamp, candidate: membership.me };
-            to.into_iter().for_each(|member| membership.say(member, Message::Fence(fence)));
-        }
-        if waits {
-            return;
-        }
-        if standing.proposed.is_none() {
-            let Ok(claim) = standing.candidacy.claim() else { return };
-            standing.candidacy.asked();
-            let loss_from = match claim.loss {
-                Loss::Nothing => None,
-                Loss::Between(after, _) => Some(Index(after.0 + 1)),
-                Loss::Unknown => Some(Index(1)),
-            };
-            let change = Change::Lead {
-                shard: self.id,
-                member: claim.leader,
-                epoch: claim.epoch,
-                sync: claim.sync,
-                loss_from,
-            };
-            let by = By { actor: "the member itself", reason: "the recorded leader started" };
-            // The entry it was judged by is the one that is changed: the generation says so.
-            if membership.generation() != claim.expected {
-                following.standing = None;
+            if due {
+                standing.next_try_us = now.mono_us + REPLICA_RETRY_US;
+                self.fence_others();
+            }
+            if !self.claims(now) {
                 return;
             }
-            match membership.map.next(by, &change) {
-                Ok(map) => standing.proposed = Some(map),
-                Err(why) => {
-                    following.trouble = Some(format!("R15: {why}"));
-                    following.standing = None;
-                    return;
-                }
-            }
+            due = true; // it is asked for the first time
         }
-        if let Some(Standing { proposed: Some(map), .. }) = &following.standing {
+        let Life::Following(following) = &mut self.life else { return };
+        let Some(standing) = &mut following.standing else { return };
+        if let Some(map) = standing.proposed.as_ref().filter(|_| due) {
+            standing.next_try_us = now.mono_us + REPLICA_RETRY_US;
             effects.push(Effect::Propose { map: Box::new(map.clone()) });
         }
+    }
+
+    fn fence_others(&mut self) {
+        let lineage = self.lineage;
+        let (Life::Following(following), Some(membership)) = (&mut self.life, &mut self.membership) else {
+            return;
+        };
+        let Some(standing) = &mut following.standing else { return };
+        let start = seawall::replication::Start(following.log.meta().start);
+        let stamp = seawall::replication::Stamp { lineage, epoch: standing.candidacy.epoch(), start };
+        let fence = Fence { stamp, candidate: membership.me };
+        standing.candidacy.to_fence().for_each(|member| membership.say(member, Message::Fence(fence)));
+    }
+
+    /// Whether enough is proven to ask for the leadership. Whoever answers later is not in the set that is published:
+    /// a moment for everybody, more while too few have answered.
+    fn claims(&mut self, now: Now) -> bool {
+        let (Life::Following(following), Some(membership)) = (&mut self.life, &self.membership) else {
+            return false;
+        };
+        let Some(standing) = &mut following.standing else { return false };
+        let proven = 1 + standing.candidacy.proven().count();
+        let enough = proven >= usize::from(membership.entry().policy.min_in_sync);
+        let patience_us = if enough { FENCE_LINGER_US } else { FENCE_WAIT_US };
+        let everybody = standing.candidacy.to_fence().next().is_none();
+        if !everybody && now.mono_us < standing.since_us + patience_us {
+            return false;
+        }
+        let claim = match standing.candidacy.claim() {
+            Ok(claim) => claim,
+            Err(missing) => {
+                self.orders.missing(&missing);
+                return false;
+            }
+        };
+        standing.candidacy.asked();
+        self.orders.claimed(&claim);
+        // The entry it was judged by is the one that is changed: the generation says so.
+        let next = match membership.generation() == claim.expected {
+            true => {
+                let by = self.orders.by().unwrap_or(BY_ITSELF);
+                membership.map.next(by, &lead(self.id, &claim)).map_err(|why| why.to_string())
+            }
+            false => Err("the map has changed since".to_owned()),
+        };
+        match next {
+            Ok(map) => standing.proposed = Some(map),
+            Err(why) => {
+                following.trouble = Some(format!("R15: {why}"));
+                following.standing = None;
+            }
+        }
+        following.standing.is_some()
     }
 
     pub(super) fn candidate_hears(&mut self, from: MemberId, fenced: &Fenced<'_>) {
@@ -189,6 +222,40 @@ impl Shard {
             });
         }
     }
+}
+
+/// Why a member does not stand now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum NotNow {
+    /// It may, before long.
+    Later(String),
+    Never(String),
+}
+
+fn not_electable(me: MemberId, why: &NotElectable) -> NotNow {
+    match why {
+        NotElectable::Granted { left_us } => {
+            NotNow::Later(format!("R15: its own lease promise runs for {} ms more", left_us / 1000))
+        }
+        NotElectable::NotRecorded => NotNow::Never(format!(
+            "R15: member {me} is not recorded in the sync set: it could lack what was acknowledged; promote one that \
+             is, or accept a loss"
+        )),
+        NotElectable::Reseeding => {
+            NotNow::Never(format!("R14: member {me} lost what it had acknowledged, and is not whole yet"))
+        }
+    }
+}
+
+const BY_ITSELF: By<'_> = By { actor: "the member itself", reason: "the recorded leader started" };
+
+fn lead(shard: ShardId, claim: &Claim) -> Change {
+    let loss_from = match claim.loss {
+        Loss::Nothing => None,
+        Loss::Between(after, _) => Some(Index(after.0 + 1)),
+        Loss::Unknown => Some(Index(1)),
+    };
+    Change::Lead { shard, member: claim.leader, epoch: claim.epoch, sync: claim.sync.clone(), loss_from }
 }
 
 fn recorded(membership: &Membership, entry: &Replicas) -> Recorded {

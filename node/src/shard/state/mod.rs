@@ -41,6 +41,8 @@ pub struct State {
     horizon: Option<(Position, i64)>,
     /// First index of each epoch.
     epochs: BTreeMap<u64, u64>,
+    /// Accepted losses: by the epoch that tells of it, the first index.
+    losses: BTreeMap<u64, u64>,
     due: Due,
 }
 
@@ -92,6 +94,11 @@ impl State {
                 let first = value.and_then(number).and_then(|first| u64::try_from(first).ok());
                 let epoch = key.try_into().ok().map(u64::from_be_bytes);
                 self.epochs.extend(epoch.zip(first));
+            }
+            spaces::PROMOTIONS => {
+                let from = value.and_then(|value| value.first_chunk()).map(|from| u64::from_le_bytes(*from));
+                let epoch = key.try_into().ok().map(u64::from_be_bytes);
+                self.losses.extend(epoch.zip(from.filter(|from| *from > 0)));
             }
             _ => {} // events live in their records
         }
@@ -160,6 +167,11 @@ impl State {
         &self.epochs
     }
 
+    /// Losses that were accepted: by the epoch that tells of it, from which index on.
+    pub fn losses(&self) -> &BTreeMap<u64, u64> {
+        &self.losses
+    }
+
     /// What ends, by time.
     pub fn due(&self) -> &Due {
         &self.due
@@ -181,7 +193,7 @@ impl State {
     pub fn most_growth(&self, entry: &Entry<'_>) -> usize {
         let once = Table::most_growth(entry.key, entry.value);
         match entry.space {
-            spaces::EVENTS => 0,
+            spaces::EVENTS | spaces::PROMOTIONS => 0,
             spaces::ROWS => once * (1 + self.tables.most_indexes()),
             spaces::OUTCOMES => Outcomes::most_growth(entry.key, entry.value),
             _ => once,
