@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -27,9 +27,17 @@ struct Cluster {
     nodes: Vec<Option<Node>>,
 }
 
-/// Ports that nobody has at the moment.
+/// Ports that nobody has at the moment, below those that the kernel gives to whoever connects: a member that is started
+/// again finds its own.
 fn free_ports() -> Vec<[u16; 3]> {
-    let bind = || TcpListener::bind("127.0.0.1:0").expect("a free port");
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id() % 700 * 30;
+    let bind = || loop {
+        let port = 10_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 21_000;
+        if let Ok(held) = TcpListener::bind(at(u16::try_from(port).expect("below 31,000"))) {
+            return held;
+        }
+    };
     let held: Vec<[TcpListener; 3]> = (0..MEMBERS).map(|_| [bind(), bind(), bind()]).collect();
     held.iter().map(|three| three.each_ref().map(|one| one.local_addr().expect("a port").port())).collect()
 }
