@@ -21,7 +21,12 @@ fn ids(numbers: &[u32]) -> BTreeSet<MemberId> {
 
 fn member(number: u32) -> Member {
     let labels = vec![format!("zone={number}"), "disk=nvme".to_owned()];
-    Member { id: id(number), address: format!("10.0.0.{number}:7411"), labels }
+    Member {
+        id: id(number),
+        address: format!("10.0.0.{number}:7411"),
+        peer: format!("10.0.0.{number}:7413"),
+        labels,
+    }
 }
 
 /// Four members; shard 1 is led by 1 in epoch 5, with 2 in sync and 3 async; shard 2 never was.

@@ -78,6 +78,10 @@ parameters! {
     /// A data directory keeps the number that it was made with.
     WORKERS: u16 = 0, Count, ["workers", 0..=256];
 
+    /// The number of this node in the partition map of a cluster; 0: it is alone. A data directory keeps the number that it
+    /// was made with.
+    MEMBER: u32 = 0, Count, ["member", 0..=4_294_967_295];
+
     /// Closed log after which the next checkpoint is made, if the last one is not larger. Less: a faster start and a
     /// shorter log, and more is written for each commit.
     CHECKPOINT_AFTER_BYTES: u64 = 256 << 20, Bytes, ["checkpoint.after_bytes", 1_048_576..=1 << 40];
@@ -340,6 +344,29 @@ parameters! {
     /// Places in the mailbox of one ordered pair of workers: its requests one way, its replies to the other's, its
     /// stream frames, what it took of the other's, and its good-bye.
     MAILBOX_LETTERS: usize = 2 * MAILBOX + 2 * STREAM_LETTERS + 1, Count, [fixed];
+
+    /// Messages of other members that may lie in the mailbox of one ordered pair of workers; one more is lost, and said
+    /// again by whoever misses its answer.
+    MAILBOX_FRAMES: usize = 1024, Count, [fixed];
+
+    /// Between two looks for a newer map. Shorter: a change is known sooner everywhere, at the price of a system call.
+    MAP_LOOK_MS: u64 = 20, Milliseconds, [fixed];
+
+    /// Between two attempts to connect to a member.
+    LINK_RETRY_US: u64 = 300_000, Microseconds, [fixed];
+
+    /// How long an attempt to connect to a member may take, and the first message of a link.
+    LINK_GREETING_US: u64 = 2_000_000, Microseconds, [fixed];
+
+    /// After this time a link on which nothing of what was sent arrives is given up.
+    LINK_SILENCE_MS: u32 = 5_000, Milliseconds, [fixed];
+
+    /// Bytes that may wait for a member that takes none; beyond it the link is closed, loudly. What is under way to
+    /// followers is bounded already; this bounds what nobody acknowledges.
+    LINK_OUTPUT: usize = 64 << 20, Bytes, [fixed];
+
+    /// Connections at the address for members that have not said who they are; one more, and the oldest gives way.
+    LINK_STRANGERS: usize = 16, Count, [fixed];
 
     /// Questions and orders from the service plane that may wait for one worker.
     CONTROL_PLACES: usize = 64, Count, [fixed];

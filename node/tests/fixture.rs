@@ -74,7 +74,7 @@ fn what_is_written_today_is_opened_and_holds_what_was_written() {
     for (file, bytes) in &live().files {
         fs::write(path.join("shard-0001").join(file.to_string()), bytes).unwrap();
     }
-    let superblock = Superblock { lineage: LINEAGE, shards: 1, made_us: 1_000_000 };
+    let superblock = Superblock { lineage: LINEAGE, shards: 1, member: 0, made_us: 1_000_000 };
     fs::write(path.join("superblock"), superblock.encode()).unwrap();
     check(&path);
     fs::remove_dir_all(&path).unwrap();

@@ -210,13 +210,15 @@ fn seeds(door: &str) -> Vec<Vec<u8>> {
                 .collect()
         }
         "superblock" => {
-            let block = Superblock { lineage: Lineage(*b"0123456789abcdef"), shards: 3, made_us: 1 };
+            let block =
+                Superblock { lineage: Lineage(*b"0123456789abcdef"), shards: 3, member: 0, made_us: 1 };
             vec![block.encode()[..256].to_vec()]
         }
         "mark" => texts(&["{\"epoch\":3,\"index\":41}\n", "{\"epoch\":1,\"index\":2061,\"backup\":true}\n"]),
         "map" => {
             let documented = blocks(REPLICATION_PAGE, "json").into_iter().map(String::into_bytes);
-            documented.chain([document::write(&Map::even(Generation(3), 2)).into_bytes()]).collect()
+            let even = document::Document { lineage: Lineage([3; 16]), map: Map::even(Generation(3), 2) };
+            documented.chain([document::write(&even).into_bytes()]).collect()
         }
         other => panic!("{other} has no seeds"),
     }

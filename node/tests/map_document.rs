@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use seawall::map::*;
-use seawall::position::{Epoch, Index};
-use seawall_node::authority::document::{read, write};
+use seawall::position::{Epoch, Index, Lineage};
+use seawall_node::authority::document::{Document, read};
 use serde_json::{Value as Json, json};
 
 const PAGE: &str = include_str!("../../docs/replication.md");
@@ -15,6 +15,7 @@ fn map() -> Map {
     let member = |id: u32, zone: &str| Member {
         id: MemberId(id),
         address: format!("10.0.0.{id}:7411"),
+        peer: format!("10.0.0.{id}:7413"),
         labels: vec![format!("zone={zone}")],
     };
     let (one, two) = (ShardId(1), ShardId(2));
@@ -45,12 +46,18 @@ fn map() -> Map {
     map.next(by, &lead(3, 3, &[2], Some(Index(120)))).expect("the next one")
 }
 
+const LINEAGE: Lineage = Lineage(*b"a lineage of all");
+
+fn write(map: &Map) -> String {
+    seawall_node::authority::document::write(&Document { lineage: LINEAGE, map: map.clone() })
+}
+
 #[test]
 fn what_is_written_is_read_back() {
     for map in [map(), Map::even(Generation(1), 3), Map::even(Generation(u64::MAX - 1), 1)] {
         let text = write(&map);
         let again = read(&text).unwrap_or_else(|wrong| panic!("{wrong}\n{text}"));
-        assert_eq!((&again, write(&again)), (&map, text));
+        assert_eq!((again.lineage, &again.map, write(&again.map)), (LINEAGE, &map, text));
     }
 }
 
@@ -102,6 +109,8 @@ fn what_is_missing_is_named() {
 fn what_is_wrong_is_found_again() {
     let wrong = [
         ("/format", json!(2), "map.format: 2; this build reads 1"),
+        ("/lineage", json!("61"), "map.lineage: \"61\" is no lineage"),
+        ("/lineage", json!("+1206c696e65616765206f6620616c6c0"), "map.lineage"),
         ("/generation", json!("7"), "map.generation: expected a whole number"),
         ("/generation", json!(-1), "map.generation: expected a whole number"),
         ("/members/1/member", json!(1u64 << 32), "map.members[1].member: 4294967296 is too large"),

@@ -361,7 +361,12 @@ fn told(parts: &[&str]) -> Thing {
 fn get_map_tells_what_the_map_says_of_leaders() {
     let mut bench = Bench::serving();
     let (leader, labels) = (MemberId(3), vec!["zone=a".to_owned()]);
-    let members = vec![Member { id: leader, address: "10.0.0.3:7411".to_owned(), labels }];
+    let members = vec![Member {
+        id: leader,
+        address: "10.0.0.3:7411".to_owned(),
+        peer: "10.0.0.3:7413".to_owned(),
+        labels,
+    }];
     let (epoch, generation) = (Epoch(9), Generation(1));
     let replicas = Replicas { epoch, leader: Some(leader), ..Replicas::alone(ShardId(1), generation) };
     let ranges = vec![Range { first_hash: 0, shard: ShardId(1) }];

@@ -228,7 +228,9 @@ impl Replicas {
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Change::AddMember(Member { id, address, .. }) => write!(f, "member {id} joins, at {address}"),
+            Change::AddMember(Member { id, address, peer, .. }) => {
+                write!(f, "member {id} joins, at {address}, for members at {peer}")
+            }
             Change::Lead { shard, member, epoch, sync, loss_from } => {
                 write!(f, "shard {shard}: member {member} leads epoch {}", epoch.0)?;
                 match &sync.iter().map(MemberId::to_string).collect::<Vec<_>>()[..] {

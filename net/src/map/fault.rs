@@ -25,9 +25,9 @@ pub enum MapError {
     Members(usize),
     /// Its number is 0, stands there twice, or behind a higher one.
     Member(MemberId),
-    /// Its address is no `host:port`.
+    /// One of its addresses is no `host:port`.
     Address(MemberId),
-    /// Its address is another member's.
+    /// One of its addresses stands there twice.
     AddressTwice(MemberId),
     /// Too many labels, or one that is empty or too long.
     Labels(MemberId),
@@ -104,10 +104,13 @@ impl fmt::Display for MapError {
             }
             MapError::Address(id) => write!(
                 f,
-                "member {id}: its address is no host:port of at most {ADDRESS_MAX} bytes, 10.0.0.1:7411 for example"
+                "member {id}: an address of it is no host:port of at most {ADDRESS_MAX} bytes, 10.0.0.1:7411 for example"
             ),
             MapError::AddressTwice(id) => {
-                write!(f, "member {id}: its address is another member's; each needs one of its own")
+                write!(
+                    f,
+                    "member {id}: an address of it stands there twice; each member needs one for clients and one for members"
+                )
             }
             MapError::Labels(id) => {
                 write!(f, "member {id}: at most {LABELS_MAX} labels, each of 1 to {LABEL_MAX} bytes")

@@ -30,8 +30,10 @@ impl fmt::Display for MemberId {
 pub struct Member {
     /// Its number.
     pub id: MemberId,
-    /// `host:port` at which clients and other nodes find it.
+    /// `host:port` at which clients find it.
     pub address: String,
+    /// `host:port` at which other members find it.
+    pub peer: String,
     /// What is said about it: `zone=a` for example.
     pub labels: Vec<String>,
 }
@@ -42,15 +44,15 @@ pub(super) fn check(members: &[Member]) -> Result<(), MapError> {
         return Err(MapError::Members(members.len()));
     }
     let (mut last, mut addresses) = (MemberId(0), std::collections::BTreeSet::new());
-    for Member { id, address, labels } in members {
+    for Member { id, address, peer, labels } in members {
         if *id <= last {
             return Err(MapError::Member(*id));
         }
         last = *id;
-        if !is_address(address) {
+        if !is_address(address) || !is_address(peer) {
             return Err(MapError::Address(*id));
         }
-        if !addresses.insert(address) {
+        if !addresses.insert(address) || !addresses.insert(peer) {
             return Err(MapError::AddressTwice(*id));
         }
         if labels.len() > LABELS_MAX || labels.iter().any(|label| !(1..=LABEL_MAX).contains(&label.len())) {

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use seawall::map::{
     Audit, Generation, Map, Member, MemberId, OpenLoss, Parts, Policy, Range, Replicas, ShardId,
 };
-use seawall::position::{Epoch, Index};
+use seawall::position::{Epoch, Index, Lineage};
 use serde_json::{Map as Members, Value as Json, json};
 
 use crate::json::read::{self, Object, Place, Wrong};
@@ -19,12 +19,22 @@ const FORMAT: u64 = 1;
 /// Far above what the largest map takes.
 const BYTES_MAX: usize = 16 << 20;
 
+/// A map, and the cluster that it is the map of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// The history that all members share. It is made with the first map, and every later one repeats it.
+    pub lineage: Lineage,
+    pub map: Map,
+}
+
 /// The document of a map.
-pub fn write(map: &Map) -> String {
+pub fn write(document: &Document) -> String {
+    let Document { lineage, map } = document;
     let Parts { generation, members, ranges, replicas, audit } = map.parts();
     let shards = ranges.iter().zip(replicas).map(|(range, replicas)| write_shard(range, replicas));
     let mut lines = vec![
         format!("  \"format\": {FORMAT}"),
+        format!("  \"lineage\": \"{lineage}\""),
         format!("  \"generation\": {generation}"),
         format!("  \"members\": {}", a_line_each(members.iter().map(write_member))),
         format!("  \"shards\": {}", a_line_each(shards)),
@@ -44,7 +54,7 @@ fn a_line_each(items: impl Iterator<Item = Json>) -> String {
 }
 
 fn write_member(member: &Member) -> Json {
-    json!({ "member": member.id.0, "address": member.address, "labels": member.labels })
+    json!({ "member": member.id.0, "address": member.address, "peer": member.peer, "labels": member.labels })
 }
 
 fn write_shard(range: &Range, replicas: &Replicas) -> Json {
@@ -72,7 +82,7 @@ fn write_shard(range: &Range, replicas: &Replicas) -> Json {
 }
 
 /// The map that a document describes; nothing of it is passed over.
-pub fn read(text: &str) -> Result<Map, Wrong> {
+pub fn read(text: &str) -> Result<Document, Wrong> {
     let place = Place::root("map");
     if text.len() > BYTES_MAX {
         return Err(place.wrong(format!("{} bytes; a map has at most {BYTES_MAX}", text.len())));
@@ -89,7 +99,8 @@ pub fn read(text: &str) -> Result<Map, Wrong> {
             return Err(place.member("format").wrong(why));
         }
     }
-    object.knows(&["format", "generation", "members", "shards", "last_change"])?;
+    object.knows(&["format", "lineage", "generation", "members", "shards", "last_change"])?;
+    let lineage = object.read("lineage", read_lineage)?;
     let shards = object.read("shards", |place, json| read::list(place, json, &read_shard))?;
     let (ranges, replicas) = shards.into_iter().unzip();
     let parts = Parts {
@@ -99,15 +110,17 @@ pub fn read(text: &str) -> Result<Map, Wrong> {
         replicas,
         audit: object.read_option("last_change", read_audit)?,
     };
-    Map::of(parts).map_err(|fault| place.wrong(fault.to_string()))
+    let map = Map::of(parts).map_err(|fault| place.wrong(fault.to_string()))?;
+    Ok(Document { lineage, map })
 }
 
 fn read_member(place: &Place<'_>, json: &Json) -> Result<Member, Wrong> {
     let member = Object::of(place, json)?;
-    member.knows(&["member", "address", "labels"])?;
+    member.knows(&["member", "address", "peer", "labels"])?;
     Ok(Member {
         id: member.read("member", read_id)?,
         address: member.text("address")?.to_owned(),
+        peer: member.text("peer")?.to_owned(),
         labels: member.list("labels", |place, json| read::text(place, json).map(str::to_owned))?,
     })
 }
@@ -166,9 +179,20 @@ fn read_audit(place: &Place<'_>, json: &Json) -> Result<Audit, Wrong> {
 
 fn read_hash(place: &Place<'_>, json: &Json) -> Result<u64, Wrong> {
     let text = read::text(place, json)?;
-    let digits = text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let hash = u64::from_str_radix(text, 16).ok().filter(|_| digits);
+    let hash = u64::from_str_radix(text, 16).ok().filter(|_| are_digits(text, 16));
     hash.ok_or_else(|| place.wrong(format!("{text:?} is no hash: write 16 digits of 0-9 and a-f")))
+}
+
+fn read_lineage(place: &Place<'_>, json: &Json) -> Result<Lineage, Wrong> {
+    let text = read::text(place, json)?;
+    let bytes = u128::from_str_radix(text, 16).ok().filter(|_| are_digits(text, 32)).map(u128::to_be_bytes);
+    bytes
+        .map(Lineage)
+        .ok_or_else(|| place.wrong(format!("{text:?} is no lineage: write 32 digits of 0-9 and a-f")))
+}
+
+fn are_digits(text: &str, count: usize) -> bool {
+    text.len() == count && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// A set is written in order, and each of it once: another order would be another document of the same map.

@@ -21,7 +21,7 @@ enum Verb {
     /// Say whether a file is right; name each mistake by its line.
     Check { file: PathBuf },
     /// Show every parameter: value, default, what is allowed, what it does, and where the value comes from.
-    Show(Show),
+    Show(Box<Show>),
 }
 
 #[derive(Args)]

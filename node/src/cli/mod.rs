@@ -7,6 +7,7 @@
     reason = "this room is made for talking to people"
 )]
 
+mod admin;
 mod args;
 mod backup;
 mod columns;
@@ -22,6 +23,8 @@ mod file;
 pub(crate) mod fuzz;
 mod get;
 mod log;
+mod map;
+mod order;
 mod probe;
 mod put;
 mod report;
@@ -66,6 +69,10 @@ enum Verb {
     Status(report::Status),
     Explain(report::Explain),
     Trace(report::Trace),
+    Map(map::MapVerb),
+    Promote(order::Promote),
+    HandOver(order::HandOver),
+    SyncSet(order::SyncSet),
     Log(log::Log),
     Backup(backup::Backup),
     Probe(probe::ProbeDir),
@@ -100,6 +107,10 @@ pub fn main() -> ExitCode {
         Verb::Status(status) => status.run(),
         Verb::Explain(explain) => explain.run(),
         Verb::Trace(trace) => trace.run(),
+        Verb::Map(map) => map.run(),
+        Verb::Promote(promote) => promote.run(),
+        Verb::HandOver(order) => order.run(),
+        Verb::SyncSet(order) => order.run(),
         Verb::Log(log) => log.run(),
         Verb::Backup(backup) => backup.run(),
         Verb::Probe(probe) => probe.run(),

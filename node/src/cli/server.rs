@@ -32,6 +32,15 @@ pub(super) struct Flags {
     /// Where health, status, metrics and commits are served by HTTP. Without it: 127.0.0.1:7412, or as configured.
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
+    /// The number of this node in the map of a cluster. Without it: alone, or as configured.
+    #[arg(long, value_name = "N")]
+    member: Option<u32>,
+    /// Where the members keep their map; `seawall map init` makes it.
+    #[arg(long, value_name = "DIR")]
+    map: Option<String>,
+    /// Where other members connect. Without it: 127.0.0.1:7413, or as configured.
+    #[arg(long, value_name = "ADDR")]
+    peer_listen: Option<String>,
     /// Workers, and shards of a new data directory; by default one less than there are CPUs.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: Option<u16>,
@@ -52,6 +61,8 @@ impl Flags {
             ("data", &self.data),
             ("listen", &self.listen),
             ("admin.listen", &self.admin),
+            ("map", &self.map),
+            ("peer_listen", &self.peer_listen),
             ("driver", &self.driver),
             ("durable", &self.durable),
         ];
@@ -60,8 +71,10 @@ impl Flags {
                 settings.set(key, &Given::Text(text.clone()), Origin::Flag)?;
             }
         }
-        if let Some(workers) = self.workers {
-            settings.set("workers", &Given::Number(workers.into()), Origin::Flag)?;
+        for (key, number) in [("workers", self.workers.map(u32::from)), ("member", self.member)] {
+            if let Some(number) = number {
+                settings.set(key, &Given::Number(number.into()), Origin::Flag)?;
+            }
         }
         for pair in &self.set {
             let (key, value) = pair

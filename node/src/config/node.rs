@@ -1,5 +1,8 @@
 //! What a node is started with.
 
+use std::path::PathBuf;
+
+use seawall::map::MemberId;
 use seawall_wal::LogLimits;
 use seawall_wal::checkpoint::FoldPolicy;
 
@@ -22,6 +25,9 @@ impl Settings {
             data: self.word("data").into(),
             listen: address("listen"),
             admin: address("admin.listen"),
+            member: u32::try_from(self.number("member")).ok().filter(|member| *member > 0).map(MemberId),
+            map: Some(self.word("map")).filter(|map| !map.is_empty()).map(PathBuf::from),
+            peer_listen: address("peer_listen"),
             workers: u16::try_from(self.number("workers")).ok().filter(|workers| *workers > 0),
             driver: match self.word("driver") {
                 "ring" => Some(Kind::Ring),

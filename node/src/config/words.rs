@@ -40,6 +40,21 @@ pub const WORDS: &[Word] = &[
         check: loopback,
     },
     Word {
+        key: "map",
+        default: "",
+        allowed: "the path of a directory, or nothing",
+        effect: "Where the members of a cluster on this machine keep their partition map; `seawall map init` makes it. A \
+                 `member` needs it, and takes the number of its shards from it.",
+        check: |_| Ok(()),
+    },
+    Word {
+        key: "peer_listen",
+        default: "127.0.0.1:7413",
+        allowed: "a loopback address with its port, such as 127.0.0.1:7413",
+        effect: "Where other members connect, if the node is one; the map tells it to them as `peer`.",
+        check: loopback,
+    },
+    Word {
         key: "driver",
         default: "auto",
         allowed: "auto, ring or syscall",

@@ -18,7 +18,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::{fmt, thread, time::Duration};
 
-use seawall::map::ShardId;
+use seawall::map::{MemberId, ShardId};
 use seawall::position::Lineage;
 use seawall_wal::recover::Files;
 use seawall_wal::{CheckpointId, FileId, LogId, SlotId, meta};
@@ -41,6 +41,15 @@ pub struct Directory {
     /// Whether this start made it.
     pub made: bool,
     _lock: Lock,
+}
+
+/// Whose directory it is to be.
+#[derive(Clone, Copy, Debug)]
+pub enum Owner {
+    /// A node that is alone: with `wanted` shards, or else as many as there are, or else `default`.
+    Alone { wanted: Option<u32>, default: u32 },
+    /// A member, of a cluster that has a name and a number of shards.
+    Member { member: MemberId, lineage: Lineage, shards: u32 },
 }
 
 /// Why a directory is refused: what, where, and the way out.
@@ -80,9 +89,14 @@ enum Found {
 impl Directory {
     /// Opens `path`, or makes it with `wanted` shards, or else `default` many. An existing directory keeps its number.
     pub fn open(path: &Path, wanted: Option<u32>, default: u32) -> Result<Self, DirectoryError> {
+        Self::open_for(path, &Owner::Alone { wanted, default })
+    }
+
+    /// Opens `path` for this owner, or makes it.
+    pub fn open_for(path: &Path, owner: &Owner) -> Result<Self, DirectoryError> {
         let found = look(path)?;
-        if let (Found::Ours, Some(wanted)) = (&found, wanted) {
-            check_shards(path, &read_superblock(path)?, wanted)?;
+        if let Found::Ours = &found {
+            owner.check(path, &read_superblock(path)?)?;
         }
         if matches!(found, Found::Nothing) {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
@@ -91,10 +105,8 @@ impl Directory {
         let lock = Lock::take(&path.join(LOCK))?;
         // Another process may have finished making it while this one waited for the lock.
         let made = !matches!(look(path)?, Found::Ours);
-        let superblock = if made { make(path, wanted.unwrap_or(default))? } else { read_superblock(path)? };
-        if let Some(wanted) = wanted {
-            check_shards(path, &superblock, wanted)?;
-        }
+        let superblock = if made { make(path, owner)? } else { read_superblock(path)? };
+        owner.check(path, &superblock)?;
         let directory = Self { path: path.to_owned(), superblock, made, _lock: lock };
         directory.remove_leftovers()?;
         Ok(directory)
@@ -200,6 +212,40 @@ fn holds_a_log(path: &Path) -> bool {
     })
 }
 
+impl Owner {
+    fn check(&self, path: &Path, superblock: &Superblock) -> Result<(), DirectoryError> {
+        let Superblock { lineage, shards, member, .. } = superblock;
+        let refuse = |what: String, way_out: &str| Err(DirectoryError::new(path, what, way_out));
+        match *self {
+            Owner::Alone { .. } if *member != 0 => refuse(
+                format!("it is that of member {member} of cluster {lineage}"),
+                "start the node with its --member and --map, or name another directory with --data",
+            ),
+            Owner::Alone { wanted: Some(wanted), .. } => check_shards(path, superblock, wanted),
+            Owner::Alone { wanted: None, .. } => Ok(()),
+            Owner::Member { member: MemberId(wanted), .. } if *member != wanted => {
+                let whose = match member {
+                    0 => "of a node that is alone".to_owned(),
+                    member => format!("that of member {member} of cluster {lineage}"),
+                };
+                refuse(
+                    format!("it is {whose}, and cannot be that of member {wanted}"),
+                    "name the member whose directory it is, or another directory with --data",
+                )
+            }
+            Owner::Member { lineage: cluster, .. } if *lineage != cluster => refuse(
+                format!("it belongs to cluster {lineage}, and the map is that of cluster {cluster}"),
+                "name the map of its cluster with --map, or another directory with --data",
+            ),
+            Owner::Member { shards: wanted, .. } if *shards != wanted => refuse(
+                format!("it has {shards} shards, and the map has {wanted}"),
+                "name the map of its cluster with --map, or another directory with --data",
+            ),
+            Owner::Member { .. } => Ok(()),
+        }
+    }
+}
+
 fn check_shards(path: &Path, superblock: &Superblock, wanted: u32) -> Result<(), DirectoryError> {
     let made = superblock.shards;
     if made == wanted {
@@ -220,8 +266,18 @@ fn read_superblock(path: &Path) -> Result<Superblock, DirectoryError> {
 }
 
 /// Everything but the superblock first, flushed; the superblock last, so that it stands for the whole.
-fn make(path: &Path, shards: u32) -> Result<Superblock, DirectoryError> {
-    let superblock = Superblock { lineage: random_lineage(), shards, made_us: clock::now().wall_us };
+fn make(path: &Path, owner: &Owner) -> Result<Superblock, DirectoryError> {
+    let made_us = clock::now().wall_us;
+    let superblock = match *owner {
+        Owner::Alone { wanted, default } => {
+            let shards = wanted.unwrap_or(default);
+            Superblock { lineage: random_lineage(), shards, member: 0, made_us }
+        }
+        Owner::Member { member, lineage, shards } => {
+            Superblock { lineage, shards, member: member.0, made_us }
+        }
+    };
+    let shards = superblock.shards;
     let fill = || -> io::Result<()> {
         for shard in (1..=shards).map(ShardId) {
             let directory = shard_path(path, shard);
@@ -252,7 +308,8 @@ pub fn put_file(directory: &Path, name: &str, contents: &[u8]) -> io::Result<()>
     File::open(directory)?.sync_all()
 }
 
-fn random_lineage() -> Lineage {
+/// The name of a history that begins now.
+pub fn random_lineage() -> Lineage {
     let mut bytes = [0u8; 16];
     // SAFETY: the pointer and the length are those of `bytes`.
     let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };

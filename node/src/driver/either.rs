@@ -1,7 +1,7 @@
 //! Either driver behind one door. What a call promises stands here, once, and both keep it.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::RawFd;
 
 use seawall::map::ShardId;
@@ -15,7 +15,7 @@ use super::probe::watch::Clustered;
 use super::ring::Ring;
 use super::syscall::Syscall;
 use crate::params;
-use crate::seam::{Effect, Event, LogFound};
+use crate::seam::{ConnId, Effect, Event, LogFound};
 
 /// What a driver is built for.
 #[derive(Clone, Debug)]
@@ -88,6 +88,22 @@ impl Driver {
         match self {
             Driver::Ring(ring) => ring.listen(listener),
             Driver::Syscall(syscall) => syscall.listen(listener),
+        }
+    }
+
+    /// Takes a connection that somebody else made, whether there is room for clients or not.
+    pub fn adopt(&mut self, stream: TcpStream) -> io::Result<ConnId> {
+        match self {
+            Driver::Ring(ring) => Ok(ring.adopt(stream)),
+            Driver::Syscall(syscall) => syscall.adopt(stream),
+        }
+    }
+
+    /// Looks for the files of a log again, which has nothing under way, and hands out a new pool of buffers.
+    pub fn reopen_log(&mut self, shard: ShardId, buffers: Vec<Buffer>) -> io::Result<LogFound> {
+        match self {
+            Driver::Ring(ring) => ring.reopen_log(shard, buffers),
+            Driver::Syscall(syscall) => syscall.reopen_log(shard, buffers),
         }
     }
 

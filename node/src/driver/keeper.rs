@@ -62,7 +62,7 @@ impl Keeper {
                     return;
                 }
                 let event = keeping.execute(shard, io);
-                let mut control = Control::Kept(Box::new(event));
+                let mut control = Control::Told(Box::new(event));
                 while let Err(back) = post.control(worker, control) {
                     if keeping.stopped.load(Ordering::Relaxed) {
                         return;

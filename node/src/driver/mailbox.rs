@@ -4,24 +4,26 @@
 //! wake-up is a system call and 70 us, a push is neither. How the two do not miss each other stands in `sleeper.rs`.
 
 use std::io;
+use std::net::TcpStream;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::queue::ArrayQueue;
-use seawall::map::ShardId;
+use seawall::map::{MemberId, ShardId};
 use tokio::sync::oneshot;
 
 use super::bell::Bell;
 use super::sleeper::Sleeper;
-use crate::params::{CONTROL_PLACES, MAILBOX_LETTERS};
+use crate::params::{CONTROL_PLACES, MAILBOX_FRAMES, MAILBOX_LETTERS};
 use crate::seam::order::{Obeyed, Order};
 use crate::seam::{Event, Letter, WorkerId, WorkerStatus};
 
 /// From the service plane to one worker.
 #[derive(Debug)]
 pub enum Control {
-    /// The keeper executed an effect.
-    Kept(Box<Event>),
+    /// The keeper executed an effect, or the authority has a newer map.
+    Told(Box<Event>),
     StatusAsked {
         answer: oneshot::Sender<WorkerStatus>,
     },
@@ -34,7 +36,22 @@ pub enum Control {
     ClockAccepted {
         shard: ShardId,
     },
+    /// A connection at the address for members.
+    PeerAccepted(TcpStream),
+    /// How an attempt to connect to a member ended.
+    Dialled {
+        to: MemberId,
+        result: Result<TcpStream, String>,
+    },
     Stop,
+}
+
+/// A frame of or for another member, on its way between the worker that has the links and the worker of its shard. It may
+/// be lost here as on any other part of its way.
+#[derive(Debug)]
+pub enum PeerFrame {
+    Heard { from: MemberId, shard: ShardId, frame: Vec<u8> },
+    Say { to: MemberId, frame: Vec<u8> },
 }
 
 /// All queues of a node. Each mailbox has one sender and one receiver; a control queue has many senders.
@@ -47,6 +64,9 @@ pub struct Post {
 struct Mailbox {
     /// One mailbox for each sender.
     letters: Vec<ArrayQueue<Letter>>,
+    /// One for each sender, with places of their own, so that letters always find theirs.
+    frames: Vec<ArrayQueue<PeerFrame>>,
+    lost: AtomicU64,
     control: ArrayQueue<Control>,
     sleeper: Sleeper,
     bell: Bell,
@@ -60,7 +80,9 @@ impl Mailbox {
     }
 
     fn holds_something(&self) -> bool {
-        !self.control.is_empty() || self.letters.iter().any(|letters| !letters.is_empty())
+        !self.control.is_empty()
+            || self.letters.iter().any(|letters| !letters.is_empty())
+            || self.frames.iter().any(|frames| !frames.is_empty())
     }
 }
 
@@ -70,6 +92,8 @@ impl Post {
         let mailbox = || {
             Ok(Mailbox {
                 letters: (0..workers).map(|_| ArrayQueue::new(MAILBOX_LETTERS)).collect(),
+                frames: (0..workers).map(|_| ArrayQueue::new(MAILBOX_FRAMES)).collect(),
+                lost: AtomicU64::new(0),
                 control: ArrayQueue::new(CONTROL_PLACES),
                 sleeper: Sleeper::new(),
                 bell: Bell::new()?,
@@ -87,6 +111,19 @@ impl Post {
     pub fn send(&self, from: WorkerId, to: WorkerId, letter: Letter) {
         let full = self.boxes[usize::from(to.0)].letters[usize::from(from.0)].push(letter).is_err();
         assert!(!full, "worker {} sent more to worker {} than it may have under way", from.0, to.0);
+    }
+
+    /// The same for a frame of members, which is lost and counted when there is no room.
+    pub fn pass(&self, from: WorkerId, to: WorkerId, frame: PeerFrame) {
+        let mailbox = &self.boxes[usize::from(to.0)];
+        if mailbox.frames[usize::from(from.0)].push(frame).is_err() {
+            mailbox.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Frames of members that were lost on their way to this worker, for want of room.
+    pub fn lost(&self, to: WorkerId) -> u64 {
+        self.boxes[usize::from(to.0)].lost.load(Ordering::Relaxed)
     }
 
     /// After one or many letters: wakes the worker if it sleeps.
@@ -129,6 +166,13 @@ impl Inbox {
                 let Some(letter) = mailbox.pop() else { break };
                 events.push(Event::Mail { from, letter });
             }
+        }
+    }
+
+    /// The same for frames of members.
+    pub fn frames(&self, frames: &mut Vec<PeerFrame>) {
+        for mailbox in &self.own().frames {
+            frames.extend((0..mailbox.len()).map_while(|_| mailbox.pop()));
         }
     }
 

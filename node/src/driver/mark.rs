@@ -25,6 +25,8 @@ pub enum LastEnd {
     Closed { epoch: u64, index: u64 },
     /// It is a backup that nothing was started on yet, and this is its last record.
     Backup { epoch: u64, index: u64 },
+    /// In order, while it followed: where it ends, its leader says.
+    Followed,
     /// Without a mark: by a signal, a crash or a power cut, or by a log that failed.
     Killed,
 }
@@ -54,6 +56,7 @@ impl LastEnd {
         match (mark["epoch"].as_u64(), mark["index"].as_u64()) {
             (Some(epoch), Some(index)) if mark["backup"] == true => LastEnd::Backup { epoch, index },
             (Some(epoch), Some(index)) => LastEnd::Closed { epoch, index },
+            _ if mark["followed"] == true => LastEnd::Followed,
             _ => LastEnd::Killed,
         }
     }
@@ -63,6 +66,7 @@ impl LastEnd {
         let mark = match self {
             LastEnd::Closed { epoch, index } => json!({ "epoch": epoch, "index": index }),
             LastEnd::Backup { epoch, index } => json!({ "epoch": epoch, "index": index, "backup": true }),
+            LastEnd::Followed => json!({ "followed": true }),
             LastEnd::New | LastEnd::Killed => return None,
         };
         Some(format!("{mark}\n"))
@@ -75,7 +79,14 @@ impl LastEnd {
 
     /// Leaves a mark, if the log ends where it should: everything that was given an index is durable.
     pub fn leave(directory: &Path, shard: &ShardStatus) -> io::Result<()> {
-        if shard.state != "serving" || shard.durable != shard.appended {
+        if shard.durable != shard.appended {
+            return Ok(());
+        }
+        let following = shard.replication.as_ref().and_then(|replication| replication.following.as_ref());
+        if following.is_some() && shard.state != "halted" {
+            return LastEnd::Followed.put(directory);
+        }
+        if shard.state != "serving" {
             return Ok(());
         }
         LastEnd::Closed { epoch: shard.epoch, index: shard.durable }.put(directory)
@@ -110,6 +121,7 @@ impl LastEnd {
             LastEnd::Backup { epoch, index } => {
                 json!({ "ended": "backup", "position": format!("{epoch}:{index}") })
             }
+            LastEnd::Followed => json!({ "ended": "closed cleanly", "as": "follower" }),
             LastEnd::Killed => json!({ "ended": "was killed" }),
         }
     }
@@ -126,6 +138,7 @@ impl fmt::Display for LastEnd {
                     "a backup that ends at {epoch}:{index}; what came later is not here, and its tokens are refused"
                 )
             }
+            LastEnd::Followed => f.write_str("closed cleanly, as a follower"),
             LastEnd::Killed => f.write_str("was killed, or its log had failed: the start recovers it"),
         }
     }
@@ -138,7 +151,8 @@ mod tests {
 
     #[test]
     fn a_mark_is_read_as_it_was_written_and_garbage_is_none() {
-        for end in [LastEnd::Closed { epoch: 3, index: 41 }, LastEnd::Backup { epoch: u64::MAX, index: 0 }] {
+        let closed = LastEnd::Closed { epoch: 3, index: 41 };
+        for end in [closed, LastEnd::Backup { epoch: u64::MAX, index: 0 }, LastEnd::Followed] {
             assert_eq!(LastEnd::read(end.mark().unwrap().as_bytes()), end);
         }
         for garbage in

@@ -11,6 +11,7 @@
 //! syscall/      the driver without io_uring: sockets on epoll, log files on threads
 //! keeper.rs     folds and removals, on a thread of their own         places.rs   open files of a log by number
 //! mark.rs       how the process before this one ended                restore.rs  the first start on a backup
+//! membership.rs what makes a node a member           linking.rs  links to other members, in their worker's thread
 //! connections.rs  connections by number              admission.rs  when they are accepted, and when not
 //! clock.rs      the two clocks of the core          console.rs  what people are told          bell.rs  an eventfd
 //! huge_pages.rs  the memory of the whole process, in large pages
@@ -43,10 +44,12 @@ pub mod either;
 pub mod engine;
 pub mod huge_pages;
 mod keeper;
+mod linking;
 pub mod listener;
 mod lock;
 pub mod mailbox;
 pub mod mark;
+mod membership;
 pub mod node;
 mod places;
 pub mod probe;

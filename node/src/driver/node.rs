@@ -8,19 +8,21 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 use std::{fmt, io};
 
-use seawall::map::{Generation, Map, ShardId};
+use seawall::map::{Generation, Map, MemberId, ShardId};
 use seawall_wal::{LogId, LogLimits};
 
 use super::choice::{self, Choice, Kind, Receive};
-use super::directory::{Directory, DirectoryError, ShardDirectory};
+use super::directory::{Directory, DirectoryError, Owner, ShardDirectory};
 use super::either::DriverConfig;
 use super::keeper::Keeper;
 use super::mailbox::{Control, Post};
 use super::mark::LastEnd;
+use super::membership::{self, Membership};
 use super::probe::watch::{Clustered, Switches};
 use super::probe::{self, Durable, Obstacle, Placement, Probe};
 use super::reactor::{self, Notice, Seat};
-use super::{listener, signals};
+use super::{linking, listener, signals};
+use crate::authority::watch::Proposals;
 use crate::driver::console;
 use crate::params::{CONNECTIONS_PER_WORKER, SLOTS_PER_SHARD};
 use crate::seam::{WorkerId, WorkerStatus};
@@ -33,6 +35,11 @@ pub struct NodeConfig {
     pub data: PathBuf,
     pub listen: SocketAddr,
     pub admin: SocketAddr,
+    /// `None`: it is alone.
+    pub member: Option<MemberId>,
+    /// Where the authority of its cluster is.
+    pub map: Option<PathBuf>,
+    pub peer_listen: SocketAddr,
     /// Also the number of shards of a new data directory.
     pub workers: Option<u16>,
     /// `None` takes the ring unless it is blocked.
@@ -58,6 +65,7 @@ pub enum NodeError {
     Driver(Obstacle),
     Address(&'static str, io::Error),
     Start(io::Error),
+    Member(MemberId, String),
     Worker(WorkerId, String),
 }
 
@@ -68,6 +76,7 @@ impl fmt::Display for NodeError {
             NodeError::Driver(obstacle) => write!(f, "{obstacle}"),
             NodeError::Address(option, e) => write!(f, "{e}; name another address with {option}"),
             NodeError::Start(e) => write!(f, "the node cannot start: {e}"),
+            NodeError::Member(member, why) => write!(f, "member {member} cannot start: {why}"),
             NodeError::Worker(worker, why) => write!(f, "worker {} cannot start: {why}", worker.0),
         }
     }
@@ -84,6 +93,8 @@ impl From<DirectoryError> for NodeError {
 /// A node that has everything it needs and has started nothing yet.
 pub struct Node {
     directory: Directory,
+    /// `None`: it is alone.
+    membership: Option<Membership>,
     driver: Choice,
     receive: Receive,
     probe: Probe,
@@ -115,8 +126,13 @@ impl Node {
             console::complain(format_args!("{why}"));
         }
         let free = Placement::new(None);
-        let wanted = config.workers.map(u32::from);
-        let directory = Directory::open(&config.data, wanted, u32::from(free.default_workers()))?;
+        let membership = Membership::prepare(&config)?;
+        let alone = || Owner::Alone {
+            wanted: config.workers.map(u32::from),
+            default: u32::from(free.default_workers()),
+        };
+        let owner = membership.as_ref().map_or_else(alone, Membership::owner);
+        let directory = Directory::open_for(&config.data, &owner)?;
         let ends = last_ends(&directory)?;
         let probe = probe::probe(&config.data, config.durable)?;
         directory.put_probe(&format!("{:#}\n", probe.json()));
@@ -131,6 +147,7 @@ impl Node {
             admin_address: admin_listener.local_addr().map_err(admin)?,
             switches: Arc::new(Switches::new(workers(&directory))),
             directory,
+            membership,
             driver,
             receive,
             probe,
@@ -155,7 +172,9 @@ impl Node {
         signals::listen(move || drop(on_signal.send(Notice::Signal))).map_err(NodeError::Start)?;
         let post = Post::new(self.workers()).map_err(NodeError::Start)?;
         let keeper = self.start_keeper(&post)?;
-        let threads = self.start_workers(&post, &sender, &keeper)?;
+        let member = self.membership.as_mut().map(|membership| membership.start(&post)).transpose()?;
+        let proposals = member.as_ref().map(membership::Running::proposals);
+        let threads = self.start_workers(&post, &sender, &keeper, proposals.as_ref())?;
         let settled = move |workers| drop(sender.send(Notice::Serving(workers)));
         let admin = self.admin.try_clone().map_err(NodeError::Start)?;
         let service = Service::start(admin, post.clone(), self.facts(), self.config.service, settled)
@@ -164,7 +183,7 @@ impl Node {
         for thread in threads {
             thread.join().expect("a worker that panics takes the process with it");
         }
-        drop(keeper);
+        drop((keeper, proposals, member));
         service.stop();
         Ok(())
     }
@@ -180,9 +199,11 @@ impl Node {
         post: &Arc<Post>,
         notices: &Sender<Notice>,
         keeper: &Keeper,
+        proposals: Option<&Proposals>,
     ) -> Result<Vec<JoinHandle<()>>, NodeError> {
         let workers = self.workers();
-        let map = Arc::new(Map::even(Generation(1), u32::from(workers)));
+        let alone = || Arc::new(Map::even(Generation(1), u32::from(workers)));
+        let map = self.membership.as_ref().map_or_else(alone, Membership::map);
         let slots = raise_file_limit().min(SLOTS_PER_SHARD);
         let mut threads = Vec::new();
         for (worker, listener) in (0..workers).zip(std::mem::take(&mut self.listeners)) {
@@ -202,6 +223,12 @@ impl Node {
                 post: post.clone(),
                 notices: notices.clone(),
                 orders: keeper.orders(),
+                proposals: proposals.cloned(),
+                linking: self
+                    .membership
+                    .as_ref()
+                    .filter(|_| WorkerId(worker) == linking::HOME)
+                    .map(|membership| membership.linking(post)),
             };
             let thread = thread::Builder::new().name(format!("seawall-w{worker}"));
             threads.push(thread.spawn(move || reactor::run(seat)).map_err(NodeError::Start)?);
@@ -213,7 +240,7 @@ impl Node {
         WorkerConfig {
             id,
             workers: self.workers(),
-            member: None,
+            member: self.membership.as_ref().map(|membership| membership.member),
             lineage: self.directory.lineage(),
             limits: self.config.log,
             budget: self.config.budget,
@@ -241,6 +268,7 @@ impl Node {
             shards: self.directory.shards() as usize,
             parameters: self.config.shown.clone(),
             stopping: self.stopping.clone(),
+            member: self.membership.as_ref().map(|member| (member.member, member.known.clone())),
             last_ends: self.ends.iter().map(|end| end.json()).collect(),
         }
     }
@@ -255,9 +283,15 @@ impl Node {
         let mut serving = Some(serving);
         let mut running = self.workers();
         let mut stopping = false;
+        // What the start before this one left is compared with the first look at each log.
+        let mut looked = vec![false; self.ends.len()];
         while running > 0 {
             match notices.recv().expect("workers hold the other end while they run") {
-                Notice::Recovered { shard, report } => self.show_recovery(shard, &report),
+                Notice::Recovered { shard, report } => {
+                    let again = std::mem::replace(&mut looked[shard.0 as usize - 1], true);
+                    self.show_recovery(shard, &report, again);
+                }
+                Notice::Link(said) => console::complain(said),
                 Notice::NoSpace { shard, why } => {
                     let path = self.directory.shard_path(shard);
                     let path = path.display();
@@ -324,6 +358,12 @@ impl Node {
                         shard.epoch, shard.durable
                     ));
                 }
+                Ok(()) if shard.replication.as_ref().is_some_and(|replica| replica.following.is_some()) => {
+                    console::complain(format_args!(
+                        "shard {id}: closed at index {}, {}",
+                        shard.durable, shard.state
+                    ));
+                }
                 Ok(()) => console::complain(format_args!("shard {id}: left as it is, {}", shard.state)),
                 Err(e) => console::complain(format_args!("shard {id}: closed, and cannot be marked so: {e}")),
             }
@@ -340,10 +380,11 @@ impl Node {
         self.switches.note(worker, why);
     }
 
-    fn show_recovery(&self, shard: ShardId, report: &seawall_wal::recover::Report) {
+    /// `again`: the log was opened for another role.
+    fn show_recovery(&self, shard: ShardId, report: &seawall_wal::recover::Report, again: bool) {
         console::complain(report);
         let end = self.ends[shard.0 as usize - 1];
-        if let Some(why) = end.contradicts(report) {
+        if let Some(why) = end.contradicts(report).filter(|_| !again) {
             console::complain(format_args!("INTEGRITY FAILURE: THE LOG OF SHARD {}: {why}", shard.0));
         }
         if let Err(e) = ShardDirectory::put_report(self.directory.path(), shard, &report.json()) {
@@ -364,6 +405,9 @@ impl fmt::Display for Node {
         writeln!(f, "workers     {} on CPU {} (disk interrupts: {disk})", self.workers(), cpus.join(", "))?;
         let made = if self.directory.made { "new" } else { "opened" };
         let (path, lineage) = (self.directory.path().display(), self.directory.lineage());
+        if let Some(membership) = &self.membership {
+            writeln!(f, "{membership}")?;
+        }
         write!(f, "data        {path} ({made}), lineage {lineage}")?;
         let logs = (1..=self.directory.shards()).zip(&self.ends).filter(|(_, end)| **end != LastEnd::New);
         logs.into_iter().try_for_each(|(shard, end)| write!(f, "\nlast end    shard {shard}: {end}"))

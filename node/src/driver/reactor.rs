@@ -13,21 +13,23 @@ use std::sync::mpsc::Sender;
 
 use core_affinity::CoreId;
 use seawall::map::{Map, ShardId};
-use seawall_wal::Io;
 use seawall_wal::recover::Report;
+use seawall_wal::{Io, LogLimits};
 use tokio::sync::oneshot;
 
 use super::clock;
 use super::directory::ShardDirectory;
 use super::either::{Driver, DriverConfig};
 use super::keeper::{Order, Orders};
-use super::mailbox::{Control, Inbox, Post};
+use super::linking::{self, Linking};
+use super::mailbox::{Control, Inbox, PeerFrame, Post};
 use super::probe::Durable;
 use super::probe::watch::Clustered;
+use crate::authority::watch::Proposals;
 use crate::driver::console;
 use crate::seam::order::Obeyed;
-use crate::seam::{Effect, Effects, Event, WorkerId, WorkerStatus};
-use crate::worker::{Worker, WorkerConfig};
+use crate::seam::{Effect, Effects, Event, LinkEffect, LinkEvent, Now, WorkerId, WorkerStatus};
+use crate::worker::{Worker, WorkerConfig, home_of};
 
 /// What a worker tells the thread that started it.
 #[derive(Debug)]
@@ -58,6 +60,8 @@ pub(super) enum Notice {
         worker: WorkerId,
         why: Clustered,
     },
+    /// What became of a link to another member.
+    Link(String),
     /// Every shard of the node has recovered or given up.
     Serving(Vec<WorkerStatus>),
     Signal,
@@ -81,6 +85,10 @@ pub(super) struct Seat {
     pub post: Arc<Post>,
     pub notices: Sender<Notice>,
     pub orders: Orders,
+    /// Of a member.
+    pub proposals: Option<Proposals>,
+    /// Of the worker that has the links.
+    pub linking: Option<Linking>,
 }
 
 /// The body of a worker's thread.
@@ -130,7 +138,11 @@ struct Reactor {
     post: Arc<Post>,
     notices: Sender<Notice>,
     orders: Orders,
+    proposals: Option<Proposals>,
+    linking: Option<Linking>,
+    limits: LogLimits,
     /// Reused from turn to turn.
+    frames: Vec<PeerFrame>,
     events: Vec<Event>,
     effects: Effects,
     /// Workers that got a letter in this turn, by id.
@@ -158,6 +170,10 @@ impl Reactor {
         driver.start_ticking();
         let mut events: Vec<Event> =
             found.into_iter().map(|(shard, found)| Event::Boot { shard, found }).collect();
+        let mut linking = seat.linking;
+        if let Some(linking) = &mut linking {
+            linking.events.push(LinkEvent::MapChanged(seat.map.clone()));
+        }
         events.push(Event::MapChanged(seat.map));
         let reactor = Self {
             worker: Worker::new(seat.worker),
@@ -168,6 +184,10 @@ impl Reactor {
             post: seat.post,
             notices: seat.notices,
             orders: seat.orders,
+            proposals: seat.proposals,
+            linking,
+            limits,
+            frames: Vec::new(),
             events,
             effects: Effects::new(),
             asked: Vec::new(),
@@ -180,7 +200,7 @@ impl Reactor {
 
     /// Sleeps in the driver until something happens; see `mailbox.rs` for why nothing is missed.
     fn sleep(&mut self) {
-        if self.inbox.may_sleep() {
+        if self.events.is_empty() && self.inbox.may_sleep() {
             self.driver.wait();
             self.inbox.awake();
         } else {
@@ -196,28 +216,107 @@ impl Reactor {
         }
         self.inbox.letters(&mut self.events);
         while let Some(control) = self.inbox.control() {
-            self.events.push(match control {
-                Control::Stop => Event::Stop,
-                Control::Kept(event) => *event,
-                Control::ClockAccepted { shard } => Event::ClockAccepted { shard },
-                Control::Ordered { shard, order, answer } => {
-                    let ticket = self.next_ticket;
-                    self.next_ticket += 1;
-                    self.ordered.push((ticket, answer));
-                    Event::Ordered { shard, ticket, order }
+            if let Some(event) = self.understand(control) {
+                self.events.push(event);
+            }
+        }
+        self.inbox.frames(&mut self.frames);
+        for frame in self.frames.drain(..) {
+            match (frame, &mut self.linking) {
+                (PeerFrame::Heard { from, shard, frame }, _) => {
+                    self.events.push(Event::Heard { from, shard, frame });
                 }
-                Control::StatusAsked { answer } => {
-                    let ticket = self.next_ticket;
-                    self.next_ticket += 1;
-                    self.asked.push((ticket, answer));
-                    Event::StatusAsked { ticket }
+                (PeerFrame::Say { to, frame }, Some(linking)) => {
+                    linking.events.push(LinkEvent::Say { to, frame });
                 }
-            });
+                (PeerFrame::Say { .. }, None) => unreachable!("the worker that has the links is asked"),
+            }
+        }
+        if let Some(linking) = &mut self.linking {
+            linking.sort(&mut self.events);
+        }
+    }
+
+    fn understand(&mut self, control: Control) -> Option<Event> {
+        Some(match control {
+            Control::Stop => Event::Stop,
+            Control::Told(event) => *event,
+            Control::ClockAccepted { shard } => Event::ClockAccepted { shard },
+            Control::Ordered { shard, order, answer } => {
+                let ticket = self.next_ticket;
+                self.next_ticket += 1;
+                self.ordered.push((ticket, answer));
+                Event::Ordered { shard, ticket, order }
+            }
+            Control::StatusAsked { answer } => {
+                let ticket = self.next_ticket;
+                self.next_ticket += 1;
+                self.asked.push((ticket, answer));
+                Event::StatusAsked { ticket }
+            }
+            Control::PeerAccepted(stream) => {
+                // One that cannot be taken is closed, and whoever made it tries again.
+                let conn = self.driver.adopt(stream).ok()?;
+                self.linking.as_mut()?.events.push(LinkEvent::Accepted { conn });
+                return None;
+            }
+            Control::Dialled { to, result } => {
+                let adopted = result.and_then(|stream| self.driver.adopt(stream).map_err(|e| e.to_string()));
+                self.linking.as_mut()?.dialled(to, adopted);
+                return None;
+            }
+        })
+    }
+
+    /// What happened to the links since, and what they want. `Heard` is stepped in the same turn.
+    fn turn_links(&mut self, now: Now, last: Option<LinkEvent>) {
+        let Some(mut linking) = self.linking.take() else { return };
+        let mut effects = Vec::new();
+        for event in linking.events.drain(..).chain(last) {
+            linking.links.step(now, event, &mut effects);
+        }
+        for effect in effects {
+            match effect {
+                LinkEffect::Receive { conn, buf, from } => self.drive(Effect::Receive { conn, buf, from }),
+                LinkEffect::Send { conn, buf, from } => self.drive(Effect::Send { conn, buf, from }),
+                LinkEffect::Close { conn } => self.drive(Effect::Close { conn }),
+                LinkEffect::Dial { to, address } => linking.dial(to, address),
+                LinkEffect::Told { said } => self.tell(Notice::Link(said)),
+                LinkEffect::Heard { from, shard, frame } => {
+                    match home_of(shard, u16::try_from(self.mailed.len()).expect("workers are few")) {
+                        home if home == self.id => self.events.push(Event::Heard { from, shard, frame }),
+                        home => self.pass(home, PeerFrame::Heard { from, shard, frame }),
+                    }
+                }
+            }
+        }
+        self.linking = Some(linking);
+    }
+
+    fn drive(&mut self, effect: Effect) {
+        let left = self.driver.execute(effect);
+        assert!(left.is_none(), "connections are the driver's business");
+    }
+
+    fn pass(&mut self, to: WorkerId, frame: PeerFrame) {
+        self.post.pass(self.id, to, frame);
+        self.mailed[usize::from(to.0)] = true;
+    }
+
+    fn reopen(&mut self, shard: ShardId) {
+        match self.driver.reopen_log(shard, self.limits.buffers()) {
+            Ok(found) => self.events.push(Event::Boot { shard, found }),
+            Err(e) => {
+                let why = format!("the log of shard {shard} cannot be opened again: {e}");
+                self.tell(Notice::Failed { worker: self.id, why });
+                self.stopped = true;
+            }
         }
     }
 
     fn turn(&mut self) {
         let now = clock::now();
+        self.turn_links(now, None);
         let mut events = std::mem::take(&mut self.events);
         for event in events.drain(..) {
             self.worker.step(now, event, &mut self.effects);
@@ -231,6 +330,7 @@ impl Reactor {
             }
         }
         self.effects = effects;
+        self.turn_links(now, Some(LinkEvent::EndOfTurn));
         self.wake_receivers();
     }
 
@@ -241,7 +341,10 @@ impl Reactor {
                 self.post.send(self.id, to, letter);
                 self.mailed[usize::from(to.0)] = true;
             }
-            Effect::Status { ticket, status } => {
+            Effect::Status { ticket, mut status } => {
+                if let Some(linking) = &self.linking {
+                    status.links = linking.links.status();
+                }
                 if let Some(at) = self.asked.iter().position(|(asked, _)| *asked == ticket) {
                     // Whoever asked may have stopped waiting.
                     let _gone = self.asked.swap_remove(at).1.send(status);
@@ -262,9 +365,14 @@ impl Reactor {
             Effect::Disk { shard, io: io @ (Io::Fold(_) | Io::Remove { .. } | Io::Quarantine { .. }) } => {
                 self.orders.give(Order { worker: self.id, shard, io });
             }
-            Effect::Say { .. } | Effect::Propose { .. } | Effect::Reopen { .. } => {
-                unreachable!("a node that is alone has no members")
+            Effect::Say { to, frame } => match &mut self.linking {
+                Some(linking) => linking.events.push(LinkEvent::Say { to, frame }),
+                None => self.pass(linking::HOME, PeerFrame::Say { to, frame }),
+            },
+            Effect::Propose { map } => {
+                self.proposals.as_ref().expect("a node that is alone proposes nothing").give(map);
             }
+            Effect::Reopen { shard } => self.reopen(shard),
             Effect::Receive { .. } | Effect::Send { .. } | Effect::Close { .. } | Effect::Disk { .. } => {
                 unreachable!("the driver executes {effect:?}")
             }
@@ -340,6 +448,8 @@ mod tests {
             post: post.clone(),
             notices,
             orders: keeper.orders(),
+            proposals: None,
+            linking: None,
         }
     }
 

@@ -18,6 +18,8 @@ const LOG: [u8; 16] = *b"blocks 4096 1\0\0\0";
 pub struct Superblock {
     pub lineage: Lineage,
     pub shards: u32,
+    /// The number of the node in the map of its cluster; 0: it is alone.
+    pub member: u32,
     /// When the directory was made, in microseconds since 1970; for people.
     pub made_us: i64,
 }
@@ -34,7 +36,8 @@ struct Image {
     keys: [u8; 16],
     rows: [u8; 16],
     log: [u8; 16],
-    reserved: [u8; 148],
+    member: u32,
+    reserved: [u8; 144],
     /// CRC32C of everything before it.
     crc: u32,
 }
@@ -42,6 +45,7 @@ struct Image {
 const CRC_AT: usize = std::mem::offset_of!(Image, crc);
 const _: () = assert!(size_of::<Image>() == 256 && align_of::<Image>() == 8 && CRC_AT == 252);
 const _: () = assert!(std::mem::offset_of!(Image, lineage) == 16 && std::mem::offset_of!(Image, hash) == 40);
+const _: () = assert!(std::mem::offset_of!(Image, member) == 104);
 
 impl Superblock {
     pub fn encode(&self) -> Vec<u8> {
@@ -51,6 +55,7 @@ impl Superblock {
             shards: self.shards,
             lineage: self.lineage.0,
             made_us: self.made_us,
+            member: self.member,
             hash: HASH,
             keys: KEYS,
             rows: ROWS,
@@ -99,7 +104,8 @@ impl Superblock {
         if image.shards == 0 {
             return Err("it names no shards".into());
         }
-        Ok(Self { lineage: Lineage(image.lineage), shards: image.shards, made_us: image.made_us })
+        let Image { lineage, shards, made_us, member, .. } = image;
+        Ok(Self { lineage: Lineage(lineage), shards, member, made_us })
     }
 }
 
@@ -112,7 +118,12 @@ mod tests {
     use super::*;
 
     fn example() -> Superblock {
-        Superblock { lineage: Lineage(*b"0123456789abcdef"), shards: 3, made_us: 1_700_000_000_000_000 }
+        Superblock {
+            lineage: Lineage(*b"0123456789abcdef"),
+            shards: 3,
+            member: 2,
+            made_us: 1_700_000_000_000_000,
+        }
     }
 
     #[test]
@@ -126,6 +137,7 @@ mod tests {
             &bytes[40..104],
             b"xxh3-64 seed 0\0\0tuple keys 1\0\0\0\0named fields 1\0\0blocks 4096 1\0\0\0"
         );
+        assert_eq!(bytes[104..108], 2u32.to_le_bytes());
         assert_eq!(Superblock::decode(&bytes), Ok(example()));
     }
 

@@ -88,6 +88,11 @@ impl Leadership {
         &self.set
     }
 
+    /// Nobody is required: no promise of anybody proves anything.
+    pub fn is_alone(&self) -> bool {
+        self.set.required().next().is_none()
+    }
+
     pub fn committed(&self) -> Index {
         self.committed
     }
@@ -165,6 +170,14 @@ impl Leadership {
             until = Some(until.map_or(promised, |until: u64| until.min(promised)));
         }
         Ok(until)
+    }
+
+    /// For how long the lease has run out: so old may what this leader knows be. `None`: it never had one, or nobody is
+    /// required and nothing is proven.
+    pub fn unproven_us(&self, now_us: u64) -> Option<u64> {
+        let promised = |member| self.members.get(&member).map_or(0, |known| known.promised_until_us);
+        let until_us = self.set.required().map(promised).min().filter(|until_us| *until_us > 0)?;
+        Some(now_us.saturating_sub(until_us))
     }
 
     /// R14: a member enters only once it is level with the last index of this moment.

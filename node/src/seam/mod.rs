@@ -4,10 +4,12 @@
 mod effect;
 mod event;
 mod letter;
+mod link;
 pub mod order;
 mod status;
 
 pub use effect::{Effect, Effects};
 pub use event::{ConnId, Event, LogFound, Now, SocketError, WorkerId};
 pub use letter::Letter;
-pub use status::{ShardStatus, WorkerStatus};
+pub use link::{LinkEffect, LinkEvent, LinkStatus};
+pub use status::{FollowerStatus, MemberStatus, Replication, ShardStatus, WorkerStatus};

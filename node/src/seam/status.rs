@@ -1,8 +1,9 @@
 //! What a worker says of itself when it is asked.
 
-use seawall::map::ShardId;
+use seawall::map::{MemberId, Place, ShardId};
 
 use super::event::WorkerId;
+use super::link::LinkStatus;
 use crate::shard::latency::Histogram;
 use crate::shard::state::Memory;
 
@@ -11,12 +12,14 @@ pub struct WorkerStatus {
     pub worker: WorkerId,
     pub connections: usize,
     pub shards: Vec<ShardStatus>,
+    /// To other members, at the worker that has them.
+    pub links: Vec<LinkStatus>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardStatus {
     pub shard: ShardId,
-    /// `recovering`, `serving`, `failed` or `halted`.
+    /// `recovering`, `serving`, `failed` or `halted`; of a follower also what it does.
     pub state: &'static str,
     /// Why, when `state` is `failed` or `halted`, or what the log suffers from.
     pub reason: Option<String>,
@@ -38,4 +41,63 @@ pub struct ShardStatus {
     /// The highest index in the newest checkpoint; 0 without one.
     pub checkpoint: u64,
     pub checkpoint_bytes: u64,
+    /// `None`: the node is alone.
+    pub replication: Option<Replication>,
+}
+
+/// How a shard of a member stands among the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replication {
+    /// `leader`, `follower`, `candidate`, or `none` while it is on its way to another role.
+    pub role: &'static str,
+    /// Of the map that it acts on; and what that says of the shard.
+    pub generation: u64,
+    pub epoch: u64,
+    pub leader: Option<MemberId>,
+    /// The highest index that it knows to be committed.
+    pub committed: u64,
+    /// At a leader: everybody else who keeps the shard.
+    pub members: Vec<MemberStatus>,
+    /// At anybody else.
+    pub following: Option<FollowerStatus>,
+}
+
+/// A member as its leader sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberStatus {
+    pub member: MemberId,
+    /// Every commit waits for it.
+    pub required: bool,
+    /// It is in the sync set of the map.
+    pub recorded: bool,
+    pub state: &'static str,
+    /// By the leader's CLOCK_BOOTTIME.
+    pub since_us: u64,
+    /// The leader's last durable index, and how far the member has validated.
+    pub target: u64,
+    pub acknowledged: u64,
+    pub under_way_bytes: u64,
+    /// How often it was greeted since it was last there.
+    pub attempts: u64,
+    pub reason: Option<String>,
+}
+
+/// A follower as it sees itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FollowerStatus {
+    pub state: &'static str,
+    /// Whom it follows now.
+    pub leader: Option<MemberId>,
+    /// What the map says that it is; `None`: nothing to this shard.
+    pub place: Option<Place>,
+    /// The leader's last index, as far as it said so.
+    pub target: Option<u64>,
+    /// Nothing of a lower epoch is accepted.
+    pub promise: u64,
+    pub received: u64,
+    pub persisted: u64,
+    pub validated: u64,
+    pub applied: u64,
+    pub reseeding: bool,
+    pub reason: Option<String>,
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::ask::Workers;
 use super::inner::Inner;
 use super::status::{self, Facts};
-use super::{Limits, data, metrics};
+use super::{Limits, data, member, metrics};
 use crate::driver::console;
 
 /// What a request may look at.
@@ -30,6 +30,8 @@ const ROUTES: &[(&str, Method)] = &[
     ("/v1/trace", Method::GET),
     ("/v1/commit", Method::POST),
     ("/v1/clock/accept", Method::POST),
+    ("/v1/map", Method::GET),
+    ("/v1/order", Method::POST),
     (ROWS, Method::GET),
 ];
 
@@ -71,6 +73,8 @@ pub(super) async fn answer(request: Request<Incoming>, door: &Door) -> Answer {
         "/v1/trace" => data::trace(request, door).await,
         "/v1/commit" => data::commit(request, door).await,
         "/v1/clock/accept" => accept_clock(door).await,
+        "/v1/map" => member::map(door),
+        "/v1/order" => member::order(&request, door).await,
         _ => data::row(request, path.strip_prefix(ROWS).unwrap_or_default(), door).await,
     }
 }
@@ -92,7 +96,7 @@ pub(super) fn json_response(code: StatusCode, body: &Value) -> Answer {
     response(code, "application/json", format!("{body:#}\n"))
 }
 
-fn response(code: StatusCode, kind: &'static str, body: String) -> Answer {
+pub(super) fn response(code: StatusCode, kind: &'static str, body: String) -> Answer {
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = code;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));

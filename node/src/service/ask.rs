@@ -8,7 +8,9 @@ use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
 use crate::driver::mailbox::{Control, Post};
+use crate::seam::order::{Obeyed, Order};
 use crate::seam::{WorkerId, WorkerStatus};
+use crate::worker::home_of;
 
 #[derive(Clone)]
 pub(super) struct Workers {
@@ -46,6 +48,14 @@ impl Workers {
             }
         }
         told
+    }
+
+    /// Gives an order to the worker of a shard; `None`: it is silent.
+    pub fn order(&self, shard: ShardId, order: Order) -> Option<oneshot::Receiver<Obeyed>> {
+        let workers = u16::try_from(self.post.workers()).expect("made from a number of workers");
+        let (answer, obeyed) = oneshot::channel();
+        let order = Control::Ordered { shard, order: Box::new(order), answer };
+        self.post.control(home_of(shard, workers), order).is_ok().then_some(obeyed)
     }
 
     fn ask(&self, worker: WorkerId) -> Option<oneshot::Receiver<WorkerStatus>> {

@@ -12,7 +12,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::status::{Facts, ready};
-use crate::seam::{ShardStatus, WorkerStatus};
+use crate::seam::{MemberStatus, Replication, ShardStatus, WorkerStatus};
 use crate::shard::latency::{EDGES_US, Histogram};
 
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -99,6 +99,7 @@ impl Collector for Snapshot {
                 }
             }
         }
+        self.replication(&mut encoder)?;
         let help = "Time from the append of a commit until it was committed, as its worker saw it";
         let mut latency =
             encoder.encode_descriptor("commit_latency", help, Some(&Unit::Seconds), MetricType::Histogram)?;
@@ -106,7 +107,65 @@ impl Collector for Snapshot {
     }
 }
 
+/// A number of each follower, as its leader sees it.
+type OfMember = (&'static str, &'static str, fn(&MemberStatus) -> u64);
+
+const OF_MEMBERS: &[OfMember] = &[
+    ("member_acknowledged_index", "Highest index that a member has validated, as its leader knows", |m| {
+        m.acknowledged
+    }),
+    ("member_required", "1 if every commit waits for the member", |m| u64::from(m.required)),
+    ("member_streaming", "1 if the member takes what is shipped", |m| u64::from(m.state == "streaming")),
+    ("member_under_way_bytes", "Bytes that are shipped to the member and not acknowledged", |m| {
+        m.under_way_bytes
+    }),
+    ("member_attempts", "How often the member was greeted since it was last there", |m| m.attempts),
+];
+
+/// A number of each shard of a member of a cluster.
+type OfReplica = (&'static str, &'static str, fn(&Replication) -> u64);
+
+const OF_REPLICAS: &[OfReplica] = &[
+    ("shard_leads", "1 if this member leads the shard", |r| u64::from(r.role == "leader")),
+    ("shard_map_generation", "Generation of the map that the shard acts on", |r| r.generation),
+    ("shard_committed_index", "Highest index that is known to be committed", |r| r.committed),
+    ("shard_applied_index", "Highest index in the state of a follower", |r| {
+        r.following.as_ref().map_or(r.committed, |following| following.applied)
+    }),
+];
+
 impl Snapshot {
+    /// Of a member of a cluster; a node that is alone has none of it.
+    fn replication(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let replicas = || self.shards().filter_map(|shard| Some((shard, shard.replication.as_ref()?)));
+        if replicas().next().is_none() {
+            return Ok(());
+        }
+        for (name, help, value) in OF_REPLICAS {
+            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for (shard, replication) in replicas() {
+                ConstGauge::new(value(replication)).encode(metric.encode_family(&label(shard))?)?;
+            }
+        }
+        for (name, help, value) in OF_MEMBERS {
+            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for (shard, replication) in replicas() {
+                for member in &replication.members {
+                    let labels =
+                        [("shard", shard.shard.0.to_string()), ("member", member.member.0.to_string())];
+                    ConstGauge::new(value(member)).encode(metric.encode_family(&labels)?)?;
+                }
+            }
+        }
+        let help = "1 if there is a link to the member";
+        let mut metric = encoder.encode_descriptor("link_up", help, None, MetricType::Gauge)?;
+        for link in self.workers.iter().flatten().flat_map(|worker| &worker.links) {
+            let up = ConstGauge::new(u64::from(link.state == "up"));
+            up.encode(metric.encode_family(&[("member", link.member.0.to_string())])?)?;
+        }
+        Ok(())
+    }
+
     fn shards(&self) -> impl Iterator<Item = &ShardStatus> {
         self.workers.iter().flatten().flat_map(|worker| &worker.shards)
     }

@@ -5,6 +5,7 @@
 //! ask.rs      questions to the workers               limits.rs  the bounds, as configured
 //! status.rs   what is said about the node, as JSON   metrics.rs the same for Prometheus
 //! data.rs     rows, commits, explanations            inner.rs   the thin client that they go over
+//! member.rs   the map, and orders to a member
 //! query.rs    what stands behind a question mark     fuzz.rs    the doors of addresses and queries
 //! ```
 #![allow(
@@ -20,6 +21,7 @@ pub(crate) mod fuzz;
 mod http;
 mod inner;
 mod limits;
+mod member;
 mod metrics;
 mod query;
 mod status;

@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use seawall::map::MemberId;
 use serde_json::{Value, json};
 
+use crate::authority::watch::Known;
 use crate::driver::probe::Durable;
 use crate::driver::probe::watch::Switches;
 use crate::seam::{ShardStatus, WorkerId, WorkerStatus};
@@ -31,6 +33,8 @@ pub struct Facts {
     pub parameters: Value,
     /// How the log of each shard was left by the process before this one.
     pub last_ends: Vec<Value>,
+    /// Of a member: its number, and the newest map that it has seen.
+    pub member: Option<(MemberId, Known)>,
     /// Set when the node was told to end.
     pub stopping: Arc<AtomicBool>,
 }
@@ -39,9 +43,14 @@ fn stopping(facts: &Facts) -> bool {
     facts.stopping.load(Ordering::Relaxed)
 }
 
-/// Every shard answers and serves, and nobody told the node to end.
+/// It serves, or follows somebody who does: what a follower is there for.
+fn is_ready(shard: &ShardStatus) -> bool {
+    matches!(shard.state, "serving" | "streaming" | "catching up")
+}
+
+/// Every shard answers and is ready, and nobody told the node to end.
 pub(super) fn ready(facts: &Facts, workers: &[Option<WorkerStatus>]) -> bool {
-    let serving = workers.iter().flatten().flat_map(|w| &w.shards).filter(|s| s.state == "serving").count();
+    let serving = workers.iter().flatten().flat_map(|w| &w.shards).filter(|s| is_ready(s)).count();
     serving == facts.shards && !stopping(facts)
 }
 
@@ -59,6 +68,8 @@ pub(super) fn full(facts: &Facts, workers: &[Option<WorkerStatus>]) -> Value {
         "direct_io": facts.direct_io,
         "workers": workers.iter().enumerate().map(|(id, w)| worker(id, w.as_ref())).collect::<Vec<_>>(),
         "shards": workers.iter().flatten().flat_map(|w| &w.shards).map(shard).collect::<Vec<_>>(),
+        "member": facts.member.as_ref().map(|(member, _)| member.0),
+        "links": workers.iter().flatten().flat_map(|w| &w.links).map(super::member::link).collect::<Vec<_>>(),
         "last_ends": facts.last_ends,
         "parameters": facts.parameters,
     })
@@ -66,7 +77,7 @@ pub(super) fn full(facts: &Facts, workers: &[Option<WorkerStatus>]) -> Value {
 
 /// The shards that keep the node from being ready, and why.
 pub(super) fn readiness(facts: &Facts, workers: &[Option<WorkerStatus>]) -> Value {
-    let shards = workers.iter().flatten().flat_map(|w| &w.shards).filter(|s| s.state != "serving");
+    let shards = workers.iter().flatten().flat_map(|w| &w.shards).filter(|s| !is_ready(s));
     let silent = workers.iter().enumerate().filter(|(_, w)| w.is_none()).map(|(id, _)| id);
     json!({
         "ready": ready(facts, workers),
@@ -117,6 +128,7 @@ fn shard(status: &ShardStatus) -> Value {
         "log_writes": status.log_writes,
         "log_bytes": status.log_bytes,
         "checkpoint": { "index": status.checkpoint, "bytes": status.checkpoint_bytes },
+        "replication": status.replication.as_ref().map(super::member::replication),
     })
 }
 
@@ -141,6 +153,7 @@ mod tests {
             shards: 0,
             parameters: Value::Null,
             last_ends: Vec::new(),
+            member: None,
             stopping: Arc::default(),
         };
         assert_eq!(full(&facts, &[None, None])["durable"]["switched"], json!([]));

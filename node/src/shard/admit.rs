@@ -14,8 +14,8 @@ use seawall::position::Position;
 use seawall::refusal::Refusal;
 use seawall_wal::{Index, Kind, NoRoom};
 
-use super::freshness::epoch_of;
 use super::evaluate::Evaluation;
+use super::freshness::epoch_of;
 use super::keys::{Known, Scoped};
 use super::release::{Answer, Doubt};
 use super::{Asked, Life, ReplyTo, Shard, position};

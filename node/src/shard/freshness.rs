@@ -90,18 +90,18 @@ impl Shard {
 
     /// A linearizable one leaves only if it is still proven then (R16, R17).
     pub(super) fn answer_read(&mut self, asked: &Asked<'_>, until: Index, answer: Answer) {
-        let only_if = match (&self.life, consistency_of(asked)) {
-            (Life::Following(_), _) => OnlyIf::Follows { role: self.role },
-            (_, Consistency::Linearizable) => OnlyIf::Leased,
-            _ => OnlyIf::Always,
+        let role = self.role;
+        let only_if = match consistency_of(asked) {
+            Consistency::Linearizable => OnlyIf::Leased,
+            _ if self.is_alone() => OnlyIf::Always,
+            Consistency::MaxStaleness { ms } => OnlyIf::Young { role, ms: ms.min(MAX_UNPROVEN_MS) },
+            Consistency::Session { .. } => OnlyIf::Young { role, ms: MAX_UNPROVEN_MS },
         };
         self.release.answer_if(only_if, asked.to, until, answer);
     }
 
     fn fresh(&self, now: Now, consistency: &Consistency) -> Fresh {
-        if let Life::Following(_) = &self.life
-            && let Some(refusal) = self.unsafe_to_read(now, consistency)
-        {
+        if let Some(refusal) = self.unsafe_to_read(now, consistency) {
             return Fresh::Never(refusal);
         }
         match *consistency {
@@ -125,20 +125,37 @@ impl Shard {
         }
     }
 
-    /// Why a follower serves no read now (R22, F-RS1).
-    pub(super) fn unsafe_to_read(&self, now: Now, consistency: &Consistency) -> Option<Refusal> {
-        let Life::Following(following) = &self.life else { return None };
-        if let Some(why) = &following.halted {
-            return Some(Refusal::replica_unsafe("R25", why.clone()));
+    /// Nobody else keeps this shard: what is durable here is all that there is.
+    fn is_alone(&self) -> bool {
+        match &self.life {
+            Life::Running(running) => running.lead.as_ref().is_none_or(|lead| lead.leadership.is_alone()),
+            _ => false,
         }
-        if *consistency == Consistency::Linearizable {
-            return Some(Refusal::not_leader(self.membership.as_ref().and_then(Membership::leader_address)));
+    }
+
+    /// Why no read of this kind is served now (R22, F-RS1): whoever cannot prove for long how old its state is may be on a
+    /// fork, and would serve it for ever.
+    fn unsafe_to_read(&self, now: Now, consistency: &Consistency) -> Option<Refusal> {
+        let state = match &self.life {
+            Life::Following(following) => match &following.halted {
+                Some(why) => return Some(Refusal::replica_unsafe("R25", why.clone())),
+                None => following.state().name(),
+            },
+            _ => "leading",
+        };
+        match consistency {
+            Consistency::Linearizable if matches!(self.life, Life::Following(_)) => {
+                return Some(Refusal::not_leader(
+                    self.membership.as_ref().and_then(Membership::leader_address),
+                ));
+            }
+            Consistency::Linearizable => return None, // the lease alone decides
+            _ if self.is_alone() => return None,
+            _ => {}
         }
-        let age_us = following.proof.age_us(now.mono_us);
-        if age_us.is_none_or(|age_us| age_us > MAX_UNPROVEN_US) {
-            let state = following.state().name();
-            let age = age_us
-                .map_or_else(|| "never since the start".to_owned(), |us| format!("{} ms ago", us / 1000));
+        let have = self.staleness_ms(now);
+        if have.is_none_or(|ms| ms > MAX_UNPROVEN_MS) {
+            let age = have.map_or_else(|| "never since the start".to_owned(), |ms| format!("{ms} ms ago"));
             return Some(Refusal::replica_unsafe("R22", format!("{state}; last proven {age}")));
         }
         None
@@ -146,13 +163,7 @@ impl Shard {
 
     /// What answers are held against when they leave.
     pub(super) fn gate(&self, now: Now) -> Gate {
-        let follows = matches!(&self.life, Life::Following(_));
-        let any_age = Consistency::MaxStaleness { ms: u32::MAX };
-        Gate {
-            unleased: self.unproven(now),
-            role: self.role,
-            unsafe_to_read: follows.then(|| self.unsafe_to_read(now, &any_age)),
-        }
+        Gate { unleased: self.unproven(now), role: self.role, staleness_ms: self.staleness_ms(now) }
     }
 
     /// What the history of this shard says of a token.
@@ -171,10 +182,12 @@ impl Shard {
     /// How old the state of this shard may be at most; `None`: not proven.
     pub fn staleness_ms(&self, now: Now) -> Option<u32> {
         match &self.life {
-            Life::Running(running) if running.serves(self.release.committed()) => Some(0),
-            Life::Following(following) => {
-                let age_us = following.proof.age_us(now.mono_us)?;
-                Some(u32::try_from(age_us.div_ceil(1000)).unwrap_or(u32::MAX))
+            Life::Running(running) if running.serves(self.release.committed()) => running
+                .lead
+                .as_ref()
+                .map_or(Some(0), |lead| lead.leadership.unproven_us(now.mono_us).map(to_ms)),
+            Life::Following(following) if following.halted.is_none() => {
+                following.proof.age_us(now.mono_us).map(to_ms)
             }
             _ => None,
         }
@@ -241,8 +254,7 @@ pub(super) struct Gate {
     /// Why nothing linearizable leaves.
     unleased: Option<Refusal>,
     role: u64,
-    /// `None`: it does not follow. Else why a follower's answers do not leave, if so.
-    unsafe_to_read: Option<Option<Refusal>>,
+    staleness_ms: Option<u32>,
 }
 
 impl Gate {
@@ -251,10 +263,13 @@ impl Gate {
         let refused = match released.only_if {
             OnlyIf::Always => None,
             OnlyIf::Leased => self.unleased.clone(),
-            OnlyIf::Follows { role } => match &self.unsafe_to_read {
-                Some(refusal) if role == self.role => refusal.clone(),
-                _ => Some(Refusal::replica_unsafe("F-RS2", "it follows no more, since the read began")),
-            },
+            OnlyIf::Young { role, .. } if role != self.role => {
+                Some(Refusal::replica_unsafe("F-RS2", "its role has changed since the read began"))
+            }
+            OnlyIf::Young { ms, .. } if self.staleness_ms.is_none_or(|have| have > ms) => {
+                Some(Refusal::stale_bound(self.staleness_ms, ms))
+            }
+            OnlyIf::Young { .. } => None,
         };
         match refused {
             Some(why) => Released { answer: Answer::refused(why), ..released },
@@ -262,6 +277,13 @@ impl Gate {
         }
     }
 }
+
+/// Rounded up.
+fn to_ms(us: u64) -> u32 {
+    u32::try_from(us.div_ceil(1000)).unwrap_or(u32::MAX)
+}
+
+const MAX_UNPROVEN_MS: u32 = (MAX_UNPROVEN_US / 1000) as u32;
 
 fn consistency_of(asked: &Asked<'_>) -> Consistency {
     match asked.request {

@@ -31,13 +31,17 @@ impl Shard {
         };
         let stats = log.map_or_else(LogStats::default, Log::stats);
         let checkpoint = log.and_then(Log::checkpoint);
+        let follower = match &self.life {
+            Life::Following(following) => Some(&following.log),
+            _ => None,
+        };
         ShardStatus {
             shard: self.id,
             state,
             reason,
-            epoch: log.map_or(0, |log| log.epoch().0),
-            durable: log.map_or(0, |log| log.durable().0),
-            appended: log.map_or(0, |log| log.appended().0),
+            epoch: log.map_or_else(|| self.recorded_epoch(), |log| log.epoch().0),
+            durable: follower.map_or_else(|| log.map_or(0, |log| log.durable().0), |log| log.persisted().0),
+            appended: follower.map_or_else(|| log.map_or(0, |log| log.appended().0), |log| log.received().0),
             rows: self.state.rows(),
             outcomes: self.state.outcomes().live(),
             commits: self.latency.seen(),
@@ -47,6 +51,7 @@ impl Shard {
             log_bytes: stats.batch_bytes,
             checkpoint: checkpoint.map_or(0, |checkpoint| checkpoint.id().0),
             checkpoint_bytes: checkpoint.map_or(0, |checkpoint| checkpoint.bytes),
+            replication: self.replication(),
         }
     }
 
@@ -75,7 +80,8 @@ impl Shard {
             Life::Failed { log, .. } => Some(&**log),
             _ => None,
         };
-        let of_log = |value: u64| log.map_or_else(|| Err("the log is not open".into()), |_| known(value));
+        let is_open = log.is_some() || matches!(self.life, Life::Following(_));
+        let of_log = |value: u64| if is_open { known(value) } else { Err("the log is not open".into()) };
         let committed = self.release.committed().0;
         let rows = match status.state {
             "serving" if committed == status.appended => known(status.rows as u64),
@@ -124,7 +130,11 @@ impl Shard {
 
     /// Of a leader, each member with how it stands: since when, how often it was greeted, how far it is, and why.
     fn replicas(&self) -> Result<String, String> {
-        let Life::Running(running) = &self.life else { return Err("the leader knows".to_owned()) };
+        let running = match &self.life {
+            Life::Running(running) => running,
+            Life::Following(_) => return Ok(self.follows()),
+            _ => return Err("the leader knows".to_owned()),
+        };
         let Some(lead) = &running.lead else { return Ok("1".to_owned()) };
         let member = |(id, sent): (seawall::map::MemberId, &super::members::Sent)| {
             let required = if lead.leadership.set().requires(id) { "sync" } else { "async" };

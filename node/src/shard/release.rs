@@ -150,8 +150,8 @@ pub enum OnlyIf {
     Always,
     /// A lease proves that it is the newest (R16).
     Leased,
-    /// This member still follows, in the role that it was evaluated in, and its state is proven (R22, F-RS2).
-    Follows { role: u64 },
+    /// The shard has the role in which it was evaluated, and what it knows is proven to be no older than this (R22, F-RS2).
+    Young { role: u64, ms: u32 },
 }
 
 /// Answers wait in groups, one per batch, because batches become durable as a whole.

@@ -11,6 +11,7 @@
 mod answer;
 mod connection;
 mod here;
+pub mod links;
 mod patience;
 mod route;
 mod stream;
@@ -30,6 +31,7 @@ use crate::seam::{ConnId, Effect, Effects, Event, Letter, LogFound, Now, WorkerI
 use crate::shard::{Budget, ReplyTo, Sent, Shard, release::Released};
 use connection::Connections;
 use route::Peers;
+pub use route::home_of;
 use stream::Streams;
 
 /// What a worker is told before its first event.
@@ -105,7 +107,14 @@ impl Worker {
                 self.shards.iter_mut().for_each(|shard| shard.map_changed(now, member, &map, effects));
                 self.map = Some(map);
             }
-            Event::Heard { from, shard, frame } => self.shard(shard).heard(now, from, &frame, effects),
+            Event::Heard { from, shard, frame } => {
+                // A follower that is to end takes nothing more: its log would never be quiet.
+                let stopping = self.stop.is_some();
+                let shard = self.shard(shard);
+                if !(stopping && shard.follows_others()) {
+                    shard.heard(now, from, &frame, effects);
+                }
+            }
             Event::Accepted { conn } => self.connections.accepted(now, conn, effects),
             Event::Received { conn, buf, result } => {
                 self.connections.received(conn, buf, result);
@@ -294,6 +303,7 @@ impl Worker {
             worker: self.config.id,
             connections: self.connections.len(),
             shards: self.shards.iter().map(Shard::status).collect(),
+            links: Vec::new(),
         }
     }
 

@@ -3,7 +3,7 @@
 use seawall::map::ShardId;
 
 use super::{LogRecord, Logs, RecordKind, check};
-use crate::history::{Answer, Ask, At, Change, History, Operation};
+use crate::history::{Answer, Ask, At, Change, History, Must, Operation};
 
 const SHARD: ShardId = ShardId(1);
 
@@ -16,7 +16,8 @@ fn put(number: u64) -> Vec<Change> {
 }
 
 fn operation(ask: Ask, invoked: u64, answered: u64, answer: Answer) -> Operation {
-    Operation { client: 0, shard: SHARD, ask, invoked, answered: Some(answered), life: 1, answer }
+    let (answered, must) = (Some(answered), Must::Newest);
+    Operation { client: 0, shard: SHARD, ask, invoked, answered, life: 1, answer, must }
 }
 
 fn read(invoked: u64, index: u64, row: Option<(At, Vec<u8>)>) -> Operation {

@@ -371,7 +371,12 @@ impl Cluster {
 fn first_map(shape: &ClusterShape) -> Map {
     let ids = || (1..=u32::try_from(shape.members).expect("a handful")).map(MemberId);
     let members = ids()
-        .map(|id| seawall::map::Member { id, address: format!("member-{id}:7411"), labels: Vec::new() })
+        .map(|id| seawall::map::Member {
+            id,
+            address: format!("member-{id}:7411"),
+            peer: format!("member-{id}:7413"),
+            labels: Vec::new(),
+        })
         .collect();
     let policy = Policy { min_in_sync: shape.min_in_sync, member_timeout_ms: 500, lease_ms: shape.lease_ms };
     let replicas = Replicas {

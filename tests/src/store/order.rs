@@ -146,7 +146,16 @@ pub fn keys_are_linearizable(
             Some(_) => history::Answer::Committed(record.at),
             None => history::Answer::Unknown,
         };
-        history.operations.push(Operation { client, shard, ask, invoked, answered, life: 0, answer, must: history::Must::Newest });
+        history.operations.push(Operation {
+            client,
+            shard,
+            ask,
+            invoked,
+            answered,
+            life: 0,
+            answer,
+            must: history::Must::Newest,
+        });
     }
     check::window::keys_are_linearizable(&history)
 }

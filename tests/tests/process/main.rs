@@ -9,6 +9,7 @@
 
 mod backup;
 mod clerk;
+mod cluster;
 mod end;
 mod examples;
 mod full;
@@ -16,6 +17,7 @@ mod hostile;
 mod load;
 mod node;
 mod once;
+mod parted;
 mod pause;
 mod watched;
 mod workloads;

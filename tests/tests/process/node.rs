@@ -58,20 +58,28 @@ impl Node {
         Node::run(folder, &folder.join("data"), listen, options)
     }
 
+    /// As a member of a cluster, whose options name its other addresses.
+    pub fn start_member(folder: &Path, listen: &str, options: &[&str]) -> Node {
+        let mut command = Command::new(BINARY);
+        command.arg("dev").arg("--data").arg(folder.join("data")).args(["--listen", listen]).args(options);
+        Node::run_as(folder, command)
+    }
+
     /// With its data elsewhere; its messages are in the folder.
     pub fn start_on(folder: &Path, data: &Path, options: &[&str]) -> Node {
         Node::run(folder, data, ANY_PORT, options)
     }
 
     fn run(folder: &Path, data: &Path, listen: &str, options: &[&str]) -> Node {
+        let mut command = dev(data, listen);
+        command.args(options);
+        Node::run_as(folder, command)
+    }
+
+    fn run_as(folder: &Path, mut command: Command) -> Node {
         let log = folder.join("stderr.txt");
         let stderr = File::options().create(true).append(true).open(&log).expect("a file for its messages");
-        let mut child = dev(data, listen)
-            .args(options)
-            .stdout(Stdio::piped())
-            .stderr(stderr)
-            .spawn()
-            .expect("starting the node");
+        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().expect("starting the node");
         let stdout = BufReader::new(child.stdout.take().expect("it was asked for"));
         let mut node = Node { child, stdout, address: String::new(), said: String::new() };
         loop {

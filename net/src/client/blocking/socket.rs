@@ -12,8 +12,8 @@ use crate::client::laws::line::Line;
 
 /// Does what a call wants until it wants nothing.
 pub(super) fn drive<R: Request>(mut call: Call<'_, TcpStream, R>) -> std::result::Result<R::End, Error> {
-    let deadline = call.deadline();
     loop {
+        let deadline = call.until(Instant::now());
         match call.want() {
             Want::Probe(socket) => {
                 let alive = is_alive(socket);

@@ -172,6 +172,21 @@ impl Failure {
         }
     }
 
+    /// Whether another node may know better: this one is not there, or cannot do what a leader can.
+    pub(crate) fn asks_another(&self) -> bool {
+        match self {
+            Failure::NotSent(_) | Failure::Lost(_) => true,
+            Failure::Refused(refusal) => {
+                let elsewhere = matches!(
+                    refusal.code,
+                    Code::LeadershipLost | Code::LeaseUnproven | Code::DurabilityUnavailable | Code::NotReady
+                );
+                elsewhere || refusal.retry() == Retry::OtherReplica
+            }
+            Failure::Protocol(_) => false,
+        }
+    }
+
     /// Who leads, if the node that was asked does not and knows it.
     pub(crate) fn leader(&self) -> Option<&str> {
         match self {

@@ -6,10 +6,13 @@ use super::Instant;
 use super::answer::{Failure, Result, unexpected};
 use super::ask::Request;
 use super::line::Line;
-use super::retry::Attempts;
+use super::retry::{Attempts, Repeat};
 use super::state::State;
 use crate::message::HelloRequest;
 use crate::reply::Body;
+
+/// A node that is there answers HELLO at once.
+const GREETING: Duration = Duration::from_secs(1);
 
 /// What a call wants of the world next. Whoever drives it does that, tells how it went, and asks again.
 pub(crate) enum Want<'a, S, T> {
@@ -54,8 +57,22 @@ impl<'c, S, R: Request> Call<'c, S, R> {
         Call { client, request, attempts, phase }
     }
 
+    /// How long to wait for what it wants now. A client that knows several nodes leaves one that says nothing while
+    /// there is time for the others, unless that would leave unknown what it may not repeat.
+    pub(crate) fn until(&self, now: Instant) -> Instant {
+        let deadline = self.deadline();
+        let Some(share) = self.client.share() else { return deadline };
+        match &self.phase {
+            Phase::Dial | Phase::Hello(..) => deadline.min(now + share.min(GREETING)),
+            Phase::Ask(..) if !matches!(self.request.repeat(), Repeat::IfNotDone) => {
+                deadline.min(now + share)
+            }
+            Phase::Ask(..) | Phase::Probe(_) | Phase::Rest(_) | Phase::Ended(_) => deadline,
+        }
+    }
+
     /// When it ends, however it stands then.
-    pub(crate) fn deadline(&self) -> Instant {
+    fn deadline(&self) -> Instant {
         self.attempts.deadline()
     }
 
@@ -178,8 +195,10 @@ impl<'c, S, R: Request> Call<'c, S, R> {
         if let Some(leader) = failure.leader() {
             self.client.address = leader.to_owned();
             self.client.line = None;
+        } else if failure.asks_another() && self.client.turn() {
+            self.client.line = None;
         }
-        let next = self.request.repeat().after(&failure);
+        let next = self.request.repeat().after(&failure, self.client.knows_others());
         let next = next.and_then(|at_least| self.attempts.next(now, at_least, &mut self.client.jitter));
         self.phase = next.map_or(Phase::Ended(Err(failure)), Phase::Rest);
     }

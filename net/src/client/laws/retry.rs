@@ -23,17 +23,17 @@ pub(crate) enum Repeat {
 
 impl Repeat {
     /// How long to wait at least before the next attempt, or `None`: there is none.
-    pub(crate) fn after(self, failure: &Failure) -> Option<Duration> {
+    pub(crate) fn after(self, failure: &Failure, others: bool) -> Option<Duration> {
         match failure {
             Failure::Refused(_) if failure.leader().is_some() => Some(Duration::ZERO),
-            Failure::Refused(refusal) => self.after_refusal(refusal),
+            Failure::Refused(refusal) => self.after_refusal(refusal, others),
             Failure::NotSent(_) => Some(Duration::ZERO),
             Failure::Lost(_) => self.after_loss(),
             Failure::Protocol(_) => None,
         }
     }
 
-    fn after_refusal(self, refusal: &Refusal) -> Option<Duration> {
+    fn after_refusal(self, refusal: &Refusal, others: bool) -> Option<Duration> {
         let undecided = match refusal.outcome {
             refusal::Outcome::None => true,
             refusal::Outcome::Unknown => matches!(self, Repeat::UnderItsKey | Repeat::Freely),
@@ -43,6 +43,7 @@ impl Repeat {
             return None;
         }
         match refusal.retry() {
+            Retry::OtherReplica if others => Some(Duration::from_millis(refusal.retry_after_ms.into())),
             Retry::Never | Retry::OtherReplica => None, // it knows one address
             Retry::SameKeyNow | Retry::RefreshMap => Some(Duration::ZERO),
             Retry::SameKeyAfter => Some(Duration::from_millis(refusal.retry_after_ms.into())),

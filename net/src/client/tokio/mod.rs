@@ -62,7 +62,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to `address` (`host:port`) and says HELLO.
+    /// Connects to `address` (`host:port`) and says HELLO. Several addresses stand there with commas between: of a
+    /// cluster, each leads to whoever leads, and the next one is tried where one does not answer.
     pub async fn connect(address: impl Into<String>) -> Result<Client> {
         Client::connect_with(address, Options::default()).await
     }

@@ -24,8 +24,8 @@ pub(super) fn now() -> Instant {
 pub(super) async fn drive<R: Request>(
     mut call: Call<'_, TcpStream, R>,
 ) -> std::result::Result<R::End, Error> {
-    let deadline = call.deadline();
     loop {
+        let deadline = call.until(now());
         match call.want() {
             Want::Probe(socket) => {
                 let alive = is_alive(socket);

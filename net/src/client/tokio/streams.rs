@@ -24,7 +24,7 @@ pub struct Watching {
 impl Client {
     /// Begins to watch, over a connection of its own.
     pub async fn watch(&mut self, watch: &Watch) -> Result<Watching> {
-        let mut client = State::new(self.state.address.clone(), self.state.options.clone(), chance());
+        let mut client = State::new(self.state.addresses(), self.state.options.clone(), chance());
         let begun = socket::drive(client.call(watch::subscribe(watch), now())).await?;
         Ok(Watching { stream: Stream::over(client, begun, now()) })
     }

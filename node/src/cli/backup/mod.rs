@@ -85,7 +85,9 @@ impl Backup {
             let done: Result<Vec<Done>, Exit> = each.collect();
             progress.end();
             let done = done?;
-            put_file(&to, SUPERBLOCK, &superblock.encode()).map_err(|e| cannot(&to, &e))?;
+            // Whoever starts on it begins a history of its own.
+            let alone = Superblock { member: 0, ..superblock };
+            put_file(&to, SUPERBLOCK, &alone.encode()).map_err(|e| cannot(&to, &e))?;
             Ok(done)
         };
         let done = all().inspect_err(|_| clear(&to))?;

@@ -1,6 +1,6 @@
 //! Where connections come from: one multishot accept that stays in the ring but for the pauses of [`Admission`].
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use io_uring::{opcode, types};
@@ -9,7 +9,7 @@ use super::Ring;
 use super::sockets::Connection;
 use crate::driver::admission::Admission;
 use crate::driver::table::{Key, Operation, Part};
-use crate::seam::Event;
+use crate::seam::{ConnId, Event};
 
 #[derive(Default)]
 pub(super) struct Accepting {
@@ -70,7 +70,7 @@ impl Ring {
         if self.draining || self.connections.full() {
             return; // the accept that is being cancelled brought one more; it is closed here
         }
-        let stream = std::net::TcpStream::from(fd);
+        let stream = TcpStream::from(fd);
         // A socket that refuses it is about to end; its first receive will say so.
         let _ends_soon = stream.set_nodelay(true);
         let conn = self.connections.insert(Connection::new(stream));
@@ -79,6 +79,13 @@ impl Ring {
             self.accepting.admission.full(self.connections.limit(), self.ticks);
             self.cancel_accept();
         }
+    }
+
+    /// A connection that somebody else made.
+    pub fn adopt(&mut self, stream: TcpStream) -> ConnId {
+        // A socket that refuses it is about to end; its first receive will say so.
+        let _ends_soon = stream.set_nodelay(true);
+        self.connections.insert(Connection::new(stream))
     }
 
     fn accept_failed(&mut self, errno: i32, multishot: bool) {

@@ -71,6 +71,34 @@ impl ShardFiles {
         Ok(())
     }
 
+    /// Opens everything that stands in the directory.
+    fn open_all(&mut self, queue: &Queue, slots: u32, direct: bool) -> io::Result<Files> {
+        let mut found = self.directory.files()?;
+        self.places = Places::new(slots, &mut found);
+        for name in self.places.names(&found) {
+            let file = self.directory.open_file(name, direct)?;
+            self.register(queue, name, file.as_raw_fd()).map_err(|e| {
+                let path = self.directory.path(name);
+                io::Error::new(
+                    e.kind(),
+                    format!("{} cannot be registered with io_uring: {e}", path.display()),
+                )
+            })?;
+        }
+        Ok(found)
+    }
+
+    fn forget_all(&mut self, queue: &Queue) {
+        for (place, open) in (0u32..).zip(&mut self.open) {
+            if !std::mem::take(open) {
+                continue;
+            }
+            if let Err(e) = queue.register_file(self.first_place + place, -1) {
+                console::complain(format_args!("io_uring keeps a file open: {e}"));
+            }
+        }
+    }
+
     /// The ring lets the file go, so that its room is free once its name is gone.
     pub fn forget(&mut self, queue: &Queue, file: FileId) {
         let Ok(place) = self.places.of(file) else { return };
@@ -106,22 +134,30 @@ impl Ring {
         let size = Places::size(self.files.slots_per_shard);
         let first_place = (self.files.shards.len() * size) as u32;
         assert!(first_place < self.files.places, "more logs than this ring was built for");
-        let mut found = directory.files()?;
-        let places = Places::new(self.files.slots_per_shard, &mut found);
-        let names = places.names(&found);
+        let places = Places::new(self.files.slots_per_shard, &mut Files::default());
         let mut files = ShardFiles { directory, first_place, places, open: vec![false; size], first_buffer };
-        for name in names {
-            let file = files.directory.open_file(name, self.config.direct)?;
-            files.register(&self.queue, name, file.as_raw_fd()).map_err(|e| {
-                let path = files.directory.path(name);
-                io::Error::new(
-                    e.kind(),
-                    format!("{} cannot be registered with io_uring: {e}", path.display()),
-                )
-            })?;
-        }
+        let found = files.open_all(&self.queue, self.files.slots_per_shard, self.config.direct)?;
         self.files.shards.push(files);
         Ok(found)
+    }
+
+    /// Looks for the files of a log again, of which nothing is under way. The pool of before is gone, and the kernel
+    /// must not take its pages for those of the new one, which may lie at the same addresses.
+    pub fn reopen_log(&mut self, shard: ShardId, buffers: Vec<Buffer>) -> io::Result<LogFound> {
+        let slots = self.files.slots_per_shard;
+        let files = self.files.shard(shard);
+        files.forget_all(&self.queue);
+        let found = files.open_all(&self.queue, slots, self.config.direct)?;
+        if !std::mem::take(&mut self.files.buffers).is_empty() {
+            self.queue.unregister_buffers()?;
+        }
+        let found = (shard, LogFound { files: found, buffers });
+        // The pools of other logs are with their logs by now, and are used without a number from here on.
+        if self.files.shards.len() == 1 {
+            let ranges = found.1.buffers.iter().map(|b| (b.bytes().as_ptr().addr(), b.capacity())).collect();
+            self.register_pools(std::slice::from_ref(&found), ranges);
+        }
+        Ok(found.1)
     }
 
     /// Registering saves the kernel the pinning of pages for each operation. Where memory may not be locked the

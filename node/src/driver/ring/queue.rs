@@ -50,6 +50,11 @@ impl Queue {
         unsafe { self.ring.submitter().register_buffers(ranges) }
     }
 
+    /// The kernel lets all registered memory go.
+    pub fn unregister_buffers(&self) -> io::Result<()> {
+        self.ring.submitter().unregister_buffers()
+    }
+
     /// # Safety
     /// `entries` places of 16 bytes at the address, which is a whole number of pages, stay valid as long as the ring.
     pub unsafe fn register_offers(&self, address: u64, entries: u16, group: u16) -> io::Result<()> {

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use seawall::map::ShardId;
+use seawall_wal::recover::Files;
 use seawall_wal::{Buffer, FileId, SlotId};
 
 use super::Syscall;
@@ -44,6 +45,22 @@ impl ShardFiles {
         Ok(())
     }
 
+    /// Opens everything that stands in the directory, and nothing else stays open.
+    fn open_all(&mut self, slots: u32, direct: bool) -> io::Result<Files> {
+        let mut found = self.directory.files()?;
+        self.places = Places::new(slots, &mut found);
+        self.open = vec![None; Places::size(slots)];
+        for name in self.places.names(&found) {
+            let file = self.directory.open_file(name, direct)?;
+            self.put(name, file).map_err(|e| {
+                let path = self.directory.path(name);
+                let room = "the process may open too few files: raise RLIMIT_NOFILE";
+                io::Error::new(e.kind(), format!("{}: {room} ({e})", path.display()))
+            })?;
+        }
+        Ok(found)
+    }
+
     /// The file is closed with its last operation, so that its room is free once its name is gone.
     pub fn forget(&mut self, file: FileId) {
         if let Ok(place) = self.places.of(file) {
@@ -62,22 +79,20 @@ impl Syscall {
         let slots = self.config.slots_per_shard;
         let mut logs_found = Vec::new();
         for (directory, buffers) in logs {
-            let (shard, mut found) = (directory.shard, directory.files()?);
-            let places = Places::new(slots, &mut found);
-            let names = places.names(&found);
-            let open = vec![None; Places::size(slots)];
+            let shard = directory.shard;
+            let (places, open) = (Places::new(slots, &mut Files::default()), Vec::new());
             let mut files = ShardFiles { directory: Arc::new(directory), places, open };
-            for name in names {
-                let file = files.directory.open_file(name, self.config.direct)?;
-                files.put(name, file).map_err(|e| {
-                    let path = files.directory.path(name);
-                    let room = "the process may open too few files: raise RLIMIT_NOFILE";
-                    io::Error::new(e.kind(), format!("{}: {room} ({e})", path.display()))
-                })?;
-            }
+            let found = files.open_all(slots, self.config.direct)?;
             self.files.shards.push(files);
             logs_found.push((shard, LogFound { files: found, buffers }));
         }
         Ok(logs_found)
+    }
+
+    /// Looks for the files of a log again, of which nothing is under way.
+    pub fn reopen_log(&mut self, shard: ShardId, buffers: Vec<Buffer>) -> io::Result<LogFound> {
+        let (slots, direct) = (self.config.slots_per_shard, self.config.direct);
+        let files = self.files.shard(shard).open_all(slots, direct)?;
+        Ok(LogFound { files, buffers })
     }
 }

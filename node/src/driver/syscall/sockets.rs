@@ -68,6 +68,13 @@ fn outcome(result: io::Result<usize>) -> Result<usize, SocketError> {
 
 impl Syscall {
     pub(super) fn connected(&mut self, stream: TcpStream) -> io::Result<()> {
+        let conn = self.adopt(stream)?;
+        self.ready.push(Event::Accepted { conn });
+        Ok(())
+    }
+
+    /// A connection that somebody else made.
+    pub fn adopt(&mut self, stream: TcpStream) -> io::Result<ConnId> {
         stream.set_nonblocking(true)?;
         // A socket that refuses it is about to end; its first receive will say so.
         let _ends_soon = stream.set_nodelay(true);
@@ -79,8 +86,7 @@ impl Syscall {
             self.connections.remove(conn);
             return Err(e);
         }
-        self.ready.push(Event::Accepted { conn });
-        Ok(())
+        Ok(conn)
     }
 
     pub(super) fn receive(&mut self, conn: ConnId, buf: Vec<u8>, from: usize) {

@@ -19,6 +19,7 @@ mod held;
 mod lead;
 mod orders;
 mod proof;
+mod report;
 mod ship;
 mod stand;
 
@@ -101,6 +102,11 @@ impl Shard {
             _ => {}
         }
         self.go_on(effects);
+    }
+
+    /// Its log is another member's.
+    pub fn follows_others(&self) -> bool {
+        matches!(self.life, Life::Following(_))
     }
 
     /// A whole frame of another member, already checked.

@@ -167,7 +167,10 @@ impl Shard {
         let stood = self.stand(now, kind);
         let Some(work) = &mut self.orders.at_work else { return };
         match stood {
-            Ok(()) => {}
+            Ok(()) if work.claim.is_none() => {
+                work.waits_for = "R15: it waits for answers to R_FENCE".to_owned()
+            }
+            Ok(()) => work.waits_for = "the authority has not answered".to_owned(),
             Err(NotNow::Later(why)) => work.waits_for = why,
             Err(NotNow::Never(why)) => self.orders.answer(Err(why)),
         }
