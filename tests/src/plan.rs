@@ -155,6 +155,9 @@ pub struct ClusterShape {
     pub pause_us: u64,
 }
 
+/// What a follower is fed from: in memory all of a run fits, or less and less of it; the rest is read back.
+const TAILS: [usize; 4] = [8 << 20, 64 << 10, 16 << 10, 16 << 10];
+
 /// Three or five members. Their disks stall and lose what was not flushed, and report no errors.
 pub fn cluster(random: &mut Random) -> ClusterShape {
     let mut node = slice(random);
@@ -163,8 +166,7 @@ pub fn cluster(random: &mut Random) -> ClusterShape {
     node.workload = workload(random, node.heal_us);
     node.tick_us = *random.pick(&[50_000, 100_000]);
     node.short_turns = 0;
-    // Followers are fed from memory: all of a run fits into it.
-    node.limits.tail_bytes = 8 << 20;
+    node.limits.tail_bytes = *random.pick(&TAILS);
     node.net.notice_us = node.net.notice_us.max(10);
     let disk = &mut node.disk;
     (disk.write_error, disk.flush_error, disk.short_write, disk.prepare_error) = (0, 0, 0, 0);

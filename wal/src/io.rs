@@ -38,6 +38,10 @@ pub enum Io {
     /// Copies `from..to` of a slot to a file beside the log, durably, before those bytes are cut off: named by the
     /// number of the cut and the place, it replaces what an attempt before a crash left under that name.
     Quarantine { id: IoId, cut: u64, slot: SlotId, from: u64, to: u64 },
+    /// Reads `len` bytes at `offset` of a segment or a checkpoint into the front of `buf`, for a follower that is
+    /// behind. It may take long and nothing waits for it. The slot may be used again meanwhile, and a checkpoint be
+    /// removed: what was read is judged when it is there.
+    ReadBack { id: IoId, file: FileId, offset: u64, buf: Buffer, len: usize },
     /// Takes the name of `file` away, and its room with it. Not flushed: after a crash the file may be back.
     Remove { id: IoId, file: FileId },
 }
@@ -74,12 +78,21 @@ pub enum FoldError {
 }
 
 impl Io {
+    /// Nothing on the commit path waits for it: it is for a thread beside the workers.
+    pub fn may_take_long(&self) -> bool {
+        match self {
+            Io::Write { .. } | Io::Read { .. } | Io::Prepare { .. } => false,
+            Io::Fold(_) | Io::Quarantine { .. } | Io::ReadBack { .. } | Io::Remove { .. } => true,
+        }
+    }
+
     pub fn id(&self) -> IoId {
         match self {
             Io::Write { id, .. }
             | Io::Read { id, .. }
             | Io::Prepare { id, .. }
             | Io::Quarantine { id, .. }
+            | Io::ReadBack { id, .. }
             | Io::Remove { id, .. }
             | Io::Fold(FoldJob { id, .. }) => *id,
         }

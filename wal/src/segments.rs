@@ -44,6 +44,14 @@ pub struct Closed {
     pub last: Index,
 }
 
+/// A segment, and how far it is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored {
+    pub slot: SlotId,
+    pub header: SegmentHeader,
+    pub end: u64,
+}
+
 #[derive(Debug)]
 pub struct Segments {
     limits: LogLimits,
@@ -145,6 +153,18 @@ impl Segments {
     /// The headers of all segments, oldest first.
     pub fn headers(&self) -> impl DoubleEndedIterator<Item = &SegmentHeader> {
         self.closed.iter().map(|c| &c.header).chain(self.current.iter().map(|c| &c.header))
+    }
+
+    /// What can be read back, oldest first. Of the current one, batches up to its end may still be under way.
+    pub fn stored(&self) -> impl DoubleEndedIterator<Item = Stored> {
+        let closed = self.closed.iter().map(|c| Stored { slot: c.slot, header: c.header, end: c.end });
+        let current = self.current.iter().filter(|c| c.header_durable);
+        closed.chain(current.map(|c| Stored { slot: c.slot, header: c.header, end: c.end }))
+    }
+
+    /// Bytes of slots that no start needs: kept for those who read from `floor` on alone.
+    pub fn held_bytes(&self, covered: Incarnation) -> u64 {
+        self.closed.iter().take_while(|c| c.incarnation <= covered).map(|c| c.bytes).sum()
     }
 
     /// Each epoch that begins in these segments, and its first index.

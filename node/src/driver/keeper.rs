@@ -120,6 +120,9 @@ impl Keeping {
                 let error = |e| IoError { step: IoStep::Quarantine, errno: errno(&e) };
                 Event::Disk { shard, done: Done { id, result: copied.map(|()| 0).map_err(error), buf: None } }
             }
+            Io::ReadBack { id, file, offset, buf, len } => {
+                Event::Disk { shard, done: read_back(log, id, file, offset, buf, len) }
+            }
             other => unreachable!("a driver executes {other:?}"),
         }
     }
@@ -178,6 +181,15 @@ fn map(log: &ShardDirectory, file: FileId) -> io::Result<Mmap> {
     // SAFETY: nobody writes to a closed segment or a checkpoint, or cuts it short, before the fold that reads it
     // has ended.
     unsafe { Mmap::map(&opened) }
+}
+
+/// Through the page cache, and by a call that reports a bad sector: of a mapping that would be a signal, and a slot may
+/// be written to meanwhile. A file that is gone or shorter by now is an error like any other: whoever asked judges.
+fn read_back(log: &ShardDirectory, id: IoId, file: FileId, offset: u64, mut buf: Buffer, len: usize) -> Done {
+    let bytes = &mut buf.bytes_mut()[..len];
+    let read = File::open(log.path(file)).and_then(|opened| opened.read_exact_at(bytes, offset));
+    let result = read.map(|()| len).map_err(|e| IoError { step: IoStep::Read, errno: errno(&e) });
+    Done { id, result, buf: Some(buf) }
 }
 
 fn remove(log: &ShardDirectory, id: IoId, file: FileId) -> Done {

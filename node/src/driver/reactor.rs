@@ -13,7 +13,6 @@ use std::sync::mpsc::Sender;
 
 use core_affinity::CoreId;
 use seawall::map::{Map, ShardId};
-use seawall_wal::Io;
 use seawall_wal::recover::Report;
 use tokio::sync::oneshot;
 
@@ -238,7 +237,7 @@ impl Reactor {
             Effect::LogFailed { shard, why } => self.tell(Notice::LogFailed { shard, why }),
             Effect::Stopped => self.stopped = true,
             Effect::FoldFailed { shard, why } => self.tell(Notice::FoldFailed { shard, why }),
-            Effect::Disk { shard, io: io @ (Io::Fold(_) | Io::Remove { .. } | Io::Quarantine { .. }) } => {
+            Effect::Disk { shard, io } if io.may_take_long() => {
                 self.orders.give(Order { worker: self.id, shard, io });
             }
             Effect::Say { .. } | Effect::Propose { .. } | Effect::Reopen { .. } => {

@@ -312,6 +312,7 @@ impl Shard {
         if self.admit_parked(now) {
             self.pump(now);
         }
+        self.catch_up(now);
         self.ship(now);
         self.go_on(effects);
     }

@@ -324,7 +324,10 @@ impl Bench {
                 target[start..start + len].copy_from_slice(&buf.bytes()[at..at + len]);
                 Done { id, result: Ok(len), buf: Some(buf) }
             }
-            (Io::Read { id, file, offset, mut buf, len }, _) => {
+            (
+                Io::Read { id, file, offset, mut buf, len } | Io::ReadBack { id, file, offset, mut buf, len },
+                _,
+            ) => {
                 let start = usize::try_from(offset).unwrap();
                 buf.bytes_mut()[..len].copy_from_slice(&self.files[&file][start..start + len]);
                 Done { id, result: Ok(len), buf: Some(buf) }

@@ -193,6 +193,9 @@ impl Cluster {
             let marks = self.crowd.written(SHARD, &buf.bytes()[*at..at + len]);
             process.as_mut().expect("it asked for this write").writes.insert(*id, (marks, *len));
         }
+        if let Io::ReadBack { file: FileId::Slot(_), .. } = &io {
+            self.counts.add("reads of segments for members", 1);
+        }
         let mut plan = Vec::new();
         disk.submit(self.now, SHARD, io, |at, ticket, step| plan.push((at, What::Disk(nth, ticket, step))));
         for (at, what) in plan {

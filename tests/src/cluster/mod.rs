@@ -40,7 +40,7 @@ const LEVEL_US: u64 = 12_000_000;
 const EVENTS_MAX: u64 = 400_000;
 /// Between two looks for the leader.
 const LOOK_US: u64 = 5_000;
-const COUNTS: [&str; 10] = [
+const COUNTS: [&str; 11] = [
     "lines of trace",
     "starts",
     "commits answered",
@@ -51,6 +51,7 @@ const COUNTS: [&str; 10] = [
     "changes of the map",
     "logs opened again",
     "members in sync at the end",
+    "reads of segments for members",
 ];
 
 /// Something in the queue. `life` tells processes apart, over all members.

@@ -205,7 +205,7 @@ impl Disk {
                     flushing: None,
                 }
             }
-            Io::Read { file, offset, buf, len, .. } => {
+            Io::Read { file, offset, buf, len, .. } | Io::ReadBack { file, offset, buf, len, .. } => {
                 plan(now + self.latency(self.shape.read_us), ticket, Step::End);
                 Task::Read { file, offset: place(offset), buf, len }
             }

@@ -213,7 +213,7 @@ impl World {
                 let bytes = Bytes(&buf.bytes()[*at..at + len]);
                 trace.note(self.now, format_args!("{id:?} writes {file:?} at {offset}: {bytes}"));
             }
-            Io::Read { id, file, offset, len, .. } => {
+            Io::Read { id, file, offset, len, .. } | Io::ReadBack { id, file, offset, len, .. } => {
                 trace.note(self.now, format_args!("{id:?} reads {file:?} at {offset}: {len}"));
             }
             Io::Prepare { .. } | Io::Fold(_) | Io::Remove { .. } | Io::Quarantine { .. } => {

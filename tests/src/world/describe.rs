@@ -70,7 +70,7 @@ impl Display for Asked<'_> {
                         Bytes(&buf.bytes()[*at..at + len])
                     )
                 }
-                Io::Read { id, file, offset, len, .. } => {
+                Io::Read { id, file, offset, len, .. } | Io::ReadBack { id, file, offset, len, .. } => {
                     write!(f, "shard {shard} {id:?} reads {file:?} at {offset} {len}B")
                 }
                 Io::Prepare { id, slot, bytes } => {

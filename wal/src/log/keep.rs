@@ -166,6 +166,12 @@ impl Keep {
         self.let_go();
     }
 
+    fn held_bytes(&self) -> u64 {
+        let enough = self.checkpoints.len() >= self.limits.checkpoints;
+        let oldest = self.checkpoints.front().filter(|_| enough);
+        oldest.map_or(0, |oldest| self.segments.held_bytes(oldest.boundary.incarnation))
+    }
+
     /// What the checkpoints that are kept make superfluous. With fewer than are to be kept, the log back to its
     /// beginning is what stands in for the missing one.
     pub fn let_go(&mut self) {
@@ -289,6 +295,11 @@ macro_rules! keeps {
             pub fn set_floor(&mut self, floor: Option<Index>) {
                 self.keep.floor = floor.unwrap_or(Index(u64::MAX));
                 self.keep.let_go();
+            }
+
+            /// Bytes of slots that are kept for the floor alone.
+            pub fn held_bytes(&self) -> u64 {
+                self.keep.held_bytes()
             }
 
             /// Is a fold under way? It is the one operation that `outstanding` does not count: whoever stops may

@@ -15,11 +15,14 @@ use crate::record::{self, Entry, Kind, MAX_KEY};
 use crate::segments::{Current, Pool};
 use crate::{BLOCK, Buffer, CheckpointId, Done, Epoch, FileId, Index, Io, IoError, IoId, LogLimits};
 
+mod back;
 pub(crate) mod follow;
 mod keep;
 mod remember;
 pub(crate) mod tail;
 
+use back::Back;
+pub use back::{Cursor, Gone, Stretch};
 pub use keep::Checkpoint;
 use keep::Keep;
 use remember::Memory;
@@ -52,6 +55,7 @@ pub struct Log {
     keep: Keep,
     memory: Memory,
     tail: MemoryTail,
+    back: Back,
     /// Of the segment before the first one of this epoch; later ones are known from `chain` and `segments`.
     resumed_from: Option<Predecessor>,
     open: Option<OpenBatch>,
@@ -151,6 +155,7 @@ impl Log {
             keep: Keep::new(id, limits, resume.pool, resume.checkpoints, resume.outdated),
             memory: Memory::new(id, resume.meta),
             tail,
+            back: Back::default(),
             resumed_from: Some(resume.predecessor),
             open: None,
             full: false,
@@ -228,7 +233,7 @@ impl Log {
     /// Operations that will still come back through [`Log::done`].
     pub fn outstanding(&self) -> bool {
         let writing = self.in_flight.iter().any(|f| !f.landed) || self.header_io.is_some();
-        writing || self.keep.outstanding() || self.memory.outstanding()
+        writing || self.keep.outstanding() || self.memory.outstanding() || self.back.outstanding()
     }
 
     /// Gives the record the next index and writes it into the open batch. It is durable when
@@ -379,7 +384,7 @@ impl Log {
 
     /// Takes back one operation. `Err` is said once, by the operation that poisons the log.
     pub fn done(&mut self, done: Done) -> Result<(), Failure> {
-        let Done { id, result, buf } = done;
+        let Some(Done { id, result, buf }) = self.back.ended(done) else { return Ok(()) };
         if let Some(buf) = buf {
             self.take_back(buf);
         }

@@ -1,8 +1,8 @@
 //! A leader's sessions with its members: it greets, ships what is durable at home (R9), and counts (R13, R16).
 //!
 //! ```text
-//! away -> greeted -> streaming          behind: what it needs is in memory no more
-//!   ^________|___________|              refused: it says why, and is greeted again
+//! away -> greeted -> streaming <-> catching up <- bootstrapping
+//!   ^________|___________|______________|______________|         refused: it says why, and is greeted again
 //! ```
 
 use std::collections::{BTreeMap, VecDeque};
@@ -17,6 +17,7 @@ use seawall::replication::{
 use seawall_wal::Log;
 
 use super::Membership;
+use super::catch_up::{Allowance, Behind, level};
 use crate::params::{
     HEARTBEAT_US, REPLICA_RETRY_US, REPLICA_SILENCE_US, RETRY_RECOVERY_MS, UNCOMMITTED_BYTES,
 };
@@ -33,6 +34,8 @@ pub(in crate::shard) struct Lead {
     start: u64,
     pub(super) members: BTreeMap<MemberId, Sent>,
     next_session: u64,
+    /// From where on the log is kept for members.
+    pub(super) floor: Option<Index>,
     /// A change of the sync set, as the authority was asked to record it.
     proposed: Option<Map>,
     next_proposal_us: u64,
@@ -53,6 +56,13 @@ pub(in crate::shard) struct Sent {
     acknowledged: Index,
     /// Last index and bytes of what was sent and not acknowledged as received.
     pub(super) under_way: VecDeque<(Index, usize)>,
+    /// What becomes of it while it is behind what is in memory.
+    pub(in crate::shard) behind: Option<Behind>,
+    /// How often it had to catch up.
+    pub catch_ups: u64,
+    pub(super) allowance: Allowance,
+    /// The log is kept for it from this index on, until this time if it does not answer.
+    pub(super) pin: Option<(Index, u64)>,
     pub(super) bytes: usize,
     /// Since when the oldest of it is under way.
     pub(super) moved_us: u64,
@@ -66,8 +76,10 @@ pub(in crate::shard) struct Sent {
 pub(in crate::shard) enum Stage {
     Away,
     Streaming,
-    /// It needs closed segments, or a checkpoint.
-    Behind,
+    /// What it needs is read back from segments.
+    CatchingUp,
+    /// It needs a checkpoint first.
+    Bootstrapping,
 }
 
 impl Stage {
@@ -75,7 +87,8 @@ impl Stage {
         match self {
             Stage::Away => "away",
             Stage::Streaming => "streaming",
-            Stage::Behind => "behind",
+            Stage::CatchingUp => "catching up",
+            Stage::Bootstrapping => "bootstrapping",
         }
     }
 }
@@ -97,6 +110,7 @@ impl Lead {
             start: log.meta().start,
             members: BTreeMap::new(),
             next_session: 1,
+            floor: None,
             proposed: None,
             next_proposal_us: 0,
             next_beat_us: 0,
@@ -139,6 +153,10 @@ impl Sent {
             next: Index(0),
             acknowledged: Index(0),
             under_way: VecDeque::new(),
+            behind: None,
+            catch_ups: 0,
+            allowance: Allowance::default(),
+            pin: None,
             bytes: 0,
             moved_us: now.mono_us,
             next_hello_us: 0,
@@ -152,8 +170,14 @@ impl Sent {
             (self.stage, self.since_us) = (stage, now.mono_us);
         }
         self.reason = reason;
+        self.behind = None;
         self.under_way.clear();
         self.bytes = 0;
+    }
+
+    /// It goes on from other bytes: what is under way to it stays so.
+    pub(super) fn goes_on(&mut self, now: Now, stage: Stage) {
+        (self.stage, self.since_us, self.reason) = (stage, now.mono_us, None);
     }
 
     pub fn acknowledged(&self) -> Index {
@@ -215,7 +239,7 @@ impl Shard {
         let Some(sent) = lead.members.get_mut(&from).filter(|sent| sent.session == welcome.session) else {
             return;
         };
-        if welcome.stamp.epoch != lead.leadership.epoch() || sent.stage == Stage::Streaming {
+        if welcome.stamp.epoch != lead.leadership.epoch() || sent.stage != Stage::Away {
             return;
         }
         let (last, theirs) = (to_net(running.log.durable()), welcome.positions.validated);
@@ -226,6 +250,9 @@ impl Shard {
         (sent.next, sent.acknowledged) = (Index(theirs.0 + 1), theirs);
         (sent.heard_us, sent.attempts) = (now.mono_us, 0);
         sent.goes(now, Stage::Streaming, None);
+        if !level(&running.log, sent.next) {
+            sent.falls_behind(now, last);
+        }
         lead.leadership.greeted(from, welcome.session.0, theirs, now.mono_us);
     }
 
@@ -283,6 +310,7 @@ impl Shard {
         let last = to_net(running.log.durable());
         let committed = to_net(self.release.committed());
         let memory_from = running.log.oldest_recent().map_or(Index(last.0 + 1), to_net);
+        let segments_from = running.log.oldest_stored().map_or(memory_from, to_net).min(memory_from);
         let loss_from = membership.entry().open_loss.map(|loss| loss.from);
         let members: Vec<MemberId> = lead.members.keys().copied().collect();
         let proven = lead.leadership.lease(now.mono_us).is_ok();
@@ -308,7 +336,7 @@ impl Shard {
                     last,
                     committed,
                     memory_from,
-                    segments_from: memory_from,
+                    segments_from,
                     loss_from,
                     epochs: epochs.table(),
                 };
