@@ -51,6 +51,10 @@ faults! {
     FoldUnreported = "checkpoint complete but unreported",
     /// What was written for a checkpoint is not what is read back.
     FoldDamaged = "checkpoint damaged while it was written",
+    OfferAbsent = "another member's checkpoint absent after a crash",
+    OfferUnreported = "another member's checkpoint complete but unreported",
+    /// What was written of it is not what is read back.
+    OfferDamaged = "another member's checkpoint damaged on its way",
     ReadError = "read error",
     ShortRead = "short read",
     BitRot = "bit rot",
@@ -96,7 +100,16 @@ impl Fault {
     /// Nobody speaks to a node that is alone.
     pub fn of_members_alone(self) -> bool {
         use Fault::*;
-        matches!(self, MessageLost | MessageTwice | MessageOvertook | Partition)
+        matches!(
+            self,
+            MessageLost
+                | MessageTwice
+                | MessageOvertook
+                | Partition
+                | OfferAbsent
+                | OfferUnreported
+                | OfferDamaged
+        )
     }
 
     /// What the world of members injects besides.

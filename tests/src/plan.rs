@@ -169,6 +169,7 @@ pub fn cluster(random: &mut Random) -> ClusterShape {
     node.limits.tail_bytes = *random.pick(&TAILS);
     node.net.notice_us = node.net.notice_us.max(10);
     let disk = &mut node.disk;
+    disk.offered_damage = swarm(random, &[300]);
     (disk.write_error, disk.flush_error, disk.short_write, disk.prepare_error) = (0, 0, 0, 0);
     let (heal_us, members) = (node.heal_us, *random.pick(&[3, 3, 3, 5]));
     let crashes = times(random, heal_us, 6);
@@ -265,6 +266,7 @@ fn disk(random: &mut Random) -> DiskShape {
         // A node on one disk detects these and then stands still: they belong to the log alone.
         read_error: 0,
         short_read: 0,
+        offered_damage: 0,
         misdirected_write: 0,
         misdirected_read: 0,
         stale_read: 0,

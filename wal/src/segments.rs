@@ -198,7 +198,8 @@ impl Segments {
     /// `floor` on of it. `Some(slot)` is a slot too small to be used again, which is to be removed.
     pub fn recycle(&mut self, covered: Incarnation, floor: Index, checkpoint_bytes: u64) -> Option<Recycled> {
         let oldest = *self.closed.front()?;
-        if oldest.incarnation > covered || oldest.last >= floor {
+        // One without a record is needed by those who need what is behind it: it is named there.
+        if oldest.incarnation > covered || oldest.last >= floor || oldest.header.first_index() >= floor {
             return None;
         }
         let small = self.is_small(checkpoint_bytes);

@@ -65,8 +65,7 @@ pub fn append() -> Append<'static> {
 }
 
 pub fn checkpoint() -> Checkpoint<'static> {
-    let cut =
-        Cut { at: CUT, time_us: 1_234_567, incarnation: Incarnation(6), end: 8192, chain: 0x1122_3344 };
+    let cut = Cut { at: CUT, time_us: 1_234_567, incarnation: Incarnation(6), end: 8192, chain: 0x1122_3344 };
     let (bytes, offset) = (4 * LOG_BLOCK as u64, 2 * LOG_BLOCK as u64);
     Checkpoint { stamp: STAMP, session: SESSION, sent_us: SENT_US, cut, bytes, offset, blocks: &BLOCKS }
 }

@@ -129,7 +129,7 @@ impl Shard {
         let member = |(id, sent): (seawall::map::MemberId, &super::members::Sent)| {
             let required = if lead.leadership.set().requires(id) { "sync" } else { "async" };
             let (stage, attempts, at) = (sent.stage.name(), sent.attempts, sent.acknowledged().0);
-            let behind = sent.behind.as_ref().map(|behind| behind.told()).unwrap_or_default();
+            let behind = sent.told();
             let reason = sent.reason.as_ref().map(|reason| format!(", {reason}")).unwrap_or_default();
             format!(
                 "member {id}: {required}, {stage} since {} us, greeted {attempts} times, at {at}{behind}{reason}",

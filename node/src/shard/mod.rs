@@ -268,7 +268,7 @@ impl Shard {
             Life::Failed { log, .. } | Life::Deposed { log } => log,
             Life::Following(following) => {
                 let known = following.log.fold_error().is_some();
-                following.log.folded(done);
+                following.folded(done);
                 effects.extend(why.filter(|_| !known).map(|why| Effect::FoldFailed { shard: self.id, why }));
                 return self.go_on(effects);
             }

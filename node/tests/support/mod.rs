@@ -304,7 +304,9 @@ impl Bench {
         let io = self.disk.remove(n);
         let done = match (io, error) {
             (Io::Fold(job), _) => return self.fold(&job),
-            (Io::Quarantine { .. }, _) => unreachable!("nothing is followed here"),
+            (Io::Quarantine { .. } | Io::WriteOffered { .. } | Io::Adopt(_), _) => {
+                unreachable!("nothing is followed here")
+            }
             (Io::Remove { id, file }, _) => {
                 self.files.remove(&file);
                 Done { id, result: Ok(0), buf: None }

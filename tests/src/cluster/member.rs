@@ -193,8 +193,11 @@ impl Cluster {
             let marks = self.crowd.written(SHARD, &buf.bytes()[*at..at + len]);
             process.as_mut().expect("it asked for this write").writes.insert(*id, (marks, *len));
         }
-        if let Io::ReadBack { file: FileId::Slot(_), .. } = &io {
-            self.counts.add("reads of segments for members", 1);
+        match &io {
+            Io::ReadBack { file: FileId::Slot(_), .. } => self.counts.add("reads of segments for members", 1),
+            Io::ReadBack { .. } => self.counts.add("reads of checkpoints for members", 1),
+            Io::Adopt(_) => self.counts.add("checkpoints adopted", 1),
+            _ => {}
         }
         let mut plan = Vec::new();
         disk.submit(self.now, SHARD, io, |at, ticket, step| plan.push((at, What::Disk(nth, ticket, step))));

@@ -40,7 +40,7 @@ const LEVEL_US: u64 = 12_000_000;
 const EVENTS_MAX: u64 = 400_000;
 /// Between two looks for the leader.
 const LOOK_US: u64 = 5_000;
-const COUNTS: [&str; 11] = [
+const COUNTS: [&str; 13] = [
     "lines of trace",
     "starts",
     "commits answered",
@@ -52,6 +52,8 @@ const COUNTS: [&str; 11] = [
     "logs opened again",
     "members in sync at the end",
     "reads of segments for members",
+    "reads of checkpoints for members",
+    "checkpoints adopted",
 ];
 
 /// Something in the queue. `life` tells processes apart, over all members.

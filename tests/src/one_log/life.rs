@@ -216,9 +216,12 @@ impl World {
             Io::Read { id, file, offset, len, .. } | Io::ReadBack { id, file, offset, len, .. } => {
                 trace.note(self.now, format_args!("{id:?} reads {file:?} at {offset}: {len}"));
             }
-            Io::Prepare { .. } | Io::Fold(_) | Io::Remove { .. } | Io::Quarantine { .. } => {
-                trace.note(self.now, format_args!("{io:?}"))
-            }
+            Io::Prepare { .. }
+            | Io::Fold(_)
+            | Io::Remove { .. }
+            | Io::Quarantine { .. }
+            | Io::WriteOffered { .. }
+            | Io::Adopt(_) => trace.note(self.now, format_args!("{io:?}")),
         }
     }
 }

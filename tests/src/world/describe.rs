@@ -76,6 +76,10 @@ impl Display for Asked<'_> {
                 Io::Prepare { id, slot, bytes } => {
                     write!(f, "shard {shard} {id:?} prepares {slot:?} {bytes}B")
                 }
+                Io::WriteOffered { id, offset, bytes } => {
+                    write!(f, "shard {shard} {id:?} writes a checkpoint at {offset} {}", Bytes(bytes))
+                }
+                Io::Adopt(job) => write!(f, "shard {shard} {job:?}"),
                 Io::Fold(job) => write!(f, "shard {shard} {job:?}"),
                 Io::Quarantine { id, slot, from, to, .. } => {
                     write!(f, "shard {shard} {id:?} copies {from}..{to} of {slot:?} to the quarantine")

@@ -89,6 +89,11 @@ impl Log {
         Ok(Some(self.ask_back(FileId::Slot(segment.slot), cursor.at.offset, len, out)))
     }
 
+    /// These checkpoints are not removed.
+    pub fn hold(&mut self, checkpoints: Vec<CheckpointId>) {
+        self.keep.held = checkpoints;
+    }
+
     /// The same for bytes of a checkpoint.
     pub fn read_checkpoint(&mut self, id: CheckpointId, offset: u64, len: usize, out: &mut Vec<Io>) -> IoId {
         self.ask_back(FileId::Checkpoint(id), offset, len, out)

@@ -54,6 +54,10 @@ pub(super) struct Keep {
     retry_fold: bool,
     /// Checkpoints that cannot be believed; evidence until a newer one is made.
     corrupt: Vec<CheckpointId>,
+    /// Checkpoints that somebody reads: they are not removed.
+    pub held: Vec<CheckpointId>,
+    /// No fold begins any more.
+    pub still: bool,
     outdated: VecDeque<FileId>,
     removing: Option<(IoId, FileId)>,
 }
@@ -80,6 +84,8 @@ impl Keep {
             retrying: false,
             retry_fold: false,
             corrupt,
+            held: Vec::new(),
+            still: false,
             outdated: VecDeque::new(),
             removing: None,
         };
@@ -108,7 +114,8 @@ impl Keep {
 
     /// The next round of a fold, if enough log has closed since the last one. Only wholly committed segments (R8).
     fn fold(&mut self, id: IoId, committed: Index) -> Option<Io> {
-        if self.folding.is_some()
+        if self.still
+            || self.folding.is_some()
             || self.removing.is_some()
             || (self.fold_error.is_some() && !self.retry_fold)
         {
@@ -142,7 +149,9 @@ impl Keep {
         if self.removing.is_some() || self.folding.is_some() {
             return None;
         }
-        let file = self.outdated.pop_front()?;
+        let held = |file: &FileId| matches!(file, FileId::Checkpoint(id) if self.held.contains(id));
+        let nth = self.outdated.iter().position(|file| !held(file))?;
+        let file = self.outdated.remove(nth)?;
         self.removing = Some((id, file));
         Some(Io::Remove { id, file })
     }
@@ -308,11 +317,6 @@ macro_rules! keeps {
                 self.keep.folding.is_some()
             }
 
-            /// Takes back a fold.
-            pub fn folded(&mut self, done: FoldDone) {
-                self.stats.folds += u64::from(self.keep.fold_ended(done));
-            }
-
             /// Each epoch that begins in the segments that are kept, and its first index. What lies before them, the
             /// checkpoint knows.
             pub fn epochs(&self) -> impl Iterator<Item = (Epoch, Index)> + use<'_> {
@@ -362,6 +366,13 @@ macro_rules! keeps {
             }
         }
     };
+}
+
+impl Log {
+    /// Takes back a fold.
+    pub fn folded(&mut self, done: FoldDone) {
+        self.stats.folds += u64::from(self.keep.fold_ended(done));
+    }
 }
 
 keeps!(Log);

@@ -15,12 +15,14 @@ use crate::record::{self, Entry, Kind, MAX_KEY};
 use crate::segments::{Current, Pool};
 use crate::{BLOCK, Buffer, CheckpointId, Done, Epoch, FileId, Index, Io, IoError, IoId, LogLimits};
 
+mod adopt;
 mod back;
 pub(crate) mod follow;
 mod keep;
 mod remember;
 pub(crate) mod tail;
 
+pub use adopt::NotTaken;
 use back::Back;
 pub use back::{Cursor, Gone, Stretch};
 pub use keep::Checkpoint;

@@ -107,7 +107,8 @@ impl Disk {
                 self.quarantine.insert((cut, slot, from), bytes);
                 Done { id, result: Ok(0), buf: None }
             }
-            Io::Fold(_) => unreachable!("a fold has a door of its own"),
+            Io::WriteOffered { .. } => unreachable!("no checkpoint comes from elsewhere"),
+            Io::Fold(_) | Io::Adopt(_) => unreachable!("a fold has a door of its own"),
         }
     }
 

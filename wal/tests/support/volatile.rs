@@ -144,7 +144,8 @@ impl Volatile {
                 self.quarantine.insert((cut, slot, from), Rc::new(bytes));
                 Done { id, result: Ok(0), buf: None }
             }
-            Io::Fold(_) => unreachable!("a fold has a door of its own"),
+            Io::WriteOffered { .. } => unreachable!("no checkpoint comes from elsewhere"),
+            Io::Fold(_) | Io::Adopt(_) => unreachable!("a fold has a door of its own"),
         }
     }
 

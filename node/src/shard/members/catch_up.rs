@@ -3,6 +3,9 @@
 //!
 //! ```text
 //! streaming -> catching up (segments) -> streaming
+//!                   |    ^ the log behind it was not kept
+//!                   v    |
+//!              bootstrapping (bootstrap.rs) -> it opens its log anew -> away -> catching up
 //! ```
 //! One read is under way for each member, and no more than its window; nobody waits for another one. What is read back
 //! goes out like what is in memory, so a follower has one way in.
@@ -11,6 +14,7 @@ use seawall::map::MemberId;
 use seawall::position::Index;
 use seawall_wal::{Buffer, Cursor, Io, IoError, IoId, Log};
 
+use super::bootstrap::held;
 use super::lead::{Lead, Sent, Stage};
 use super::ship::{Shipping, opened_by};
 use crate::params::{
@@ -36,9 +40,25 @@ pub(in crate::shard) struct Behind {
     next_us: u64,
 }
 
+impl Sent {
+    /// For `status`: start, target, rate and attempts of a member that is behind.
+    pub(in crate::shard) fn told(&self) -> String {
+        let boot = self.boot.as_ref().map(|boot| format!(", {}", boot.told())).unwrap_or_default();
+        let behind = self.behind.as_ref().map(Behind::told).unwrap_or_default();
+        let times =
+            if self.catch_ups > 0 { format!(", behind {} times", self.catch_ups) } else { String::new() };
+        format!("{behind}{boot}{times}")
+    }
+}
+
 impl Behind {
+    pub(super) fn sends(&mut self, now: Now, bytes: usize) {
+        self.bytes += bytes as u64;
+        self.sent_us = now.mono_us;
+    }
+
     /// For `status`: start, target and rate.
-    pub fn told(&self) -> String {
+    fn told(&self) -> String {
         let us = self.sent_us.saturating_sub(self.begun_us).max(1);
         let rate = self.bytes.saturating_mul(1_000_000) / us;
         format!(" ({} to {}, {} bytes at {rate} a second)", self.from.0, self.target.0, self.bytes)
@@ -63,7 +83,11 @@ impl Allowance {
         }
     }
 
-    fn take(&mut self, bytes: usize) {
+    pub fn is_left(self) -> bool {
+        self.left > 0
+    }
+
+    pub fn take(&mut self, bytes: usize) {
         self.left = self.left.saturating_sub(bytes as u64);
     }
 }
@@ -89,7 +113,7 @@ impl Sent {
     }
 
     /// It has to be begun again, but not at once.
-    fn stumbled(&mut self, now: Now, why: String) {
+    pub(super) fn stumbled(&mut self, now: Now, why: String) {
         self.reason = Some(why);
         self.catch_ups += 1;
         if let Some(behind) = &mut self.behind {
@@ -107,11 +131,11 @@ impl Sent {
         else {
             return;
         };
-        if self.bytes >= REPLICA_WINDOW || self.allowance.left == 0 {
+        if self.bytes >= REPLICA_WINDOW || !self.allowance.is_left() {
             return;
         }
         let Some(mut cursor) = behind.cursor.or_else(|| log.cursor(to_wal(self.next))) else {
-            return self.stumbled(now, "what it needs is in no segment any more".to_owned());
+            return self.begin_bootstrap(now, log);
         };
         match log.read_back(&mut cursor, ios) {
             Ok(reading) => (behind.cursor, behind.reading) = (Some(cursor), reading),
@@ -143,19 +167,20 @@ impl Sent {
         let parts = opened.iter().map(Vec::as_slice).chain([blocks]);
         out.send(to, self, parts, to_net(stretch.last));
         if let Some(behind) = &mut self.behind {
-            behind.bytes += blocks.len() as u64;
-            behind.sent_us = now.mono_us;
+            behind.sends(now, blocks.len());
         }
     }
 
     /// From where on the log is kept for it.
     fn needs(&mut self, now: Now) -> Option<Index> {
         match self.stage {
-            Stage::CatchingUp | Stage::Bootstrapping => {
+            Stage::CatchingUp => {
                 let from = Index(self.acknowledged().0 + 1);
-                let (pinned, _) =
-                    self.pin.filter(|_| self.stage == Stage::Bootstrapping).unwrap_or((from, 0));
-                self.pin = Some((pinned.max(from), now.mono_us + CATCH_UP_PATIENCE_US));
+                self.pin = Some((from, now.mono_us + CATCH_UP_PATIENCE_US));
+            }
+            Stage::Bootstrapping => {
+                let until_us = now.mono_us + CATCH_UP_PATIENCE_US;
+                self.pin = self.pin.map(|(from, _)| (from, until_us)); // a lost one stays lost
             }
             Stage::Streaming => self.pin = None,
             Stage::Away => self.pin = self.pin.filter(|(_, until_us)| now.mono_us < *until_us),
@@ -184,15 +209,22 @@ impl Shard {
         for (id, read) in log.came_back() {
             let asked = |sent: &Sent| sent.behind.as_ref().is_some_and(|b| b.reading == Some(id));
             // Whoever asked may have gone meanwhile.
-            if let Some((member, sent)) = lead.members.iter_mut().find(|(_, sent)| asked(sent)) {
-                sent.take_read(*member, log, read, &mut out);
+            let piece = |sent: &Sent| sent.boot.as_ref().is_some_and(|boot| boot.reads(id));
+            if let Some((member, sent)) = lead.members.iter_mut().find(|(_, sent)| asked(sent) || piece(sent))
+            {
+                match sent.stage {
+                    Stage::Bootstrapping => sent.take_piece(*member, read, &mut out),
+                    _ => sent.take_read(*member, log, read, &mut out),
+                }
             }
         }
         let busy = !log.is_idle();
         for sent in lead.members.values_mut() {
             sent.allowance.grow(now, busy);
-            if sent.stage == Stage::CatchingUp {
-                sent.read_on(now, log, ios);
+            match sent.stage {
+                Stage::CatchingUp => sent.read_on(now, log, ios),
+                Stage::Bootstrapping => sent.read_piece(now, log, self.limits.buffer_bytes, ios),
+                Stage::Away | Stage::Streaming => {}
             }
         }
         lead.pin(now, log);
@@ -217,5 +249,6 @@ impl Lead {
             self.floor = floor;
             log.set_floor(floor.map(to_wal));
         }
+        log.hold(held(self.members.values()));
     }
 }

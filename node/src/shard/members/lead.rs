@@ -17,6 +17,7 @@ use seawall::replication::{
 use seawall_wal::Log;
 
 use super::Membership;
+use super::bootstrap::Bootstrap;
 use super::catch_up::{Allowance, Behind, level};
 use crate::params::{
     HEARTBEAT_US, REPLICA_RETRY_US, REPLICA_SILENCE_US, RETRY_RECOVERY_MS, UNCOMMITTED_BYTES,
@@ -58,6 +59,7 @@ pub(in crate::shard) struct Sent {
     pub(super) under_way: VecDeque<(Index, usize)>,
     /// What becomes of it while it is behind what is in memory.
     pub(in crate::shard) behind: Option<Behind>,
+    pub(super) boot: Option<Bootstrap>,
     /// How often it had to catch up.
     pub catch_ups: u64,
     pub(super) allowance: Allowance,
@@ -154,6 +156,7 @@ impl Sent {
             acknowledged: Index(0),
             under_way: VecDeque::new(),
             behind: None,
+            boot: None,
             catch_ups: 0,
             allowance: Allowance::default(),
             pin: None,
@@ -170,7 +173,7 @@ impl Sent {
             (self.stage, self.since_us) = (stage, now.mono_us);
         }
         self.reason = reason;
-        self.behind = None;
+        (self.behind, self.boot) = (None, None);
         self.under_way.clear();
         self.bytes = 0;
     }
@@ -266,6 +269,7 @@ impl Shard {
             return;
         }
         (sent.heard_us, sent.probe_us) = (now.mono_us, Some(ack.probe_us));
+        sent.wrote(now, ack.checkpoint, ack.echo_sent_us);
         sent.acknowledged = sent.acknowledged.max(ack.positions.validated);
         while let Some((_, bytes)) = sent.under_way.pop_front_if(|(last, _)| *last <= ack.positions.received)
         {

@@ -5,13 +5,15 @@
 //! follow.rs   a follower: takes blocks verbatim, applies what is committed, acknowledges
 //! greet.rs    how a follower meets a leader or a candidate: promise, divergence, cut
 //! ship.rs     which bytes of the log go out
-//! catch_up.rs a member that is behind what is in memory: from segments, from a checkpoint
+//! catch_up.rs a member that is behind what is in memory: from segments,
+//! bootstrap.rs and from a checkpoint
 //! stand.rs    a member on its way to the leadership
 //! held.rs     records that are whole and not known to be committed
 //! ```
 //! Every change of role goes through recovery: the shard asks for its log to be opened again, and begins anew from the
 //! disk. What the rules are is in `replica/`; here they meet the log and the messages.
 
+mod bootstrap;
 mod catch_up;
 mod follow;
 mod greet;

@@ -3,7 +3,7 @@
 use seawall::limits::{LOG_BLOCK, RUN_MAX};
 use seawall::map::{Generation, MemberId, ShardId};
 use seawall::position::Index;
-use seawall::replication::{Append, Stamp, encode_append};
+use seawall::replication::{Append, Envelope, Message, Stamp, encode_append};
 use seawall_wal::Log;
 use seawall_wal::format::{BatchHeader, SegmentHeader};
 
@@ -71,6 +71,12 @@ impl Shipping<'_> {
         }
         sent.under_way.push_back((last, bytes));
         sent.bytes += bytes;
+    }
+
+    pub fn tell(&mut self, to: MemberId, message: Message<'_>) {
+        let mut frame = Vec::new();
+        Envelope { generation: self.generation, shard: self.shard, message }.encode(&mut frame);
+        self.said.push((to, frame));
     }
 
     fn say<'b>(&mut self, to: MemberId, sent: &Sent, parts: impl Iterator<Item = &'b [u8]>, bytes: usize) {
