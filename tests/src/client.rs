@@ -91,6 +91,8 @@ pub struct Client {
     pub patient_until: u64,
     /// Operations of the first phase that were not begun.
     left: u64,
+    /// How many more may be begun anew.
+    again: u64,
     /// The last operations: a commit, then every row.
     last: Vec<Last>,
 }
@@ -119,6 +121,7 @@ impl Client {
             pending: BTreeMap::new(),
             patient_until: 0,
             left: workload.operations,
+            again: 20 * workload.operations,
             last,
         }
     }
@@ -237,6 +240,12 @@ impl Client {
         };
         if let Body::Refused(refusal) = body {
             self.stale |= matches!(refusal.code, Code::StaleGeneration | Code::GenerationAhead);
+            self.stale |= refusal.code == Code::NotLeader && self.random.chance(300);
+            // Nothing was tried: it is no operation of those that it was to begin.
+            if self.again > 0 && matches!(refusal.code, Code::NotLeader | Code::NotReady) {
+                self.again -= 1;
+                self.left += u64::from(last.is_none());
+            }
         }
         let operation = &mut history.operations[number];
         let position = meta.position.map(position);

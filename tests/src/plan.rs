@@ -150,6 +150,15 @@ pub struct ClusterShape {
     pub lost: u64,
     pub twice: u64,
     pub overtakes: u64,
+    /// When the leader is cut off, and another member is told to lead.
+    pub contests: Vec<u64>,
+    /// A change of the map is followed by worse at once, in thousandths.
+    pub stirs: u64,
+    /// Whoever has said something dies, in thousandths.
+    pub blinks: u64,
+    /// A client leaves a member that leads no more, each time that it thinks, in thousandths.
+    pub leaves: u64,
+    pub restart_us: u64,
     /// How late the authority's word is, each way.
     pub map_us: u64,
     pub pause_us: u64,
@@ -193,7 +202,7 @@ pub fn cluster(random: &mut Random) -> ClusterShape {
         members,
         // With 1 nobody may be required, and then no read is proven.
         min_in_sync: *random.pick(&[2, 2, 2, 3]),
-        lease_ms: *random.pick(&[500, 2_000, 5_000]),
+        lease_ms: *random.pick(&[100, 300, 500, 2_000]),
         crashes,
         promotions,
         jumps,
@@ -202,6 +211,11 @@ pub fn cluster(random: &mut Random) -> ClusterShape {
         lost: swarm(random, &[20, 150]),
         twice: swarm(random, &[50, 300]),
         overtakes: swarm(random, &[100, 900]),
+        contests: times(random, heal_us, 5),
+        stirs: *random.pick(&[0, 100, 500]),
+        blinks: *random.pick(&[0, 2, 20]),
+        leaves: *random.pick(&[2, 100]),
+        restart_us: *random.pick(&[100, 20_000, 3_000_000]),
         map_us: *random.pick(&[100, 10_000, 300_000]),
         pause_us: *random.pick(&[30_000, 300_000, 2_500_000]),
         node,

@@ -1,6 +1,8 @@
 //! Bugs that are planted on purpose. The product has no hooks for them: `planted` copies the sources, puts each of
 //! these into the copy, switched on by an environment variable, and the simulator must find every one.
 
+mod members;
+
 use crate::plan::Plan;
 
 /// One bug: in `file`, `find`, which stands there exactly once, becomes `replace`. There, `PLANTED` is an expression
@@ -21,7 +23,12 @@ const SHARD: &[Plan] = &[Plan::Shard];
 const LOG: &[Plan] = &[Plan::Log];
 const BOTH: &[Plan] = &[Plan::Slice, Plan::Log];
 
-pub const PLANTS: &[Plant] = &[
+/// Every one.
+pub fn all() -> impl Iterator<Item = &'static Plant> {
+    PLANTS.iter().chain(members::MEMBERS)
+}
+
+const PLANTS: &[Plant] = &[
     Plant {
         name: "skip-the-flush",
         plans: BOTH,

@@ -13,8 +13,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+use clap::Parser;
 use seawall_tests::plan::Plan;
-use seawall_tests::plants::{PLANTS, Plant};
+use seawall_tests::plants::{self, Plant};
+
+/// Plants bugs in a copy of the sources; the simulator must find them.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Of this plan alone
+    #[arg(long)]
+    plan: Option<String>,
+    /// Bugs with this in their name alone
+    #[arg(long, default_value = "")]
+    bug: String,
+    /// Instead of as many seeds as each change runs
+    #[arg(long)]
+    seeds: Option<u64>,
+}
 
 /// A bug that survives so many seeds is not found: as many as run with each change.
 fn seeds(plan: Plan) -> u64 {
@@ -27,9 +42,9 @@ fn seeds(plan: Plan) -> u64 {
 
 fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    match plant_and_hunt(&root) {
-        Ok(()) => {
-            println!("all {} planted bugs were found", PLANTS.len());
+    match plant_and_hunt(&root, &Arguments::parse()) {
+        Ok(bugs) => {
+            println!("all {bugs} planted bugs were found");
             ExitCode::SUCCESS
         }
         Err(why) => {
@@ -39,24 +54,28 @@ fn main() -> ExitCode {
     }
 }
 
-fn plant_and_hunt(root: &Path) -> Result<(), String> {
+fn plant_and_hunt(root: &Path, wanted: &Arguments) -> Result<usize, String> {
     let tree = root.join("target/planted/tree");
     copy_sources(root, &tree).map_err(|e| format!("copying the sources: {e}"))?;
-    for plant in PLANTS {
+    for plant in plants::all() {
         put(plant, &tree)?;
     }
     let sim = build(root, &tree)?;
-    for plan in Plan::ALL {
-        let (held, said) = hunt(&sim, *plan, "")?;
+    let is_wanted = |plan: Plan| wanted.plan.as_ref().is_none_or(|name| name == plan.name());
+    let seeds = |plan| wanted.seeds.unwrap_or(seeds(plan));
+    for plan in Plan::ALL.iter().filter(|plan| is_wanted(**plan)) {
+        let (held, said) = hunt(&sim, *plan, "", seeds(*plan))?;
         if !held {
             return Err(format!("without any bug switched on, the copy does not hold:\n{said}"));
         }
         println!("without a bug: {} seeds of plan {} hold", seeds(*plan), plan.name());
     }
     let mut survivors = Vec::new();
-    let hunts = PLANTS.iter().flat_map(|plant| plant.plans.iter().map(move |plan| (plant, *plan)));
-    for (Plant { name: bug, verdict, .. }, plan) in hunts {
-        let (held, said) = hunt(&sim, plan, bug)?;
+    let hunts = plants::all().flat_map(|plant| plant.plans.iter().map(move |plan| (plant, *plan)));
+    let hunts: Vec<_> =
+        hunts.filter(|(bug, plan)| is_wanted(*plan) && bug.name.contains(&wanted.bug)).collect();
+    for (Plant { name: bug, verdict, .. }, plan) in hunts.iter().copied() {
+        let (held, said) = hunt(&sim, plan, bug, seeds(plan))?;
         if held {
             survivors.push(format!("{bug} by plan {}", plan.name()));
             println!("{bug}, plan {}: NOT FOUND in {} seeds", plan.name(), seeds(plan));
@@ -67,7 +86,7 @@ fn plant_and_hunt(root: &Path) -> Result<(), String> {
             println!("{bug}, plan {}: NOT \"{verdict}\", but {}", plan.name(), finding(&said));
         }
     }
-    if survivors.is_empty() { Ok(()) } else { Err(format!("not found: {}", survivors.join(", "))) }
+    if survivors.is_empty() { Ok(hunts.len()) } else { Err(format!("not found: {}", survivors.join(", "))) }
 }
 
 fn copy_sources(root: &Path, tree: &Path) -> std::io::Result<()> {
@@ -111,8 +130,8 @@ fn put(plant: &Plant, tree: &Path) -> Result<(), String> {
         }
     }
     let switch = format!(
-        "{{ static ON: std::sync::OnceLock<bool> = std::sync::OnceLock::new(); \
-         *ON.get_or_init(|| std::env::var(\"SEAWALL_PLANT\").is_ok_and(|on| on == \"{}\")) }}",
+        "({{ static ON: std::sync::OnceLock<bool> = std::sync::OnceLock::new(); \
+         *ON.get_or_init(|| std::env::var(\"SEAWALL_PLANT\").is_ok_and(|on| on == \"{}\")) }})",
         plant.name
     );
     let text = text.replace(plant.find, &plant.replace.replace("PLANTED", &switch));
@@ -135,9 +154,9 @@ fn build(root: &Path, tree: &Path) -> Result<PathBuf, String> {
 }
 
 /// Whether all seeds held with this bug switched on, and what was said.
-fn hunt(sim: &Path, plan: Plan, bug: &str) -> Result<(bool, String), String> {
+fn hunt(sim: &Path, plan: Plan, bug: &str, seeds: u64) -> Result<(bool, String), String> {
     let output = Command::new(sim)
-        .args(["--plan", plan.name(), "--seed", "1", "--runs", &seeds(plan).to_string()])
+        .args(["--plan", plan.name(), "--seed", "1", "--runs", &seeds.to_string()])
         .env("SEAWALL_PLANT", bug)
         .output()
         .map_err(|e| format!("starting sim: {e}"))?;

@@ -26,6 +26,8 @@ pub struct Member {
     pub disk: Disk,
     pub net: Net,
     pub clock: Clock,
+    /// Its process takes no turn before this time.
+    pub paused_until: u64,
     process: Option<Process>,
 }
 
@@ -45,7 +47,7 @@ impl Member {
         disk.install(SHARD, FileId::Meta, seawall_wal::meta::format(&id));
         let net = Net::new(shape.node.net.clone(), random.fork());
         let clock = Clock::new(random.below(1 << 40));
-        Self { id: MemberId(nth as u32 + 1), disk, net, clock, process: None }
+        Self { id: MemberId(nth as u32 + 1), disk, net, clock, paused_until: 0, process: None }
     }
 
     pub fn life(&self) -> Option<u32> {
@@ -107,10 +109,11 @@ impl Cluster {
             self.fired.add(Fault::WorkerPause);
             wait += self.random.below(self.shape.pause_us);
         }
+        let paused_until = self.members[nth].paused_until;
         let process = self.members[nth].process.as_mut().expect("only a living process has turns");
         process.turn_is_due = true;
         let life = process.life;
-        self.at(self.now + wait, What::Turn(nth, life));
+        self.at((self.now + wait).max(paused_until), What::Turn(nth, life));
     }
 
     pub(super) fn turn(&mut self, nth: usize, life: u32) -> Result<(), Violation> {
@@ -152,7 +155,10 @@ impl Cluster {
             Effect::Send { conn, buf, from } => self.members[nth].net.send(self.now, worker, conn, buf, from),
             Effect::Close { conn } => self.members[nth].net.close(self.now, worker, conn),
             Effect::Disk { io, .. } => self.submit(nth, io),
-            Effect::Say { to, frame } => self.say(nth, to.0 as usize - 1, &frame),
+            Effect::Say { to, frame } => {
+                self.say(nth, to.0 as usize - 1, &frame);
+                self.blink(nth);
+            }
             Effect::Propose { map } => {
                 let late = self.random.between(1, self.shape.map_us);
                 if !self.healed && self.random.chance(self.shape.lost) {
@@ -243,7 +249,7 @@ impl Cluster {
     }
 
     pub(super) fn arrives(&mut self, to: usize, from: MemberId, frame: Vec<u8>) {
-        if !self.wire.passes(from.0 as usize - 1, to) {
+        if !self.wire.passes(self.now, from.0 as usize - 1, to) {
             return;
         }
         match Decoder::new(PEER_BODY_MAX).next(&frame) {
@@ -307,7 +313,7 @@ impl Cluster {
             self.fired.add(Fault::Kill);
             member.disk.kill();
         }
-        let restart = self.now + 1 + self.random.below(self.shape.node.restart_us);
+        let restart = self.now.max(self.members[nth].paused_until) + 1 + self.random.below(self.shape.restart_us);
         self.at(restart, What::Start(nth));
     }
 }

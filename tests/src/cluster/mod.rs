@@ -5,12 +5,14 @@
 //! mod.rs      the queue: what happens next, whatever happens
 //! member.rs   one member: it starts, works in turns, dies
 //! wire.rs     messages between members: lost, twice, late, overtaking, one way only
+//! story.rs    faults that belong together: contests for the leadership, deaths in the worst moment
 //! judge.rs    the end: every log is read back and held against every answer
 //! ```
 //! Like the world of one node it executes what the workers ask for, and never decides what comes next for them.
 
 mod judge;
 mod member;
+mod story;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -40,7 +42,9 @@ const LEVEL_US: u64 = 12_000_000;
 const EVENTS_MAX: u64 = 400_000;
 /// Between two looks for the leader.
 const LOOK_US: u64 = 5_000;
-const COUNTS: [&str; 13] = [
+/// Between two requests of a client while the leadership is contested, at most.
+const HURRY_US: u64 = 30_000;
+const COUNTS: [&str; 16] = [
     "lines of trace",
     "starts",
     "commits answered",
@@ -48,12 +52,15 @@ const COUNTS: [&str; 13] = [
     "records",
     "epochs",
     "promotions asked for",
+    "contests",
+    "blinks",
     "changes of the map",
     "logs opened again",
     "members in sync at the end",
     "reads of segments for members",
     "reads of checkpoints for members",
     "checkpoints adopted",
+    "folds of members",
 ];
 
 /// Something in the queue. `life` tells processes apart, over all members.
@@ -77,8 +84,11 @@ enum What {
     Crash(usize, Crash),
     Start(usize),
     Promote(usize),
-    Cut(wire::Cut),
-    Mend,
+    Contest,
+    /// An operator tells a member to lead, again and again until this time.
+    Urge(usize, u64),
+    /// Until this time.
+    Cut(Cut, u64),
     Jump(usize, i64),
     Heal,
     GiveUp,
@@ -101,6 +111,9 @@ pub struct Cluster {
     at: Vec<Option<(usize, LinkId)>>,
     lives: u32,
     healed: bool,
+    /// Until then clients ask as fast as they can.
+    hurry_until: u64,
+    left: story::Left,
     fired: Fired,
     counts: Counts,
 }
@@ -138,6 +151,8 @@ impl Cluster {
             at: vec![None; shape.node.workload.clients],
             lives: 0,
             healed: false,
+            hurry_until: 0,
+            left: story::Left::default(),
             fired: Fired::default(),
             counts: Counts::new(&COUNTS),
             random,
@@ -155,10 +170,8 @@ impl Cluster {
         shape.crashes.iter().for_each(|(at, nth, crash)| self.at(*at, What::Crash(*nth, *crash)));
         shape.promotions.iter().for_each(|(at, nth)| self.at(*at, What::Promote(*nth)));
         shape.jumps.iter().for_each(|(at, nth, by)| self.at(*at, What::Jump(*nth, *by)));
-        for (at, until, cut) in shape.cuts {
-            self.at(at, What::Cut(cut));
-            self.at(until, What::Mend);
-        }
+        shape.contests.iter().for_each(|at| self.at(*at, What::Contest));
+        shape.cuts.iter().for_each(|(at, until, cut)| self.at(*at, What::Cut(cut.clone(), *until)));
         (0..shape.node.workload.clients).for_each(|client| self.at(client as u64, What::Think(client)));
     }
 
@@ -203,12 +216,14 @@ impl Cluster {
             What::Crash(nth, crash) => self.crash(nth, crash),
             What::Start(nth) => self.start(nth),
             What::Promote(nth) => self.promote(nth),
-            What::Cut(cut) => {
+            What::Contest => self.contest(),
+            What::Urge(nth, until) => self.urge(nth, until),
+            What::Cut(_, until) if until <= self.now || self.healed => {}
+            What::Cut(cut, until) => {
                 self.trace.note(self.now, format_args!("the network: {cut:?}"));
                 self.fired.add(Fault::Partition);
-                self.wire.cut(cut);
+                self.wire.cut(cut, until);
             }
-            What::Mend => self.wire.mend(),
             What::Jump(nth, by) => {
                 self.fired.add(Fault::WallJump);
                 self.members[nth].clock.jump(by);
@@ -230,9 +245,9 @@ impl Cluster {
     fn heal(&mut self) {
         self.trace.note(self.now, format_args!("the faults end"));
         self.healed = true;
-        self.wire.mend();
         self.wire.heal();
         for nth in 0..self.members.len() {
+            self.members[nth].paused_until = 0;
             self.members[nth].disk.heal();
             self.members[nth].net.heal();
             self.at(self.now, What::Start(nth));
@@ -247,6 +262,7 @@ impl Cluster {
         if follows {
             self.counts.add("changes of the map", 1);
             self.map = Arc::new(map);
+            self.stir();
         }
         for nth in 0..self.members.len() {
             if let Some(life) = self.members[nth].life() {
@@ -263,18 +279,23 @@ impl Cluster {
 
     fn think(&mut self, client: usize) {
         let (low, high) = self.shape.node.workload.think_us;
-        let next = if self.healed { 4_000 } else { self.random.between(low, high) };
+        let next = match () {
+            () if self.healed => 4_000,
+            () if self.now < self.hurry_until => self.random.between(500, HURRY_US),
+            () => self.random.between(low, high),
+        };
         let leader = self.leader();
         // Whoever is not where the leader is looks for it now and then, not all the time.
         let at_leader = self.at[client].is_some_and(|(nth, _)| leader == Some(nth));
-        let next = if at_leader { next } else { next.max(LOOK_US) };
+        let next = if at_leader || self.now < self.hurry_until { next } else { next.max(LOOK_US) };
         let next = (self.now + next.max(1)).max(self.crowd.patient_until(client));
         self.at(next, What::Think(client));
         if self.now < self.crowd.patient_until(client) {
             return;
         }
         let Some((nth, link)) = self.at[client] else { return self.connect(client, leader) };
-        let elsewhere = leader != Some(nth) && self.random.chance(100);
+        let leaves = if self.healed { 100 } else { self.shape.leaves };
+        let elsewhere = leader != Some(nth) && self.random.chance(leaves);
         if elsewhere || self.crowd.is_stale(client) {
             self.members[nth].net.client_closes(self.now, link);
             return self.disconnected(client);

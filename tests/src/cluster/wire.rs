@@ -16,28 +16,22 @@ pub enum Cut {
     Deaf(usize),
     /// One way between two.
     Way(usize, usize),
+    /// Members whose bit is set, and the others: nothing passes between them.
+    Sides(u8),
 }
 
 #[derive(Debug, Default)]
 pub struct Wire {
-    cuts: Vec<Cut>,
+    /// Until when each holds.
+    cuts: Vec<(u64, Cut)>,
     pub healed: bool,
     /// When the newest message of each way arrives, for worlds in which none overtakes.
     pub last: std::collections::BTreeMap<(usize, usize), u64>,
 }
 
 impl Wire {
-    pub fn cut(&mut self, cut: Cut) {
-        self.cuts.push(cut);
-    }
-
-    /// The oldest cut ends.
-    pub fn mend(&mut self) {
-        if self.healed {
-            self.cuts.clear();
-        } else if !self.cuts.is_empty() {
-            self.cuts.remove(0);
-        }
+    pub fn cut(&mut self, cut: Cut, until: u64) {
+        self.cuts.push((until, cut));
     }
 
     pub fn heal(&mut self) {
@@ -45,12 +39,14 @@ impl Wire {
         self.cuts.clear();
     }
 
-    pub fn passes(&self, from: usize, to: usize) -> bool {
-        self.cuts.iter().all(|cut| match cut {
+    pub fn passes(&mut self, now: u64, from: usize, to: usize) -> bool {
+        self.cuts.retain(|(until, _)| now < *until);
+        self.cuts.iter().all(|(_, cut)| match cut {
             Cut::Alone(member) => from != *member && to != *member,
             Cut::Mute(member) => from != *member,
             Cut::Deaf(member) => to != *member,
             Cut::Way(a, b) => (from, to) != (*a, *b),
+            Cut::Sides(one) => (one >> from) & 1 == (one >> to) & 1,
         })
     }
 }
