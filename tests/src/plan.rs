@@ -2,7 +2,7 @@
 //! one fault cannot hide what another would show.
 
 use seawall_node::shard::Budget;
-use seawall_wal::LogLimits;
+use seawall_wal::{BLOCK, LogLimits};
 use seawall_wal::checkpoint::FoldPolicy;
 
 use crate::client::Workload;
@@ -167,6 +167,14 @@ pub struct ClusterShape {
 /// What a follower is fed from: in memory all of a run fits, or less and less of it; the rest is read back.
 const TAILS: [usize; 4] = [8 << 20, 64 << 10, 16 << 10, 16 << 10];
 
+/// When a member's segments become a checkpoint: never, or the sooner the less may be away without needing one.
+const FOLDS: [FoldPolicy; 4] = [
+    FoldPolicy::NEVER,
+    FoldPolicy::NEVER,
+    FoldPolicy { least_bytes: 24 * BLOCK as u64, most_segments: 6 },
+    FoldPolicy { least_bytes: 4 * BLOCK as u64, most_segments: 1 },
+];
+
 /// Three or five members. Their disks stall and lose what was not flushed, and report no errors.
 pub fn cluster(random: &mut Random) -> ClusterShape {
     let mut node = slice(random);
@@ -176,6 +184,7 @@ pub fn cluster(random: &mut Random) -> ClusterShape {
     node.tick_us = *random.pick(&[50_000, 100_000]);
     node.short_turns = 0;
     node.limits.tail_bytes = *random.pick(&TAILS);
+    node.limits.fold = *random.pick(&FOLDS);
     node.net.notice_us = node.net.notice_us.max(10);
     let disk = &mut node.disk;
     disk.offered_damage = swarm(random, &[300]);

@@ -143,7 +143,7 @@ impl Crowd for Shoppers {
     }
 
     fn judge(&mut self, left: Left<'_>) -> Result<(), Violation> {
-        let Left { disk, map, limits, counts, note } = left;
+        let Left { disk, map, limits, counts, note, .. } = left;
         for attempt in &self.shared.book.attempts {
             match (&attempt.ask, &attempt.answer) {
                 (Ask::Commit(_), Answer::Committed { .. }) => counts.add("commits answered", 1),

@@ -66,6 +66,8 @@ pub struct Left<'a> {
     pub disk: &'a mut Disk,
     pub map: &'a Map,
     pub limits: seawall_wal::LogLimits,
+    /// What stood in a log that was folded, from its first record on, where the world knows it.
+    pub before: &'a [finish::Whole],
     pub counts: &'a mut Counts,
     /// A line for the trace.
     pub note: &'a mut dyn FnMut(std::fmt::Arguments<'_>),
@@ -147,14 +149,16 @@ impl Crowd for Slice {
     fn recovered(&mut self, _: ShardId, _: &Report, _: u64) {}
 
     fn judge(&mut self, left: Left<'_>) -> Result<(), Violation> {
-        let Left { disk, map, limits, counts, note } = left;
+        let Left { disk, map, limits, before, counts, note } = left;
         let mut logs = crate::check::Logs::new();
         for range in map.ranges() {
             let read = finish::read_log(disk, range.shard, limits)?;
-            if read.base.is_some() {
+            let cut = read.base.as_ref().map_or(0, |(cut, _)| cut.index);
+            let folded = before.iter().take_while(|record| record.at.index <= cut);
+            if folded.clone().count() as u64 != cut {
                 return violation("a log that is never folded has no checkpoint", format!("{}", range.shard));
             }
-            let records: Vec<_> = read.records.iter().map(finish::rows_of).collect();
+            let records: Vec<_> = folded.chain(&read.records).map(finish::rows_of).collect();
             counts.add("records", records.len() as u64);
             note(format_args!("shard {} holds {} records", range.shard, records.len()));
             logs.insert(range.shard, records);

@@ -12,6 +12,7 @@
 
 use seawall::map::MemberId;
 use seawall::position::Index;
+use seawall_wal::format::BatchHeader;
 use seawall_wal::{Buffer, Cursor, Io, IoError, IoId, Log};
 
 use super::bootstrap::held;
@@ -162,7 +163,9 @@ impl Sent {
             let why = format!("R1: index {} stands in the middle of a batch", self.next.0);
             return self.stumbled(now, why);
         }
-        let opened = opened_by(log, &first);
+        let Some(opened) = opened_by(log, &first) else {
+            return self.stumbled(now, "the segment that it needs was used again".to_owned());
+        };
         let blocks = &buffer.bytes()[stretch.range];
         let parts = opened.iter().map(Vec::as_slice).chain([blocks]);
         out.send(to, self, parts, to_net(stretch.last));
@@ -192,7 +195,8 @@ impl Sent {
 /// Whether what it needs next is in memory, or is not durable yet.
 pub(super) fn level(log: &Log, next: Index) -> bool {
     let recent = log.recent(to_wal(next)).and_then(|mut batches| batches.next());
-    next.0 > log.durable().0 || recent.is_some_and(|(header, _)| header.first_index == next.0)
+    let whole = |header: &BatchHeader| header.first_index == next.0 && opened_by(log, header).is_some();
+    next.0 > log.durable().0 || recent.is_some_and(|(header, _)| whole(header))
 }
 
 impl Shard {

@@ -43,6 +43,10 @@ pub(in crate::shard) struct Lead {
     next_beat_us: u64,
 }
 
+/// So many sessions in a row in which a member took nothing: what its log ends with is not kept here any more, such as
+/// a segment of an epoch that came to nothing. A checkpoint begins anew.
+const REJECTIONS: u64 = 3;
+
 /// What was sent to one member, and how it stands.
 #[derive(Debug)]
 pub(in crate::shard) struct Sent {
@@ -55,6 +59,9 @@ pub(in crate::shard) struct Sent {
     /// The next index that it was not sent.
     pub(super) next: Index,
     acknowledged: Index,
+    /// What was acknowledged when the session began, and how many sessions in a row ended there.
+    began: Index,
+    rejected: u64,
     /// Last index and bytes of what was sent and not acknowledged as received.
     pub(super) under_way: VecDeque<(Index, usize)>,
     /// What becomes of it while it is behind what is in memory.
@@ -154,6 +161,8 @@ impl Sent {
             session: Session(0),
             next: Index(0),
             acknowledged: Index(0),
+            began: Index(0),
+            rejected: 0,
             under_way: VecDeque::new(),
             behind: None,
             boot: None,
@@ -250,11 +259,15 @@ impl Shard {
             sent.reason = Some(format!("R12: its log parts from this one before {}", theirs.0));
             return; // it cuts its log, and is greeted again
         }
-        (sent.next, sent.acknowledged) = (Index(theirs.0 + 1), theirs);
+        (sent.next, sent.acknowledged, sent.began) = (Index(theirs.0 + 1), theirs, theirs);
         (sent.heard_us, sent.attempts) = (now.mono_us, 0);
         sent.goes(now, Stage::Streaming, None);
         if !level(&running.log, sent.next) {
             sent.falls_behind(now, last);
+        }
+        if sent.rejected >= REJECTIONS {
+            sent.falls_behind(now, last);
+            sent.begin_bootstrap(now, &running.log);
         }
         lead.leadership.greeted(from, welcome.session.0, theirs, now.mono_us);
     }
@@ -298,6 +311,8 @@ impl Shard {
         let Some(sent) = lead.members.get_mut(&from).filter(|sent| sent.session == refused.session) else {
             return;
         };
+        let nothing_was_taken = refused.why == Why::NoSession && sent.acknowledged == sent.began;
+        sent.rejected = if nothing_was_taken { sent.rejected + 1 } else { 0 };
         let reason = format!("{:?}: {}", refused.why, refused.text);
         sent.goes(now, Stage::Away, Some(reason));
         sent.next_hello_us = sent.next_hello_us.min(now.mono_us + HEARTBEAT_US);

@@ -111,7 +111,9 @@ fn next_run(log: &Log, next: Index) -> Option<Run<'_>> {
         if header.first_index < next.0 && run.last.is_none() {
             return None; // positions are ends of batches: it holds a part of another one
         }
-        let opened = opened_by(log, header);
+        let Some(opened) = opened_by(log, header) else {
+            return Some(run).filter(|run| run.last.is_some());
+        };
         let more = batch.len() + opened.len() * LOG_BLOCK;
         if run.bytes > 0 && run.bytes + more > RUN_MAX / 4 {
             break;
@@ -128,11 +130,12 @@ fn next_run(log: &Log, next: Index) -> Option<Run<'_>> {
 }
 
 /// The header blocks that stand before a segment's first batch: its own, and before it those of segments in which an
-/// epoch came to nothing.
-pub(super) fn opened_by(log: &Log, first: &BatchHeader) -> Vec<Vec<u8>> {
+/// epoch came to nothing. `None`: the segment was used again, although its batches are in memory.
+pub(super) fn opened_by(log: &Log, first: &BatchHeader) -> Option<Vec<Vec<u8>>> {
     if first.offset != LOG_BLOCK as u64 {
-        return Vec::new();
+        return Some(Vec::new());
     }
+    log.segment_headers().find(|segment| segment.incarnation == first.incarnation)?;
     let here = |segment: &&SegmentHeader| {
         segment.first_index == first.first_index && segment.incarnation <= first.incarnation
     };
@@ -142,7 +145,7 @@ pub(super) fn opened_by(log: &Log, first: &BatchHeader) -> Vec<Vec<u8>> {
         block[..bytes.len()].copy_from_slice(bytes);
         block
     };
-    log.segment_headers().filter(here).map(block).collect()
+    Some(log.segment_headers().filter(here).map(block).collect())
 }
 
 impl Run<'_> {
