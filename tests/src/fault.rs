@@ -100,16 +100,14 @@ impl Fault {
     /// Nobody speaks to a node that is alone.
     pub fn of_members_alone(self) -> bool {
         use Fault::*;
-        matches!(
-            self,
-            MessageLost
-                | MessageTwice
-                | MessageOvertook
-                | Partition
-                | OfferAbsent
-                | OfferUnreported
-                | OfferDamaged
-        )
+        self.of_members_rarely() || matches!(self, MessageLost | MessageTwice | MessageOvertook | Partition)
+    }
+
+    /// So seldom that a run of some thousand seeds may be without: a crash within the one operation that gives another
+    /// member's checkpoint its name. Tests with these names hold that.
+    pub fn of_members_rarely(self) -> bool {
+        use Fault::*;
+        matches!(self, OfferAbsent | OfferUnreported | OfferDamaged)
     }
 
     /// What the world of members injects besides.

@@ -327,7 +327,8 @@ impl Cluster {
             self.fired.add(Fault::Kill);
             member.disk.kill();
         }
-        let restart = self.now.max(self.members[nth].paused_until) + 1 + self.random.below(self.shape.restart_us);
+        let restart =
+            self.now.max(self.members[nth].paused_until) + 1 + self.random.below(self.shape.restart_us);
         self.at(restart, What::Start(nth));
     }
 }

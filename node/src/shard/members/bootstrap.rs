@@ -52,7 +52,7 @@ impl Sent {
             return self.stumbled(now, "what it needs is in no segment and in no checkpoint".to_owned());
         };
         self.goes_on(now, Stage::Bootstrapping);
-        self.catch_ups += 1;
+        (self.catch_ups, self.rejected) = (self.catch_ups + 1, 0);
         let from = Index(checkpoint.boundary.cut.index.0 + 1);
         self.pin = Some((from, now.mono_us + CATCH_UP_PATIENCE_US));
         self.boot = Some(Bootstrap { checkpoint, got: 0, reading: None, under_way: None });

@@ -227,7 +227,7 @@ impl Shard {
             sent.allowance.grow(now, busy);
             match sent.stage {
                 Stage::CatchingUp => sent.read_on(now, log, ios),
-                Stage::Bootstrapping => sent.read_piece(now, log, self.limits.buffer_bytes, ios),
+                Stage::Bootstrapping => sent.read_piece(now, log, self.limits.batch_bytes, ios),
                 Stage::Away | Stage::Streaming => {}
             }
         }

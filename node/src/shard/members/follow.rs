@@ -193,6 +193,7 @@ impl Following {
                     here.0, cut.index.0
                 ));
                 self.hang_up();
+                self.drop_empty_segment();
             }
         }
     }

@@ -61,7 +61,7 @@ pub(in crate::shard) struct Sent {
     acknowledged: Index,
     /// What was acknowledged when the session began, and how many sessions in a row ended there.
     began: Index,
-    rejected: u64,
+    pub(super) rejected: u64,
     /// Last index and bytes of what was sent and not acknowledged as received.
     pub(super) under_way: VecDeque<(Index, usize)>,
     /// What becomes of it while it is behind what is in memory.
