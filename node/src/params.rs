@@ -243,6 +243,10 @@ parameters! {
     /// follower may have to keep twice as much in memory.
     REPLICA_WINDOW: usize = 4 << 20, Bytes, [fixed];
 
+    /// How often a member writes down how far its log is durable and committed, if that moved. Shorter: a disk that lost
+    /// what it had is noticed sooner; each costs a write.
+    MARK_US: u64 = 1_000_000, Microseconds, [fixed];
+
     /// Bytes a second that a leader reads back for one follower that is behind what is in memory. More: it is level
     /// sooner, and commits share the disk and the network with it.
     CATCH_UP_BYTES: u64 = 128 << 20, Bytes, [fixed];

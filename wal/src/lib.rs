@@ -32,7 +32,8 @@ pub use io::{
 pub use limits::LogLimits;
 pub use log::follow::{Follower, NoCut, Rejected, Validated};
 pub use log::{
-    Cause, Checkpoint, Cursor, Failure, Gone, Invalid, Log, LogStats, NoRoom, NotTaken, Stretch, Wish,
+    Cause, Checkpoint, Cursor, Differs, Digests, Failure, Gone, Invalid, Log, LogStats, NoRoom, NotTaken,
+    Stretch, Wish,
 };
 pub use record::{Entry, Kind, Record, Space};
 pub use recover::{Progress, Recovery, Replay, Replayed, Start};

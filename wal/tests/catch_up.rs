@@ -320,3 +320,69 @@ fn a_log_that_was_cut_back_to_its_checkpoint_starts() {
         assert_eq!(report.last, cut);
     }
 }
+
+/// I7: replicas that differ where both are done are named, segment or state; what only one has proves nothing.
+#[test]
+fn i7_digests_of_closed_segments_and_checkpoints_are_compared() {
+    let mut leader = Disk::new();
+    let mut log = leader.open_with(folding());
+    log.set_floor(Some(Index(1)));
+    let (mut disk, mut follower) = (Disk::new(), None);
+    for n in 0..30u8 {
+        leader.commit(&mut log, &vec![n; 3000]);
+    }
+    let copy = follower.insert(follow(&mut disk, folding()));
+    assert_eq!(copy.differs(&log.digests()), None, "it has nothing yet");
+    feed(&mut disk, copy, &items(&leader));
+    copy.commit(log.durable());
+    following::settle(&mut disk, copy);
+    let digests = log.digests();
+    assert!(digests.closed.is_some() && digests.state.is_some());
+    assert_eq!((copy.differs(&digests), copy.digests()), (None, digests));
+    let again = follow(&mut disk, folding());
+    assert_eq!((again.differs(&digests), again.digests().state), (None, digests.state));
+    let other = |mut digests: seawall_wal::Digests| {
+        digests.closed = digests.closed.map(|(segment, chain)| (segment, chain ^ 1));
+        digests
+    };
+    let closed = copy.differs(&other(digests)).expect("another chain");
+    assert!(
+        closed.expected.contains("I7: segment 1000000") && closed.observed.contains("chain"),
+        "{closed:?}"
+    );
+    let state = digests.state.map(|(index, digest)| (index, digest ^ 1));
+    let state = copy.differs(&seawall_wal::Digests { state, ..digests }).expect("another state");
+    let index = digests.state.expect("checked above").0;
+    assert_eq!(state.index, index);
+    assert!(state.expected.starts_with(&format!("I7: the state at index {} to have digest", index.0)));
+}
+
+/// R6: what was marked is missed when it is gone; a log that is cut back on purpose misses nothing.
+#[test]
+fn r6_marks_are_written_while_the_log_runs_and_hold_at_the_next_start() {
+    let mut disk = Disk::new();
+    let mut log = disk.open();
+    for n in 0..5u8 {
+        disk.commit(&mut log, &[n]);
+    }
+    log.mark(Index(4), false);
+    disk.settle(&mut log);
+    assert_eq!((log.meta().durable, log.meta().committed, log.meta().clean), (Index(5), Index(4), Index(0)));
+    let writes = disk.writes.len();
+    log.mark(Index(4), false);
+    disk.settle(&mut log);
+    assert_eq!(disk.writes.len(), writes, "nothing has moved");
+    log.mark(Index(5), true);
+    disk.settle(&mut log);
+    assert_eq!((log.meta().committed, log.meta().clean), (Index(5), Index(5)));
+    let file = disk.files.iter().find(|(_, bytes)| !support::batches(bytes).is_empty());
+    let file = *file.expect("a segment").0;
+    let last = support::batches(&disk.files[&file]).last().expect("five").0;
+    disk.files.get_mut(&file).expect("a segment")[last..last + BLOCK].fill(0);
+    let (_, none, report) = disk.recover();
+    let halt = report.halt.expect("it halts");
+    assert!(
+        none.is_none() && halt.expected.contains("index 5, which the metadata says was durable"),
+        "{halt:?}"
+    );
+}

@@ -93,6 +93,8 @@ pub struct Shard {
     waiting: Waiting,
     watchers: Watchers,
     latency: Latency,
+    /// When its marks were last looked at.
+    marked_us: u64,
     life: Life,
     /// Memory of the last step, reused: operations for the disk, the effects of a commit, a stored key.
     ios: Vec<Io>,
@@ -167,6 +169,7 @@ impl Shard {
             waiting: Waiting::default(),
             watchers: Watchers::default(),
             latency: Latency::default(),
+            marked_us: 0,
             life: Life::Reopening { start },
             ios: Vec::new(),
             draft: Draft::default(),
@@ -338,6 +341,7 @@ impl Shard {
         self.expire_waiting(now);
         self.candidate_tick(now, effects);
         self.leader_tick(now, effects);
+        self.mark(now);
         let Life::Running(running) = &mut self.life else { return };
         running.clock_doubt = running.time.distrust(now).map(|refusal| refusal.to_string());
         if now.mono_us >= running.retry_prepare_us {

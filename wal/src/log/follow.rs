@@ -143,6 +143,7 @@ impl Follower {
         });
         let mut keep = Keep::new(id, limits, pool, resume.checkpoints, resume.outdated);
         keep.segments.current = current;
+        keep.digest = resume.digest;
         Self {
             id,
             limits,

@@ -41,6 +41,8 @@ pub(super) struct Keep {
     pub segments: Segments,
     /// Oldest first.
     checkpoints: VecDeque<Checkpoint>,
+    /// Of the newest one's entries: 64 bits of it, as members tell each other.
+    pub digest: Option<(Index, u128)>,
     /// A fold goes on, in rounds, until it covers this segment.
     goal: Incarnation,
     folding: Option<IoId>,
@@ -75,6 +77,7 @@ impl Keep {
             limits,
             segments: Segments::new(limits, pool),
             checkpoints: checkpoints.into(),
+            digest: None,
             goal: Incarnation(0),
             folding: None,
             fold_error: None,
@@ -171,6 +174,7 @@ impl Keep {
         }
         self.outdated.retain(|file| *file != FileId::Checkpoint(newest.id()));
         self.checkpoints.push_back(newest);
+        self.digest = Some((newest.boundary.cut.index, folded.finished.digest & u128::from(u64::MAX)));
         self.fold_error = None;
         self.let_go();
     }

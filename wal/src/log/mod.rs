@@ -19,6 +19,7 @@ mod adopt;
 mod back;
 pub(crate) mod follow;
 mod keep;
+mod mark;
 mod remember;
 pub(crate) mod tail;
 
@@ -27,6 +28,7 @@ use back::Back;
 pub use back::{Cursor, Gone, Stretch};
 pub use keep::Checkpoint;
 use keep::Keep;
+pub use mark::{Differs, Digests};
 use remember::Memory;
 pub use remember::Wish;
 use tail::MemoryTail;
@@ -44,6 +46,8 @@ pub struct Resume {
     pub checkpoints: Vec<Checkpoint>,
     /// Those that are not, and go when there is a newer one.
     pub outdated: Vec<CheckpointId>,
+    /// Of the newest one's entries, if it was looked at.
+    pub digest: Option<(Index, u128)>,
     /// As it is on disk.
     pub meta: Meta,
     pub next_io: u64,
@@ -150,11 +154,13 @@ impl Log {
             buffers.into_iter().partition(|b| usize::from(b.id()) < limits.batch_buffers());
         assert_eq!(free.len(), limits.batch_buffers(), "every buffer came back before the log runs");
         assert!(resume.epoch > Epoch(0), "an epoch is taken before a log is written");
+        let mut keep = Keep::new(id, limits, resume.pool, resume.checkpoints, resume.outdated);
+        keep.digest = resume.digest;
         Self {
             id,
             limits,
             epoch: resume.epoch,
-            keep: Keep::new(id, limits, resume.pool, resume.checkpoints, resume.outdated),
+            keep,
             memory: Memory::new(id, resume.meta),
             tail,
             back: Back::default(),

@@ -96,6 +96,7 @@ impl Recovery {
             },
             checkpoints: self.older().filter(|_| !adopted).chain(self.base).collect(),
             outdated: older.into_iter().chain(self.report.corrupt.iter().map(|corrupt| corrupt.id)).collect(),
+            digest: self.report.checkpoint.map(|c| (c.cut, c.digest & u128::from(u64::MAX))),
             meta: self.meta,
             next_io: self.io.0,
         };

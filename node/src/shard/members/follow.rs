@@ -264,6 +264,7 @@ impl Shard {
                     return self.no_session(from, &beat.stamp, beat.session);
                 }
                 following.hears(beat.sent_us, Some(beat), beat.committed);
+                following.compare(beat.closed, beat.state);
             }
             Message::Fenced(fenced) => self.candidate_hears(from, fenced),
             Message::Refused(refused) => self.candidate_refused(refused),

@@ -19,6 +19,7 @@ use seawall_wal::Log;
 use super::Membership;
 use super::bootstrap::Bootstrap;
 use super::catch_up::{Allowance, Behind, level};
+use super::marks::told;
 use crate::params::{
     HEARTBEAT_US, REPLICA_RETRY_US, REPLICA_SILENCE_US, RETRY_RECOVERY_MS, UNCOMMITTED_BYTES,
 };
@@ -330,6 +331,7 @@ impl Shard {
         let committed = to_net(self.release.committed());
         let memory_from = running.log.oldest_recent().map_or(Index(last.0 + 1), to_net);
         let segments_from = running.log.oldest_stored().map_or(memory_from, to_net).min(memory_from);
+        let (closed, state) = told(running.log.digests());
         let loss_from = membership.entry().open_loss.map(|loss| loss.from);
         let members: Vec<MemberId> = lead.members.keys().copied().collect();
         let proven = lead.leadership.lease(now.mono_us).is_ok();
@@ -371,8 +373,8 @@ impl Shard {
                     last,
                     committed,
                     echo,
-                    closed: None,
-                    state: None,
+                    closed,
+                    state,
                 };
                 membership.say(member, Message::Heartbeat(beat));
             }

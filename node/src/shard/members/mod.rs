@@ -7,6 +7,7 @@
 //! ship.rs     which bytes of the log go out
 //! catch_up.rs a member that is behind what is in memory: from segments,
 //! bootstrap.rs and from a checkpoint
+//! marks.rs    what is written down now and then, and digests that are compared
 //! stand.rs    a member on its way to the leadership
 //! held.rs     records that are whole and not known to be committed
 //! ```
@@ -19,6 +20,7 @@ mod follow;
 mod greet;
 mod held;
 mod lead;
+mod marks;
 mod ship;
 mod stand;
 
