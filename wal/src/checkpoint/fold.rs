@@ -108,13 +108,16 @@ impl AdoptJob {
     }
 }
 
+/// Fills a slice with the bytes at an offset.
+type ReadAt<'a> = dyn FnMut(u64, &mut [u8]) -> Result<(), FoldError> + 'a;
+
 /// Reads a checkpoint of `bytes` bytes, a buffer at a time, with all its checksums.
 fn whole(
     file: FileId,
     log: &LogId,
     bytes: u64,
     buffer: &mut Buffer,
-    read: &mut dyn FnMut(u64, &mut [u8]) -> Result<(), FoldError>,
+    read: &mut ReadAt<'_>,
 ) -> Result<(Boundary, Finished), FoldError> {
     let fault = |fault| FoldError::Fault { file, fault };
     let most = buffer.capacity();
