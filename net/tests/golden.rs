@@ -195,7 +195,7 @@ fn between_members() -> Vec<Case> {
         let payload = peers::framed(message).split_off(64);
         let blocks = match message {
             Message::Append(append) => append.blocks.len(),
-            Message::Segment(segment) => segment.blocks.len(),
+            Message::Checkpoint(checkpoint) => checkpoint.blocks.len(),
             _ => 0,
         };
         (name, payload[..payload.len() - blocks].to_vec())

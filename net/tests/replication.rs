@@ -95,8 +95,7 @@ fn every_message_arrives_as_it_was_sent() {
 fn run(message: &Message<'_>) -> Option<(usize, usize)> {
     match message {
         Message::Append(append) => Some((append.blocks.len(), LOG_BLOCK)),
-        Message::Segment(segment) => Some((segment.blocks.len(), LOG_BLOCK)),
-        Message::Checkpoint(Checkpoint { piece: Piece::Chunk { bytes, .. }, .. }) => Some((bytes.len(), 1)),
+        Message::Checkpoint(checkpoint) => Some((checkpoint.blocks.len(), LOG_BLOCK)),
         _ => None,
     }
 }
@@ -229,8 +228,6 @@ fn unknown_numbers_are_refused() {
     let refused = messages().into_iter().find(|(_, message)| message.opcode() == PeerOpcode::Refused);
     says(bent(refused.unwrap().1, HEAD, &[12]), "reason of a refusal 12");
     says(bent(refused.unwrap().1, HEAD, &[0]), "reason of a refusal 0");
-    let end = Message::Checkpoint(checkpoint(Piece::End { digest: [0; 16] }));
-    says(bent(end, HEAD + 16, &[4]), "piece of a checkpoint 4");
     says(bent(Message::Fenced(fenced(Verdict::Fenced)), STAMP_LEN, &[5]), "answer to a fence 5");
     let proven = HEAD + 8 + 1 + 16 + 1 + 16;
     says(bent(Message::Heartbeat(heartbeat()), proven, &[2]), "proof of a lease 2");
@@ -251,31 +248,26 @@ fn with_run(message: Message<'_>, len: usize) -> Option<(Code, String)> {
 
 #[test]
 fn runs_are_blocks_and_bounded() {
-    let (append, mut segment) = (Message::Append(append()), segment());
-    (segment.manifest.end, segment.offset) = (1 << 40, 0);
-    for message in [append, Message::Segment(segment)] {
+    let checkpoint = Checkpoint { bytes: 1 << 40, offset: 0, ..checkpoint() };
+    for message in [Message::Append(append()), Message::Checkpoint(checkpoint)] {
         assert_eq!((with_run(message, LOG_BLOCK), with_run(message, RUN_MAX)), (None, None));
         is_too_long(with_run(message, RUN_MAX + LOG_BLOCK));
         says(with_run(message, LOG_BLOCK + 1), "whole blocks");
         says(with_run(message, 0), "nothing stands");
     }
-    let chunk = Message::Checkpoint(checkpoint(Piece::Chunk { offset: 0, bytes: b"a" }));
-    assert_eq!((with_run(chunk, 1), with_run(chunk, RUN_MAX)), (None, None));
-    is_too_long(with_run(chunk, RUN_MAX + 1));
-    says(with_run(chunk, 0), "nothing stands");
-    says(bent(chunk, HEAD + 16 + 1, &[0xff; 8]), "within a file");
 }
 
 #[test]
-fn a_piece_lies_within_its_segment() {
-    let segment = Message::Segment(segment()); // two blocks at the third of four
-    let (end, offset) = (HEAD + 8, HEAD + 8 + 8 + 8 + 4);
+fn a_piece_lies_within_its_checkpoint() {
+    let checkpoint = Message::Checkpoint(checkpoint()); // two blocks at the third of four
+    let bytes = HEAD + 8 + 16 + 8 + 8 + 8 + 4;
+    let offset = bytes + 8;
     let blocks = |blocks: u64| (blocks * LOG_BLOCK as u64).to_le_bytes();
-    says(bent(segment, offset, &blocks(3)), "within its segment");
-    says(bent(segment, end, &blocks(3)), "within its segment");
-    says(bent(segment, offset, &(u64::MAX - 4095).to_le_bytes()), "within its segment");
-    says(bent(segment, offset, &1u64.to_le_bytes()), "whole blocks");
-    says(bent(segment, end, &(4 * 4096u64 + 1).to_le_bytes()), "whole blocks");
+    says(bent(checkpoint, offset, &blocks(3)), "within its checkpoint");
+    says(bent(checkpoint, bytes, &blocks(3)), "within its checkpoint");
+    says(bent(checkpoint, offset, &(u64::MAX - 4095).to_le_bytes()), "within its checkpoint");
+    says(bent(checkpoint, offset, &1u64.to_le_bytes()), "whole blocks");
+    says(bent(checkpoint, bytes, &(4 * 4096u64 + 1).to_le_bytes()), "whole blocks");
 }
 
 #[test]

@@ -247,6 +247,25 @@ parameters! {
     /// follower may have to keep twice as much in memory.
     REPLICA_WINDOW: usize = 4 << 20, Bytes, [fixed];
 
+    /// How often a member writes down how far its log is durable and committed, if that moved. Shorter: a disk that lost
+    /// what it had is noticed sooner; each costs a write.
+    MARK_US: u64 = 1_000_000, Microseconds, [fixed];
+
+    /// Bytes a second that a leader reads back for one follower that is behind what is in memory. More: it is level
+    /// sooner, and commits share the disk and the network with it.
+    CATCH_UP_BYTES: u64 = 128 << 20, Bytes, [fixed];
+
+    /// While commits wait for the disk, a follower that is behind gets this share of it only, in parts per million.
+    /// Smaller: commits keep their time; so small that the log grows faster, and the follower is never level.
+    CATCH_UP_BUSY_PPM: u64 = 250_000, PartsPerMillion, [fixed];
+
+    /// Slots that a leader keeps for followers that are behind, and for nobody else, in bytes. Beyond it, or when the
+    /// disk has no room for another slot, whoever needs the oldest of them begins again with a checkpoint.
+    CATCH_UP_LOG_BYTES: u64 = 16 << 30, Bytes, [fixed];
+
+    /// How long the log is kept for a follower that stopped answering while it was behind.
+    CATCH_UP_PATIENCE_US: u64 = 600_000_000, Microseconds, [fixed];
+
     /// Bytes that a leader appends beyond what is committed; further commits are refused until followers have caught up.
     UNCOMMITTED_BYTES: u64 = 16 << 20, Bytes, [fixed];
 

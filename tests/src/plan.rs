@@ -2,8 +2,8 @@
 //! one fault cannot hide what another would show.
 
 use seawall_node::shard::Budget;
-use seawall_wal::LogLimits;
 use seawall_wal::checkpoint::FoldPolicy;
+use seawall_wal::{BLOCK, LogLimits};
 
 use crate::client::Workload;
 use crate::cluster::{Cut, Told};
@@ -86,6 +86,7 @@ impl Plan {
         match self {
             Plan::Slice | Plan::Shard => !fault.of_the_log_alone() && !fault.of_members_alone(),
             Plan::Log => !fault.of_the_node_alone() && !fault.of_members_alone(),
+            Plan::Cluster if fault.of_members_rarely() => false,
             Plan::Cluster => fault.of_members_alone() || fault.of_members_too(),
         }
     }
@@ -166,6 +167,17 @@ pub struct ClusterShape {
     pub pause_us: u64,
 }
 
+/// What a follower is fed from: in memory all of a run fits, or less and less of it; the rest is read back.
+const TAILS: [usize; 4] = [8 << 20, 64 << 10, 16 << 10, 16 << 10];
+
+/// When a member's segments become a checkpoint: never, or the sooner the less may be away without needing one.
+const FOLDS: [FoldPolicy; 4] = [
+    FoldPolicy::NEVER,
+    FoldPolicy { least_bytes: 24 * BLOCK as u64, most_segments: 6 },
+    FoldPolicy { least_bytes: 4 * BLOCK as u64, most_segments: 1 },
+    FoldPolicy { least_bytes: 4 * BLOCK as u64, most_segments: 1 },
+];
+
 /// Three or five members. Their disks stall and lose what was not flushed, and report no errors.
 pub fn cluster(random: &mut Random) -> ClusterShape {
     let mut node = slice(random);
@@ -177,10 +189,12 @@ pub fn cluster(random: &mut Random) -> ClusterShape {
     node.workload.relaxed = *random.pick(&[0, 300, 700]);
     node.tick_us = *random.pick(&[50_000, 100_000]);
     node.short_turns = 0;
-    // Followers are fed from memory: all of a run fits into it.
-    node.limits.tail_bytes = 8 << 20;
+    node.limits.tail_bytes = *random.pick(&TAILS);
+    node.limits.fold = *random.pick(&FOLDS);
+    node.limits.checkpoints = *random.pick(&[1, 1, 2]);
     node.net.notice_us = node.net.notice_us.max(10);
     let disk = &mut node.disk;
+    disk.offered_damage = swarm(random, &[500]);
     (disk.write_error, disk.flush_error, disk.short_write, disk.prepare_error) = (0, 0, 0, 0);
     let (heal_us, members) = (node.heal_us, *random.pick(&[3, 3, 3, 5]));
     let crashes = times(random, heal_us, 6);
@@ -200,7 +214,9 @@ pub fn cluster(random: &mut Random) -> ClusterShape {
         }
     };
     let cuts = times(random, heal_us, 4);
-    let cuts = cuts.into_iter().map(|at| (at, at + random.below(heal_us / 2), cut(random))).collect();
+    let mut cuts: Vec<_> =
+        cuts.into_iter().map(|at| (at, at + random.below(heal_us / 2), cut(random))).collect();
+    cuts.extend(absence(random, heal_us, members));
     ClusterShape {
         members,
         // With 1 nobody may be required, and then no read is proven.
@@ -224,6 +240,14 @@ pub fn cluster(random: &mut Random) -> ClusterShape {
         pause_us: *random.pick(&[30_000, 300_000, 2_500_000]),
         node,
     }
+}
+
+/// In half of the worlds nobody hears one of the members for long: what it misses is in no memory any more.
+fn absence(random: &mut Random, heal_us: u64, members: usize) -> Option<(u64, u64, Cut)> {
+    let from = random.below(heal_us / 4);
+    let until = from + random.between(heal_us / 4, heal_us / 2);
+    let cut = Cut::Alone(random.index(members));
+    random.chance(500).then_some((from, until, cut))
 }
 
 /// The world of plan slice, on logs that fold, with time that goes by and with little room in some of them.
@@ -285,6 +309,7 @@ fn disk(random: &mut Random) -> DiskShape {
         // A node on one disk detects these and then stands still: they belong to the log alone.
         read_error: 0,
         short_read: 0,
+        offered_damage: 0,
         misdirected_write: 0,
         misdirected_read: 0,
         stale_read: 0,

@@ -245,8 +245,8 @@ const PLANTS: &[Plant] = &[
         plans: LOG,
         verdict: "",
         file: "wal/src/segments.rs",
-        find: "if oldest.incarnation > covered || oldest.last >= floor {",
-        replace: "if oldest.incarnation.0 > covered.0 + 4 * u64::from(PLANTED) || oldest.last >= floor {",
+        find: "if oldest.incarnation > covered ||",
+        replace: "if oldest.incarnation.0 > covered.0 + 4 * u64::from(PLANTED) ||",
     },
     Plant {
         name: "forget-the-stored-rejection",

@@ -1,6 +1,6 @@
 //! What the log asks of the world, and what it hears back. One [`Io`] gives exactly one [`Done`], in any order.
 
-use crate::checkpoint::{Fault, FoldLimits, Folded};
+use crate::checkpoint::{Boundary, Fault, FoldLimits, Folded};
 use crate::{Buffer, LogId};
 
 /// Names one operation among those a log has under way; never reused while the process lives.
@@ -38,6 +38,16 @@ pub enum Io {
     /// Copies `from..to` of a slot to a file beside the log, durably, before those bytes are cut off: named by the
     /// number of the cut and the place, it replaces what an attempt before a crash left under that name.
     Quarantine { id: IoId, cut: u64, slot: SlotId, from: u64, to: u64 },
+    /// Reads `len` bytes at `offset` of a segment or a checkpoint into the front of `buf`, for a follower that is
+    /// behind. It may take long and nothing waits for it. The slot may be used again meanwhile, and a checkpoint be
+    /// removed: what was read is judged when it is there.
+    ReadBack { id: IoId, file: FileId, offset: u64, buf: Buffer, len: usize },
+    /// Writes a piece of the leader's checkpoint into a file with an unfinished name. Offset 0 makes the file anew.
+    /// Not flushed: [`Io::Adopt`] does that, and no start looks for it.
+    WriteOffered { id: IoId, offset: u64, bytes: Vec<u8> },
+    /// Flushes that file, reads it back, lets [`AdoptJob::verify`] judge it, and gives it its name, durably; or removes
+    /// it. Ends with a [`FoldDone`].
+    Adopt(AdoptJob),
     /// Takes the name of `file` away, and its room with it. Not flushed: after a crash the file may be back.
     Remove { id: IoId, file: FileId },
 }
@@ -57,7 +67,17 @@ pub struct FoldJob {
     pub limits: FoldLimits,
 }
 
-/// The end of a fold.
+/// The last step of a checkpoint that came from the leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AdoptJob {
+    pub id: IoId,
+    pub log: LogId,
+    /// As the leader said it.
+    pub boundary: Boundary,
+    pub bytes: u64,
+}
+
+/// The end of a fold, or of an adoption.
 #[derive(Clone, Debug)]
 pub struct FoldDone {
     pub id: IoId,
@@ -74,12 +94,24 @@ pub enum FoldError {
 }
 
 impl Io {
+    /// Nothing on the commit path waits for it: it is for a thread beside the workers.
+    pub fn may_take_long(&self) -> bool {
+        match self {
+            Io::Write { .. } | Io::Read { .. } | Io::Prepare { .. } => false,
+            Io::Fold(_) | Io::Adopt(_) | Io::WriteOffered { .. } => true,
+            Io::Quarantine { .. } | Io::ReadBack { .. } | Io::Remove { .. } => true,
+        }
+    }
+
     pub fn id(&self) -> IoId {
         match self {
             Io::Write { id, .. }
             | Io::Read { id, .. }
             | Io::Prepare { id, .. }
             | Io::Quarantine { id, .. }
+            | Io::ReadBack { id, .. }
+            | Io::WriteOffered { id, .. }
+            | Io::Adopt(AdoptJob { id, .. })
             | Io::Remove { id, .. }
             | Io::Fold(FoldJob { id, .. }) => *id,
         }

@@ -26,10 +26,15 @@ mod segments;
 
 pub use buffer::{BLOCK, Buffer};
 pub use format::LogId;
-pub use io::{CheckpointId, Done, FileId, FoldDone, FoldError, FoldJob, Io, IoError, IoId, IoStep, SlotId};
+pub use io::{
+    AdoptJob, CheckpointId, Done, FileId, FoldDone, FoldError, FoldJob, Io, IoError, IoId, IoStep, SlotId,
+};
 pub use limits::LogLimits;
 pub use log::follow::{Follower, NoCut, Rejected, Validated};
-pub use log::{Cause, Checkpoint, Failure, Invalid, Log, LogStats, NoRoom, Wish};
+pub use log::{
+    Cause, Checkpoint, Cursor, Differs, Digests, Failure, Gone, Invalid, Log, LogStats, NoRoom, NotTaken,
+    Stretch, Wish,
+};
 pub use record::{Entry, Kind, Record, Space};
 pub use recover::{Progress, Recovery, Replay, Replayed, Start};
 pub use scan::Scan;

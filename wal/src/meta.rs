@@ -42,6 +42,8 @@ pub struct Meta {
     pub uncertain: bool,
     /// A cut that was decided and may not have been finished (R3).
     pub cut: Option<Cut>,
+    /// The checkpoint that ends with this segment may be where the log ends: nothing has to continue it.
+    pub bare: Incarnation,
     /// An integrity failure, until somebody clears it (R25).
     pub latch: Option<Latch>,
 }
@@ -167,7 +169,8 @@ struct Block {
     /// Of the text behind this.
     latch_crc: u32,
     marks: u32,
-    reserved: [u8; 60],
+    bare: u64,
+    reserved: [u8; 52],
     crc: u32,
 }
 
@@ -238,6 +241,7 @@ impl Meta {
             issued: self.issued.0,
             own_from: self.own.0.0,
             own_through: self.own.1.0,
+            bare: self.bare.0,
             cut_incarnation: cut.map_or(0, |c| c.incarnation.0),
             cut_offset: cut.map_or(0, |c| c.offset),
             cut_next: cut.map_or(0, |c| c.next.0),
@@ -287,6 +291,7 @@ impl Meta {
             own: (Epoch(block.own_from), Epoch(block.own_through)),
             reseeding: marked(RESEEDING),
             uncertain: marked(UNCERTAIN),
+            bare: Incarnation(block.bare),
             cut: block.cut()?,
             latch: block.latch(bytes)?,
         })

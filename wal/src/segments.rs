@@ -44,6 +44,14 @@ pub struct Closed {
     pub last: Index,
 }
 
+/// A segment, and how far it is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored {
+    pub slot: SlotId,
+    pub header: SegmentHeader,
+    pub end: u64,
+}
+
 #[derive(Debug)]
 pub struct Segments {
     limits: LogLimits,
@@ -147,6 +155,18 @@ impl Segments {
         self.closed.iter().map(|c| &c.header).chain(self.current.iter().map(|c| &c.header))
     }
 
+    /// What can be read back, oldest first. Of the current one, batches up to its end may still be under way.
+    pub fn stored(&self) -> impl DoubleEndedIterator<Item = Stored> {
+        let closed = self.closed.iter().map(|c| Stored { slot: c.slot, header: c.header, end: c.end });
+        let current = self.current.iter().filter(|c| c.header_durable);
+        closed.chain(current.map(|c| Stored { slot: c.slot, header: c.header, end: c.end }))
+    }
+
+    /// Bytes of slots that no start needs: kept for those who read from `floor` on alone.
+    pub fn held_bytes(&self, covered: Incarnation) -> u64 {
+        self.closed.iter().take_while(|c| c.incarnation <= covered).map(|c| c.bytes).sum()
+    }
+
     /// Each epoch that begins in these segments, and its first index.
     pub fn epochs(&self) -> impl Iterator<Item = (Epoch, Index)> + use<'_> {
         let mut newest = Epoch(0);
@@ -178,7 +198,8 @@ impl Segments {
     /// `floor` on of it. `Some(slot)` is a slot too small to be used again, which is to be removed.
     pub fn recycle(&mut self, covered: Incarnation, floor: Index, checkpoint_bytes: u64) -> Option<Recycled> {
         let oldest = *self.closed.front()?;
-        if oldest.incarnation > covered || oldest.last >= floor {
+        // One without a record is needed by those who need what is behind it: it is named there.
+        if oldest.incarnation > covered || oldest.last >= floor || oldest.header.first_index() >= floor {
             return None;
         }
         let small = self.is_small(checkpoint_bytes);

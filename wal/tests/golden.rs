@@ -75,6 +75,7 @@ fn member() -> Meta {
         own: (Epoch(2), Epoch(4)),
         reseeding: true,
         uncertain: true,
+        bare: Incarnation(3),
         cut: Some(Cut { incarnation: Incarnation(3), offset: 12288, next: Index(50), why }),
         latch: Some(Latch::new(
             "R12",

@@ -59,7 +59,7 @@ impl Memory {
                 }
                 Done { id, result: Ok(len), buf: Some(buf) }
             }
-            Io::Read { id, file, offset, mut buf, len } => {
+            Io::Read { id, file, offset, mut buf, len } | Io::ReadBack { id, file, offset, mut buf, len } => {
                 buf.bytes_mut()[..len].copy_from_slice(&self.files[&file][place(offset, len)]);
                 Done { id, result: Ok(len), buf: Some(buf) }
             }
@@ -74,7 +74,9 @@ impl Memory {
                 self.files.remove(&file);
                 Done { id, result: Ok(0), buf: None }
             }
-            Io::Quarantine { .. } => unreachable!("nothing is cut off"),
+            Io::Quarantine { .. } | Io::WriteOffered { .. } | Io::Adopt(_) => {
+                unreachable!("nobody is followed")
+            }
             Io::Fold(_) => unreachable!("a fold has a door of its own"),
         }
     }

@@ -1,89 +1,26 @@
 //! R_CHECKPOINT: a checkpoint for a follower that is behind everything that the leader's segments hold (R23).
+//!
+//! Each piece says what the whole is, so none is special; the file's own last block holds the checksums of all of it.
 
-use super::append::check_run;
+use super::append::{check_blocks, read_blocks};
 use super::{Incarnation, Session, Stamp};
+use crate::limits::LOG_BLOCK;
 use crate::position::Position;
 use crate::wire::{Malformed, Reader, put_u64};
 
-/// What is sent of it.
+/// Where the log goes on behind a checkpoint: the end of the last segment that is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Piece<'a> {
-    /// First: what will come.
-    Begin {
-        /// Bytes of the whole file.
-        bytes: u64,
-        /// Over its contents, as its footer says.
-        digest: [u8; 16],
-        /// The segment from which on the leader keeps its log until this follower has it.
-        pin: Incarnation,
-    },
-    /// Bytes of the file, verbatim.
-    Chunk {
-        /// Where they stand.
-        offset: u64,
-        /// At least one.
-        bytes: &'a [u8],
-    },
-    /// Last: all of it was sent.
-    End {
-        /// The same as at the beginning.
-        digest: [u8; 16],
-    },
-}
-
-/// The number of each piece.
-mod number {
-    pub(super) const BEGIN: u8 = 1;
-    pub(super) const CHUNK: u8 = 2;
-    pub(super) const END: u8 = 3;
-}
-
-impl<'a> Piece<'a> {
-    fn encode(&self, out: &mut Vec<u8>) {
-        match self {
-            Piece::Begin { bytes, digest, pin } => {
-                out.push(number::BEGIN);
-                put_u64(out, *bytes);
-                out.extend_from_slice(digest);
-                put_u64(out, pin.0);
-            }
-            Piece::Chunk { offset, bytes } => {
-                assert_eq!(
-                    check_run(bytes.len()),
-                    Ok(()),
-                    "a leader ships some bytes at once, not all of them"
-                );
-                out.push(number::CHUNK);
-                put_u64(out, *offset);
-                out.extend_from_slice(bytes);
-            }
-            Piece::End { digest } => {
-                out.push(number::END);
-                out.extend_from_slice(digest);
-            }
-        }
-    }
-
-    fn read(reader: &mut Reader<'a>) -> Result<Piece<'a>, Malformed> {
-        Ok(match reader.u8()? {
-            number::BEGIN => Piece::Begin {
-                bytes: reader.u64()?,
-                digest: reader.array()?,
-                pin: Incarnation(reader.u64()?),
-            },
-            number::CHUNK => {
-                let offset = reader.u64()?;
-                let len = reader.rest().len();
-                check_run(len)?;
-                if offset.checked_add(len as u64).is_none() {
-                    return Err(Malformed::Contradiction("a chunk lies within a file"));
-                }
-                Piece::Chunk { offset, bytes: reader.take(len)? }
-            }
-            number::END => Piece::End { digest: reader.array()? },
-            got => return Err(Malformed::Unknown { what: "piece of a checkpoint", got: u64::from(got) }),
-        })
-    }
+pub struct Cut {
+    /// The last record in it.
+    pub at: Position,
+    /// Its leader time.
+    pub time_us: i64,
+    /// The segment that the next one names as the one before it,
+    pub incarnation: Incarnation,
+    /// where that ends, in bytes,
+    pub end: u64,
+    /// and the checksum of the last header in it.
+    pub chain: u32,
 }
 
 /// An R_CHECKPOINT.
@@ -93,26 +30,64 @@ pub struct Checkpoint<'a> {
     pub stamp: Stamp,
     /// The session that it belongs to.
     pub session: Session,
-    /// The last record in the checkpoint: which one it is.
-    pub cut: Position,
-    /// What of it.
-    pub piece: Piece<'a>,
+    /// The leader's clock when it was sent.
+    pub sent_us: u64,
+    /// Which checkpoint it is. From there on the leader keeps its log until this follower has it.
+    pub cut: Cut,
+    /// Bytes of the whole file.
+    pub bytes: u64,
+    /// Where the piece stands in it.
+    pub offset: u64,
+    /// Whole blocks of 4 KiB, verbatim.
+    pub blocks: &'a [u8],
 }
 
 impl<'a> Checkpoint<'a> {
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        assert_eq!(self.check(), Ok(()), "a leader ships pieces of checkpoints");
         self.stamp.encode(out);
         put_u64(out, self.session.0);
-        self.cut.encode(out);
-        self.piece.encode(out);
+        put_u64(out, self.sent_us);
+        let Cut { at, time_us, incarnation, end, chain } = self.cut;
+        at.encode(out);
+        out.extend_from_slice(&time_us.to_le_bytes());
+        put_u64(out, incarnation.0);
+        put_u64(out, end);
+        out.extend_from_slice(&chain.to_le_bytes());
+        put_u64(out, self.bytes);
+        put_u64(out, self.offset);
+        out.extend_from_slice(self.blocks);
     }
 
     pub(super) fn read(reader: &mut Reader<'a>) -> Result<Checkpoint<'a>, Malformed> {
-        Ok(Checkpoint {
+        let checkpoint = Checkpoint {
             stamp: Stamp::read(reader)?,
             session: Session::read(reader)?,
-            cut: Position::read(reader)?,
-            piece: Piece::read(reader)?,
-        })
+            sent_us: reader.u64()?,
+            cut: Cut {
+                at: Position::read(reader)?,
+                time_us: i64::from_le_bytes(reader.array()?),
+                incarnation: Incarnation(reader.u64()?),
+                end: reader.u64()?,
+                chain: reader.u32()?,
+            },
+            bytes: reader.u64()?,
+            offset: reader.u64()?,
+            blocks: read_blocks(reader)?,
+        };
+        checkpoint.check()?;
+        Ok(checkpoint)
+    }
+
+    fn check(&self) -> Result<(), Malformed> {
+        check_blocks(self.blocks.len())?;
+        let block = LOG_BLOCK as u64;
+        if !self.offset.is_multiple_of(block) || !self.bytes.is_multiple_of(block) {
+            return Err(Malformed::Contradiction("a checkpoint is made of whole blocks of 4096 bytes"));
+        }
+        match self.offset.checked_add(self.blocks.len() as u64) {
+            Some(until) if until <= self.bytes => Ok(()),
+            _ => Err(Malformed::Contradiction("a piece lies within its checkpoint")),
+        }
     }
 }

@@ -125,6 +125,8 @@ pub struct Ack {
     pub lease_us: u64,
     /// The follower's own time: the probe that the leader echoes.
     pub probe_us: u64,
+    /// Bytes of the checkpoint on its way that are written here; 0 when none is.
+    pub checkpoint: u64,
     /// Whether its disk has answered a probe since the last R_ACK (R24).
     pub disk_answered: bool,
 }
@@ -138,6 +140,7 @@ impl Ack {
         put_u64(out, self.promise.0);
         put_u64(out, self.lease_us);
         put_u64(out, self.probe_us);
+        put_u64(out, self.checkpoint);
         out.push(u8::from(self.disk_answered));
     }
 
@@ -150,6 +153,7 @@ impl Ack {
             promise: Epoch(reader.u64()?),
             lease_us: reader.u64()?,
             probe_us: reader.u64()?,
+            checkpoint: reader.u64()?,
             disk_answered: reader.bool("answer of a disk")?,
         })
     }

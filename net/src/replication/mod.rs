@@ -4,7 +4,6 @@
 //! link        R_LINK both ways: who are you?             before anything else
 //! hello       R_HELLO -> R_WELCOME: a session            leader -> follower -> leader
 //! append      R_APPEND: blocks of the log, verbatim      leader -> follower
-//! segment     R_SEGMENT: a closed segment, in pieces     leader -> follower
 //! checkpoint  R_CHECKPOINT: a checkpoint, in pieces      leader -> follower
 //! heartbeat   R_HEARTBEAT -> R_ACK                       leader -> follower -> leader
 //! fence       R_FENCE -> R_FENCED                        candidate -> member -> candidate
@@ -22,18 +21,16 @@ mod heartbeat;
 mod hello;
 mod link;
 mod refused;
-mod segment;
 mod stamp;
 
 pub use append::Append;
-pub use checkpoint::{Checkpoint, Piece};
+pub use checkpoint::{Checkpoint, Cut};
 pub use epochs::{Agreement, EpochBegin, EpochTable, Epochs};
 pub use fence::{Fence, Fenced, Verdict};
 pub use heartbeat::{Ack, ClosedSegment, Echo, Heartbeat, StateDigest};
 pub use hello::{FollowerState, Hello, Standing, Welcome};
 pub use link::{Link, VERSION};
 pub use refused::{Refused, Why};
-pub use segment::{Manifest, Segment};
 pub use stamp::{Incarnation, Positions, Session, Stamp, Start};
 
 use crate::frame::{self, Frame, FrameMeta, Kind};
@@ -50,8 +47,7 @@ opcodes! {
     Welcome    = 98  "R_WELCOME"    "I do, and this is what I have."
     Refused    = 99  "R_REFUSED"    "I do not, and why."
     Append     = 100 "R_APPEND"     "Blocks of the log."
-    Segment    = 101 "R_SEGMENT"    "A piece of a closed segment."
-    Checkpoint = 102 "R_CHECKPOINT" "A checkpoint: its beginning, a piece, its end."
+    Checkpoint = 102 "R_CHECKPOINT" "A piece of a checkpoint."
     Heartbeat  = 103 "R_HEARTBEAT"  "I am here, and this is how far I am."
     Ack        = 104 "R_ACK"        "This is how far I am."
     Fence      = 105 "R_FENCE"      "Accept nothing of a lower epoch any more."
@@ -74,8 +70,6 @@ pub enum Message<'a> {
     Refused(Refused<'a>),
     /// See [`Append`].
     Append(Append<'a>),
-    /// See [`Segment`].
-    Segment(Segment<'a>),
     /// See [`Checkpoint`].
     Checkpoint(Checkpoint<'a>),
     /// See [`Heartbeat`].
@@ -97,7 +91,6 @@ impl<'a> Message<'a> {
             Message::Welcome(_) => PeerOpcode::Welcome,
             Message::Refused(_) => PeerOpcode::Refused,
             Message::Append(_) => PeerOpcode::Append,
-            Message::Segment(_) => PeerOpcode::Segment,
             Message::Checkpoint(_) => PeerOpcode::Checkpoint,
             Message::Heartbeat(_) => PeerOpcode::Heartbeat,
             Message::Ack(_) => PeerOpcode::Ack,
@@ -114,7 +107,6 @@ impl<'a> Message<'a> {
             | Message::Welcome(Welcome { stamp, .. })
             | Message::Refused(Refused { stamp, .. })
             | Message::Append(Append { stamp, .. })
-            | Message::Segment(Segment { stamp, .. })
             | Message::Checkpoint(Checkpoint { stamp, .. })
             | Message::Heartbeat(Heartbeat { stamp, .. })
             | Message::Ack(Ack { stamp, .. })
@@ -131,7 +123,6 @@ impl<'a> Message<'a> {
             Message::Welcome(welcome) => welcome.encode(out),
             Message::Refused(refused) => refused.encode(out),
             Message::Append(append) => append.encode(out),
-            Message::Segment(segment) => segment.encode(out),
             Message::Checkpoint(checkpoint) => checkpoint.encode(out),
             Message::Heartbeat(heartbeat) => heartbeat.encode(out),
             Message::Ack(ack) => ack.encode(out),
@@ -147,7 +138,6 @@ impl<'a> Message<'a> {
             PeerOpcode::Welcome => Message::Welcome(Welcome::read(reader)?),
             PeerOpcode::Refused => Message::Refused(Refused::read(reader)?),
             PeerOpcode::Append => Message::Append(Append::read(reader)?),
-            PeerOpcode::Segment => Message::Segment(Segment::read(reader)?),
             PeerOpcode::Checkpoint => Message::Checkpoint(Checkpoint::read(reader)?),
             PeerOpcode::Heartbeat => Message::Heartbeat(Heartbeat::read(reader)?),
             PeerOpcode::Ack => Message::Ack(Ack::read(reader)?),

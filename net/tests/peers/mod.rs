@@ -11,7 +11,6 @@ const LINEAGE: Lineage = Lineage(*b"\x00\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa
 pub const STAMP: Stamp = Stamp { lineage: LINEAGE, epoch: Epoch(5), start: Start(12) };
 const SESSION: Session = Session(3);
 const SENT_US: u64 = 1_000_000;
-const DIGEST: [u8; 16] = LINEAGE.0;
 const CUT: Position = Position::new(2, 41);
 pub const POSITIONS: Positions =
     Positions { received: Index(50), persisted: Index(49), validated: Index(48), applied: Index(47) };
@@ -71,18 +70,10 @@ pub fn append() -> Append<'static> {
     Append { stamp: STAMP, session: SESSION, sent_us: SENT_US, committed: Index(47), blocks: &BLOCKS }
 }
 
-pub fn segment() -> Segment<'static> {
-    let manifest = Manifest {
-        incarnation: Incarnation(7),
-        end: 4 * LOG_BLOCK as u64,
-        last: Index(41),
-        crc: 0x1122_3344,
-    };
-    Segment { stamp: STAMP, session: SESSION, manifest, offset: 2 * LOG_BLOCK as u64, blocks: &BLOCKS }
-}
-
-pub fn checkpoint(piece: Piece<'static>) -> Checkpoint<'static> {
-    Checkpoint { stamp: STAMP, session: SESSION, cut: CUT, piece }
+pub fn checkpoint() -> Checkpoint<'static> {
+    let cut = Cut { at: CUT, time_us: 1_234_567, incarnation: Incarnation(6), end: 8192, chain: 0x1122_3344 };
+    let (bytes, offset) = (4 * LOG_BLOCK as u64, 2 * LOG_BLOCK as u64);
+    Checkpoint { stamp: STAMP, session: SESSION, sent_us: SENT_US, cut, bytes, offset, blocks: &BLOCKS }
 }
 
 pub fn heartbeat() -> Heartbeat {
@@ -108,6 +99,7 @@ pub fn ack() -> Ack {
         promise: Epoch(5),
         lease_us: 2_000_000,
         probe_us: 77,
+        checkpoint: 12_288,
         disk_answered: true,
     }
 }
@@ -133,8 +125,6 @@ pub const WHYS: &[(&str, Why)] = &[
 
 /// Under the names that the document has for them.
 pub fn messages() -> Vec<(&'static str, Message<'static>)> {
-    let begin = Piece::Begin { bytes: 12_288, digest: DIGEST, pin: Incarnation(6) };
-    let chunk = Piece::Chunk { offset: 4096, bytes: b"abc" };
     let bare =
         Heartbeat { standing: Standing::default(), echo: None, closed: None, state: None, ..heartbeat() };
     let refused = WHYS.iter().map(|(name, why)| {
@@ -145,10 +135,7 @@ pub fn messages() -> Vec<(&'static str, Message<'static>)> {
         ("R_HELLO", Message::Hello(hello())),
         ("R_WELCOME", Message::Welcome(welcome())),
         ("R_APPEND", Message::Append(append())),
-        ("R_SEGMENT", Message::Segment(segment())),
-        ("R_CHECKPOINT, the beginning", Message::Checkpoint(checkpoint(begin))),
-        ("R_CHECKPOINT, a piece", Message::Checkpoint(checkpoint(chunk))),
-        ("R_CHECKPOINT, the end", Message::Checkpoint(checkpoint(Piece::End { digest: DIGEST }))),
+        ("R_CHECKPOINT", Message::Checkpoint(checkpoint())),
         ("R_HEARTBEAT", Message::Heartbeat(heartbeat())),
         ("R_HEARTBEAT, the least", Message::Heartbeat(bare)),
         ("R_ACK", Message::Ack(ack())),

@@ -407,6 +407,15 @@ impl ShardDirectory {
         self.path.join(format!("checkpoint.{UNFINISHED}"))
     }
 
+    /// A log takes one checkpoint at a time from elsewhere; it has no name before it is whole.
+    pub fn offered_checkpoint(&self) -> PathBuf {
+        self.path.join(format!("offered.{UNFINISHED}"))
+    }
+
+    pub fn open_offered_checkpoint(&self, direct: bool) -> io::Result<File> {
+        OpenOptions::new().read(true).custom_flags(direct_flag(direct)).open(self.offered_checkpoint())
+    }
+
     /// Where copies of what was cut off are kept for a look; nothing here reads them.
     pub fn quarantine(&self) -> PathBuf {
         self.path.join("quarantine")

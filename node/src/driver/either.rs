@@ -110,13 +110,13 @@ impl Driver {
     /// Starts the operation that `effect` asks for, or gives back an effect that is not a driver's business.
     /// What needs a system call may wait for the next [`Driver::wait`] or [`Driver::submit`].
     pub fn execute(&mut self, effect: Effect) -> Option<Effect> {
-        if let Effect::Disk { shard, io: io @ (Io::Fold(_) | Io::Remove { .. } | Io::Quarantine { .. }) } =
-            effect
+        if let Effect::Disk { shard, io } = &effect
+            && io.may_take_long()
         {
             if let Io::Remove { file, .. } = io {
-                self.forget(shard, file);
+                self.forget(*shard, *file);
             }
-            return Some(Effect::Disk { shard, io });
+            return Some(effect);
         }
         match self {
             Driver::Ring(ring) => ring.execute(effect),

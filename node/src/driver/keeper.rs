@@ -15,7 +15,9 @@ use std::time::Duration;
 use memmap2::Mmap;
 use seawall::map::ShardId;
 use seawall_wal::checkpoint::Folded;
-use seawall_wal::{Buffer, Done, FileId, FoldDone, FoldError, FoldJob, Io, IoError, IoId, IoStep, SlotId};
+use seawall_wal::{
+    AdoptJob, Buffer, Done, FileId, FoldDone, FoldError, FoldJob, Io, IoError, IoId, IoStep, SlotId,
+};
 
 use super::directory::{ShardDirectory, put_file};
 use super::mailbox::{Control, Post};
@@ -114,11 +116,23 @@ impl Keeping {
             Io::Fold(job) => {
                 Event::Folded { shard, done: FoldDone { id: job.id, result: self.fold(log, &job) } }
             }
+            Io::Adopt(job) => {
+                Event::Folded { shard, done: FoldDone { id: job.id, result: self.adopt(log, &job) } }
+            }
+            Io::WriteOffered { id, offset, bytes } => {
+                let written = write_offered(log, offset, &bytes);
+                let error = |e| IoError { step: IoStep::Write, errno: errno(&e) };
+                let result = written.map(|()| bytes.len()).map_err(error);
+                Event::Disk { shard, done: Done { id, result, buf: None } }
+            }
             Io::Remove { id, file } => Event::Disk { shard, done: remove(log, id, file) },
             Io::Quarantine { id, cut, slot, from, to } => {
                 let copied = quarantine(log, cut, slot, from..to);
                 let error = |e| IoError { step: IoStep::Quarantine, errno: errno(&e) };
                 Event::Disk { shard, done: Done { id, result: copied.map(|()| 0).map_err(error), buf: None } }
+            }
+            Io::ReadBack { id, file, offset, buf, len } => {
+                Event::Disk { shard, done: read_back(log, id, file, offset, buf, len) }
             }
             other => unreachable!("a driver executes {other:?}"),
         }
@@ -141,6 +155,24 @@ impl Keeping {
             console::complain(format_args!("{}: cannot be removed: {e}", unfinished.display()));
         }
         made
+    }
+
+    /// What came from the leader gets its name when it was flushed and read back whole, or goes.
+    fn adopt(&self, log: &ShardDirectory, job: &AdoptJob) -> Result<Folded, FoldError> {
+        let path = log.offered_checkpoint();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let trouble = |e: io::Error| failed(&name, &e);
+        File::open(&path).and_then(|file| file.sync_all()).map_err(trouble)?;
+        let back = log.open_offered_checkpoint(self.direct).map_err(trouble)?;
+        let mut buffer = Buffer::new(u16::MAX, FOLD_BUFFER_BYTES);
+        let judged = job.verify(&mut buffer, |at, bytes| back.read_exact_at(bytes, at).map_err(trouble));
+        let Ok(folded) = judged else {
+            fs::remove_file(&path).map_err(trouble)?;
+            return judged;
+        };
+        fs::rename(&path, log.path(FileId::Checkpoint(job.checkpoint()))).map_err(trouble)?;
+        log.handle().sync_all().map_err(trouble)?;
+        Ok(folded)
     }
 
     /// Under an unfinished name until what was flushed has been read back.
@@ -178,6 +210,23 @@ fn map(log: &ShardDirectory, file: FileId) -> io::Result<Mmap> {
     // SAFETY: nobody writes to a closed segment or a checkpoint, or cuts it short, before the fold that reads it
     // has ended.
     unsafe { Mmap::map(&opened) }
+}
+
+/// A piece of a checkpoint that comes from the leader, flushed so that the last step has little left to flush.
+fn write_offered(log: &ShardDirectory, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    let mut options = File::options();
+    let file = options.write(true).create(true).truncate(offset == 0).open(log.offered_checkpoint())?;
+    file.write_all_at(bytes, offset)?;
+    file.sync_data()
+}
+
+/// Through the page cache, and by a call that reports a bad sector: of a mapping that would be a signal, and a slot may
+/// be written to meanwhile. A file that is gone or shorter by now is an error like any other: whoever asked judges.
+fn read_back(log: &ShardDirectory, id: IoId, file: FileId, offset: u64, mut buf: Buffer, len: usize) -> Done {
+    let bytes = &mut buf.bytes_mut()[..len];
+    let read = File::open(log.path(file)).and_then(|opened| opened.read_exact_at(bytes, offset));
+    let result = read.map(|()| len).map_err(|e| IoError { step: IoStep::Read, errno: errno(&e) });
+    Done { id, result, buf: Some(buf) }
 }
 
 fn remove(log: &ShardDirectory, id: IoId, file: FileId) -> Done {

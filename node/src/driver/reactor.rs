@@ -14,7 +14,7 @@ use std::sync::mpsc::Sender;
 use core_affinity::CoreId;
 use seawall::map::{Map, ShardId};
 use seawall_wal::recover::Report;
-use seawall_wal::{Io, LogLimits};
+use seawall_wal::LogLimits;
 use tokio::sync::oneshot;
 
 use super::clock;
@@ -362,7 +362,7 @@ impl Reactor {
             Effect::ReplicaHalted { shard, why } => self.tell(Notice::ReplicaHalted { shard, why }),
             Effect::Stopped => self.stopped = true,
             Effect::FoldFailed { shard, why } => self.tell(Notice::FoldFailed { shard, why }),
-            Effect::Disk { shard, io: io @ (Io::Fold(_) | Io::Remove { .. } | Io::Quarantine { .. }) } => {
+            Effect::Disk { shard, io } if io.may_take_long() => {
                 self.orders.give(Order { worker: self.id, shard, io });
             }
             Effect::Say { to, frame } => match &mut self.linking {

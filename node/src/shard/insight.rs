@@ -139,9 +139,10 @@ impl Shard {
         let member = |(id, sent): (seawall::map::MemberId, &super::members::Sent)| {
             let required = if lead.leadership.set().requires(id) { "sync" } else { "async" };
             let (stage, attempts, at) = (sent.stage.name(), sent.attempts, sent.acknowledged().0);
+            let behind = sent.told();
             let reason = sent.reason.as_ref().map(|reason| format!(", {reason}")).unwrap_or_default();
             format!(
-                "member {id}: {required}, {stage} since {} us, greeted {attempts} times, at {at}{reason}",
+                "member {id}: {required}, {stage} since {} us, greeted {attempts} times, at {at}{behind}{reason}",
                 sent.since_us
             )
         };

@@ -94,6 +94,8 @@ pub struct Shard {
     waiting: Waiting,
     watchers: Watchers,
     latency: Latency,
+    /// When its marks were last looked at.
+    marked_us: u64,
     life: Life,
     /// Counts up with each role that the shard takes.
     role: u64,
@@ -171,6 +173,7 @@ impl Shard {
             waiting: Waiting::default(),
             watchers: Watchers::default(),
             latency: Latency::default(),
+            marked_us: 0,
             life: Life::Reopening { start },
             role: 0,
             ios: Vec::new(),
@@ -279,7 +282,7 @@ impl Shard {
             Life::Failed { log, .. } | Life::Deposed { log } => log,
             Life::Following(following) => {
                 let known = following.log.fold_error().is_some();
-                following.log.folded(done);
+                following.folded(done);
                 effects.extend(why.filter(|_| !known).map(|why| Effect::FoldFailed { shard: self.id, why }));
                 return self.go_on(effects);
             }
@@ -323,6 +326,7 @@ impl Shard {
         if self.admit_parked(now) {
             self.pump(now);
         }
+        self.catch_up(now);
         self.ship(now);
         self.go_on(effects);
     }
@@ -349,6 +353,7 @@ impl Shard {
         self.candidate_tick(now, effects);
         self.leader_tick(now, effects);
         self.orders_tick(now, effects);
+        self.mark(now);
         let Life::Running(running) = &mut self.life else { return };
         running.clock_doubt = running.time.distrust(now).map(|refusal| refusal.to_string());
         if now.mono_us >= running.retry_prepare_us {

@@ -220,6 +220,7 @@ impl Worker {
         for shard in &mut self.shards {
             if ending {
                 shard.fence(now);
+                shard.mark_clean();
             }
             shard.end_of_turn(now, effects);
         }

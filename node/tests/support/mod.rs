@@ -308,7 +308,9 @@ impl Bench {
         let io = self.disk.remove(n);
         let done = match (io, error) {
             (Io::Fold(job), _) => return self.fold(&job),
-            (Io::Quarantine { .. }, _) => unreachable!("nothing is followed here"),
+            (Io::Quarantine { .. } | Io::WriteOffered { .. } | Io::Adopt(_), _) => {
+                unreachable!("nothing is followed here")
+            }
             (Io::Remove { id, file }, _) => {
                 self.files.remove(&file);
                 Done { id, result: Ok(0), buf: None }
@@ -328,7 +330,10 @@ impl Bench {
                 target[start..start + len].copy_from_slice(&buf.bytes()[at..at + len]);
                 Done { id, result: Ok(len), buf: Some(buf) }
             }
-            (Io::Read { id, file, offset, mut buf, len }, _) => {
+            (
+                Io::Read { id, file, offset, mut buf, len } | Io::ReadBack { id, file, offset, mut buf, len },
+                _,
+            ) => {
                 let start = usize::try_from(offset).unwrap();
                 buf.bytes_mut()[..len].copy_from_slice(&self.files[&file][start..start + len]);
                 Done { id, result: Ok(len), buf: Some(buf) }

@@ -49,7 +49,7 @@ impl Cluster {
         for member in &mut self.members {
             member.disk.kill();
             let read = read_log(&mut member.disk, SHARD, limits)?;
-            logs.push(read.records);
+            logs.push(self.written.whole_log(&read)?);
         }
         one_record_a_position(&logs)?;
         self.all_are_level(leader, &logs)?;
@@ -59,8 +59,9 @@ impl Cluster {
         let in_sync = self.map.replicas(SHARD).map_or(0, |entry| entry.sync.len());
         self.counts.add("members in sync at the end", in_sync as u64);
         let Self { members, map, counts, trace, crowd, now, losses, .. } = self;
+        let before = &logs[leader];
         let note = &mut |line: std::fmt::Arguments<'_>| trace.note(*now, line);
-        crowd.judge(Left { losses, disk: &mut members[leader].disk, map, limits, counts, note })
+        crowd.judge(Left { losses, disk: &mut members[leader].disk, map, limits, before, counts, note })
     }
 
     /// I8: everybody has what the leader knew to be committed when the clients were done; I7: and it is the same.

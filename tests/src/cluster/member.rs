@@ -165,7 +165,7 @@ impl Cluster {
             Effect::Receive { conn, buf, from } => self.members[nth].net.receive(worker, conn, buf, from),
             Effect::Send { conn, buf, from } => self.members[nth].net.send(self.now, worker, conn, buf, from),
             Effect::Close { conn } => self.members[nth].net.close(self.now, worker, conn),
-            Effect::Disk { io, .. } => self.submit(nth, io),
+            Effect::Disk { io, .. } => self.submit(nth, io)?,
             Effect::Say { to, frame } => {
                 self.say(nth, to.0 as usize - 1, &frame);
                 self.blink(nth);
@@ -211,25 +211,45 @@ impl Cluster {
         Ok(())
     }
 
-    fn submit(&mut self, nth: usize, io: Io) {
+    fn submit(&mut self, nth: usize, io: Io) -> Result<(), Violation> {
         let Member { disk, process, .. } = &mut self.members[nth];
         if let Io::Write { id, buf, at, len, .. } = &io {
+            self.written.saw(&buf.bytes()[*at..at + len])?;
             let marks = self.crowd.written(SHARD, &buf.bytes()[*at..at + len]);
             process.as_mut().expect("it asked for this write").writes.insert(*id, (marks, *len));
+        }
+        match &io {
+            Io::ReadBack { file: FileId::Slot(_), .. } => self.counts.add("reads of segments for members", 1),
+            Io::ReadBack { .. } => self.counts.add("reads of checkpoints for members", 1),
+            Io::Adopt(_) => self.counts.add("checkpoints adopted", 1),
+            Io::Fold(_) => self.counts.add("folds of members", 1),
+            _ => {}
         }
         let mut plan = Vec::new();
         disk.submit(self.now, SHARD, io, |at, ticket, step| plan.push((at, What::Disk(nth, ticket, step))));
         for (at, what) in plan {
             self.at(at, what);
         }
+        Ok(())
     }
 
-    pub(super) fn disk_step(&mut self, nth: usize, ticket: disk::Ticket, step: disk::Step) {
+    pub(super) fn disk_step(
+        &mut self,
+        nth: usize,
+        ticket: disk::Ticket,
+        step: disk::Step,
+    ) -> Result<(), Violation> {
         match self.members[nth].disk.step(ticket, step) {
             Some((shard, disk::Ended::Io(done))) => self.tell(nth, Event::Disk { shard, done }),
-            Some((shard, disk::Ended::Fold(done))) => self.tell(nth, Event::Folded { shard, done }),
+            Some((shard, disk::Ended::Fold(done))) => {
+                if let Ok(folded) = &done.result {
+                    self.written.folded(folded)?;
+                }
+                self.tell(nth, Event::Folded { shard, done });
+            }
             None => {}
         }
+        Ok(())
     }
 
     fn say(&mut self, from: usize, to: usize, frame: &[u8]) {

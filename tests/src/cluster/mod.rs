@@ -6,6 +6,7 @@
 //! member.rs   one member: it starts, works in turns, dies
 //! wire.rs     messages between members: lost, twice, late, overtaking, one way only
 //! story.rs    faults that belong together: contests for the leadership, deaths in the worst moment
+//! written.rs  every record that was ever written, for those that folds take away
 //! judge.rs    the end: every log is read back and held against every answer
 //! ```
 //! Like the world of one node it executes what the workers ask for, and never decides what comes next for them.
@@ -15,6 +16,7 @@ pub use judge::Loss;
 mod member;
 mod story;
 mod wire;
+mod written;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,7 +49,7 @@ const EVENTS_MAX: u64 = 400_000;
 const LOOK_US: u64 = 5_000;
 /// Between two requests of a client while the leadership is contested, at most.
 const HURRY_US: u64 = 30_000;
-const COUNTS: [&str; 16] = [
+const COUNTS: [&str; 20] = [
     "lines of trace",
     "starts",
     "commits answered",
@@ -64,6 +66,10 @@ const COUNTS: [&str; 16] = [
     "changes of the map",
     "logs opened again",
     "members in sync at the end",
+    "reads of segments for members",
+    "reads of checkpoints for members",
+    "checkpoints adopted",
+    "folds of members",
 ];
 
 /// Something in the queue. `life` tells processes apart, over all members.
@@ -111,6 +117,7 @@ pub struct Cluster {
     map: Arc<Map>,
     wire: Wire,
     crowd: Box<dyn Crowd>,
+    written: written::Written,
     /// Where each client is connected.
     at: Vec<Option<(usize, LinkId)>>,
     lives: u32,
@@ -153,6 +160,7 @@ impl Cluster {
             map,
             wire: Wire::default(),
             crowd,
+            written: written::Written::default(),
             at: vec![None; shape.node.workload.clients],
             lives: 0,
             healed: false,
@@ -210,7 +218,7 @@ impl Cluster {
 
     fn happen(&mut self, what: What) -> Result<(), Violation> {
         match what {
-            What::Disk(nth, ticket, step) => self.disk_step(nth, ticket, step),
+            What::Disk(nth, ticket, step) => return self.disk_step(nth, ticket, step),
             What::Net(nth, step) => self.members[nth].net.step(self.now, step),
             What::Turn(nth, life) => return self.turn(nth, life),
             What::Tick(nth, life) => self.tick(nth, life),

@@ -2,7 +2,7 @@
 
 use seawall::map::ShardId;
 use seawall_wal::checkpoint::Folded;
-use seawall_wal::{BLOCK, Buffer, FileId, FoldError, FoldJob, IoError, IoStep};
+use seawall_wal::{AdoptJob, BLOCK, Buffer, FileId, FoldError, FoldJob, IoError, IoStep};
 
 use super::file::File;
 use super::{Disk, EIO, ENOSPC};
@@ -49,6 +49,40 @@ impl Disk {
         })?;
         self.name(shard, name, File::new(written));
         Ok(folded)
+    }
+
+    /// A piece of another member's checkpoint.
+    pub(super) fn take_offered(&mut self, shard: ShardId, offset: usize, bytes: &[u8]) -> usize {
+        let file = self.offered.entry(shard).or_default();
+        file.truncate(offset);
+        assert_eq!(file.len(), offset, "pieces are written one behind the other");
+        file.extend_from_slice(bytes);
+        bytes.len()
+    }
+
+    /// Judges it as every executor has to, and names it.
+    pub(super) fn take_over(&mut self, shard: ShardId, job: &AdoptJob) -> Result<Folded, FoldError> {
+        let mut written = self.offered.remove(&shard).unwrap_or_default();
+        if self.random.chance(self.shape.offered_damage) {
+            self.fired.add(Fault::OfferDamaged);
+            let at = self.random.index(written.len());
+            written[at] ^= 1;
+        }
+        let mut buffer = Buffer::new(0, 4 * BLOCK);
+        let name = FileId::Checkpoint(job.checkpoint());
+        let folded = job.verify(&mut buffer, |offset, out| {
+            let from = usize::try_from(offset).expect("simulated files are small");
+            let bytes = written.get(from..from + out.len()).ok_or(failed(name, IoStep::Read, EIO))?;
+            out.copy_from_slice(bytes);
+            Ok(())
+        })?;
+        self.name(shard, name, File::new(written));
+        Ok(folded)
+    }
+
+    pub(super) fn abandon_adoption(&mut self, shard: ShardId, job: &AdoptJob) {
+        let made = self.random.chance(500) && self.take_over(shard, job).is_ok();
+        self.fired.add(if made { Fault::OfferUnreported } else { Fault::OfferAbsent });
     }
 
     pub(super) fn abandon_fold(&mut self, shard: ShardId, job: &FoldJob) {

@@ -21,6 +21,8 @@
 //!   before it looks. A **prepare error** leaves no file.
 //! * A **fold** is done as the driver does it: the new checkpoint has its name only when it was read back. After a
 //!   crash it is absent or complete. A write that went elsewhere while it was made shows when it is read back.
+//! * A **checkpoint of another member** is written into a file without a name, and adopted as a fold is: after a crash
+//!   it is absent or complete. What stands in the nameless file may be damaged before.
 //! * A **removed** file is gone, until a power cut that comes before the directory was flushed: then it may be back
 //!   as it was. A **remove error** leaves the file.
 //! * A **full disk** has room for so many bytes of files: a preparation or a fold that would need more fails.
@@ -82,6 +84,8 @@ pub struct DiskShape {
     pub prepare_error: u64,
     pub read_error: u64,
     pub short_read: u64,
+    /// Of a checkpoint that came from another member.
+    pub offered_damage: u64,
     pub misdirected_write: u64,
     pub misdirected_read: u64,
     pub stale_read: u64,
@@ -94,6 +98,7 @@ impl DiskShape {
     pub fn heal(&mut self) {
         (self.stall, self.prepare_error, self.read_error, self.short_read) = (0, 0, 0, 0);
         (self.write_error, self.flush_error, self.short_write) = (0, 0, 0);
+        self.offered_damage = 0;
         (self.misdirected_write, self.misdirected_read, self.stale_read) = (0, 0, 0);
         self.capacity = u64::MAX;
     }
@@ -118,6 +123,8 @@ pub struct Disk {
     random: Random,
     files: BTreeMap<(ShardId, FileId), File>,
     operations: BTreeMap<Ticket, Operation>,
+    /// Checkpoints of others without a name.
+    offered: BTreeMap<ShardId, Vec<u8>>,
     /// Names that were taken away, and may come back.
     removed: BTreeMap<(ShardId, FileId), File>,
     /// Counts operations and accepted writes.
@@ -132,6 +139,7 @@ impl Disk {
             random,
             files: BTreeMap::new(),
             operations: BTreeMap::new(),
+            offered: BTreeMap::new(),
             removed: BTreeMap::new(),
             sequence: 0,
             fired: Fired::default(),
@@ -205,7 +213,7 @@ impl Disk {
                     flushing: None,
                 }
             }
-            Io::Read { file, offset, buf, len, .. } => {
+            Io::Read { file, offset, buf, len, .. } | Io::ReadBack { file, offset, buf, len, .. } => {
                 plan(now + self.latency(self.shape.read_us), ticket, Step::End);
                 Task::Read { file, offset: place(offset), buf, len }
             }
@@ -217,6 +225,14 @@ impl Disk {
             Io::Fold(job) => {
                 plan(now + 4 * self.latency(self.shape.prepare_us), ticket, Step::End);
                 Task::Fold(job)
+            }
+            Io::WriteOffered { offset, bytes, .. } => {
+                plan(now + self.latency(self.shape.write_us), ticket, Step::End);
+                Task::Offered { offset: place(offset), bytes }
+            }
+            Io::Adopt(job) => {
+                plan(now + 4 * self.latency(self.shape.prepare_us), ticket, Step::End);
+                Task::Adopt(job)
             }
             Io::Quarantine { .. } => {
                 plan(now + self.latency(self.shape.prepare_us), ticket, Step::End);
@@ -257,6 +273,7 @@ impl Disk {
         for operation in std::mem::take(&mut self.operations).into_values() {
             self.abandon(operation);
         }
+        self.offered.clear(); // a start removes what has no name
     }
 
     /// The machine loses its power.
@@ -384,6 +401,11 @@ impl Disk {
                 let result = self.fold(shard, &job);
                 return Some((shard, Ended::Fold(FoldDone { id, result })));
             }
+            Task::Adopt(job) => {
+                let result = self.take_over(shard, &job);
+                return Some((shard, Ended::Fold(FoldDone { id, result })));
+            }
+            Task::Offered { offset, bytes } => (Ok(self.take_offered(shard, offset, &bytes)), None),
             Task::Quarantine => (Ok(0), None),
             Task::Remove(file) => (self.remove(shard, file), None),
         };
@@ -456,7 +478,8 @@ impl Disk {
                     self.files.insert((operation.shard, FileId::Slot(slot)), File::new(vec![0; left]));
                 }
             }
-            Task::Read { .. } | Task::Quarantine => {}
+            Task::Read { .. } | Task::Quarantine | Task::Offered { .. } => {}
+            Task::Adopt(job) => self.abandon_adoption(operation.shard, &job),
             Task::Fold(job) => self.abandon_fold(operation.shard, &job),
             Task::Remove(file) => {
                 if self.random.chance(500) {

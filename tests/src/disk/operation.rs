@@ -1,7 +1,7 @@
 //! Operations that the disk has under way.
 
 use seawall::map::ShardId;
-use seawall_wal::{Buffer, Done, FileId, FoldDone, FoldJob, IoId, SlotId};
+use seawall_wal::{AdoptJob, Buffer, Done, FileId, FoldDone, FoldJob, IoId, SlotId};
 
 #[derive(Debug)]
 pub struct Operation {
@@ -37,6 +37,11 @@ pub enum Task {
         fails: bool,
     },
     Fold(FoldJob),
+    Offered {
+        offset: usize,
+        bytes: Vec<u8>,
+    },
+    Adopt(AdoptJob),
     /// What is copied to the quarantine is not looked at again.
     Quarantine,
     Remove(FileId),

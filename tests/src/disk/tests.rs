@@ -25,6 +25,7 @@ fn shape() -> DiskShape {
         prepare_error: 0,
         read_error: 0,
         short_read: 0,
+        offered_damage: 0,
         misdirected_write: 0,
         misdirected_read: 0,
         stale_read: 0,

@@ -213,12 +213,15 @@ impl World {
                 let bytes = Bytes(&buf.bytes()[*at..at + len]);
                 trace.note(self.now, format_args!("{id:?} writes {file:?} at {offset}: {bytes}"));
             }
-            Io::Read { id, file, offset, len, .. } => {
+            Io::Read { id, file, offset, len, .. } | Io::ReadBack { id, file, offset, len, .. } => {
                 trace.note(self.now, format_args!("{id:?} reads {file:?} at {offset}: {len}"));
             }
-            Io::Prepare { .. } | Io::Fold(_) | Io::Remove { .. } | Io::Quarantine { .. } => {
-                trace.note(self.now, format_args!("{io:?}"))
-            }
+            Io::Prepare { .. }
+            | Io::Fold(_)
+            | Io::Remove { .. }
+            | Io::Quarantine { .. }
+            | Io::WriteOffered { .. }
+            | Io::Adopt(_) => trace.note(self.now, format_args!("{io:?}")),
         }
     }
 }

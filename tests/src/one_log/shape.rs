@@ -78,6 +78,7 @@ fn disk(random: &mut Random, errors: bool, damage: bool) -> DiskShape {
         prepare_error,
         read_error,
         short_read,
+        offered_damage: 0,
         misdirected_write,
         misdirected_read,
         stale_read,

@@ -69,6 +69,8 @@ pub struct Left<'a> {
     pub limits: seawall_wal::LogLimits,
     /// What operators accepted to be lost.
     pub losses: &'a [Loss],
+    /// What stood in a log that was folded, from its first record on, where the world knows it.
+    pub before: &'a [finish::Whole],
     pub counts: &'a mut Counts,
     /// A line for the trace.
     pub note: &'a mut dyn FnMut(std::fmt::Arguments<'_>),
@@ -150,14 +152,16 @@ impl Crowd for Slice {
     fn recovered(&mut self, _: ShardId, _: &Report, _: u64) {}
 
     fn judge(&mut self, left: Left<'_>) -> Result<(), Violation> {
-        let Left { disk, map, limits, losses, counts, note } = left;
+        let Left { disk, map, limits, losses, before, counts, note } = left;
         let mut logs = crate::check::Logs::new();
         for range in map.ranges() {
             let read = finish::read_log(disk, range.shard, limits)?;
-            if read.base.is_some() {
+            let cut = read.base.as_ref().map_or(0, |(cut, _)| cut.index);
+            let folded = before.iter().take_while(|record| record.at.index <= cut);
+            if folded.clone().count() as u64 != cut {
                 return violation("a log that is never folded has no checkpoint", format!("{}", range.shard));
             }
-            let records: Vec<_> = read.records.iter().map(finish::rows_of).collect();
+            let records: Vec<_> = folded.chain(&read.records).map(finish::rows_of).collect();
             counts.add("records", records.len() as u64);
             note(format_args!("shard {} holds {} records", range.shard, records.len()));
             logs.insert(range.shard, records);

@@ -70,12 +70,16 @@ impl Display for Asked<'_> {
                         Bytes(&buf.bytes()[*at..at + len])
                     )
                 }
-                Io::Read { id, file, offset, len, .. } => {
+                Io::Read { id, file, offset, len, .. } | Io::ReadBack { id, file, offset, len, .. } => {
                     write!(f, "shard {shard} {id:?} reads {file:?} at {offset} {len}B")
                 }
                 Io::Prepare { id, slot, bytes } => {
                     write!(f, "shard {shard} {id:?} prepares {slot:?} {bytes}B")
                 }
+                Io::WriteOffered { id, offset, bytes } => {
+                    write!(f, "shard {shard} {id:?} writes a checkpoint at {offset} {}", Bytes(bytes))
+                }
+                Io::Adopt(job) => write!(f, "shard {shard} {job:?}"),
                 Io::Fold(job) => write!(f, "shard {shard} {job:?}"),
                 Io::Quarantine { id, slot, from, to, .. } => {
                     write!(f, "shard {shard} {id:?} copies {from}..{to} of {slot:?} to the quarantine")

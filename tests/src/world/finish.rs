@@ -21,7 +21,7 @@ impl World {
         }
         let Self { disk, map, shape, counts, trace, crowd, now, .. } = self;
         let note = &mut |line: std::fmt::Arguments<'_>| trace.note(*now, line);
-        crowd.judge(Left { disk, map, limits: shape.limits, losses: &[], counts, note })
+        crowd.judge(Left { disk, map, limits: shape.limits, losses: &[], before: &[], counts, note })
     }
 }
 

@@ -7,8 +7,8 @@ use super::write::{Finished, Writer};
 use super::{Boundary, Fault, Item, Place, Version};
 use crate::batch::{Batch, BatchError, Expected};
 use crate::format::{FIRST_BATCH, LogId, SegmentHeader};
-use crate::io::{FoldError, FoldJob};
-use crate::{BLOCK, Buffer, FileId, Index, Space};
+use crate::io::{AdoptJob, FoldError, FoldJob};
+use crate::{BLOCK, Buffer, CheckpointId, FileId, Index, Space};
 
 /// What bounds a fold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,22 +70,10 @@ impl FoldJob {
         mut read: impl FnMut(u64, &mut [u8]) -> Result<(), FoldError>,
     ) -> Result<(), FoldError> {
         let file = FileId::Checkpoint(folded.checkpoint());
-        let fault = |fault| FoldError::Fault { file, fault };
-        let most = buffer.capacity();
-        let mut get = |range: std::ops::Range<u64>, buffer: &mut Buffer| {
-            let len = usize::try_from(range.end - range.start).expect("no more than the buffer");
-            read(range.start, &mut buffer.bytes_mut()[..len]).map(|()| len)
-        };
-        get(0..BLOCK as u64, buffer)?;
-        let mut stream =
-            Stream::open(&buffer.bytes()[..BLOCK], folded.finished.bytes, &self.log).map_err(fault)?;
-        while let Some(range) = stream.wants(most).map_err(fault)? {
-            let len = get(range, buffer)?;
-            stream.take(&buffer.bytes()[..len], &mut |_| ()).map_err(fault)?;
-        }
-        let same = stream.boundary() == folded.boundary && stream.finished() == Some(folded.finished);
-        let other = || fault(Fault::new(Place::Checkpoint, 0, format!("{folded:?}"), "another checkpoint"));
-        same.then_some(()).ok_or_else(other)
+        let (boundary, finished) = whole(file, &self.log, folded.finished.bytes, buffer, &mut read)?;
+        let same = boundary == folded.boundary && finished == folded.finished;
+        let other = || Fault::new(Place::Checkpoint, 0, format!("{folded:?}"), "another checkpoint");
+        same.then_some(()).ok_or_else(|| FoldError::Fault { file, fault: other() })
     }
 
     fn file(&self, place: Place) -> FileId {
@@ -95,6 +83,56 @@ impl FoldJob {
             (Place::Checkpoint, None) => unreachable!("without a checkpoint it is not at fault"),
         }
     }
+}
+
+impl AdoptJob {
+    /// Where the file is to stand.
+    pub fn checkpoint(&self) -> CheckpointId {
+        CheckpointId(self.boundary.cut.index.0)
+    }
+
+    /// As [`FoldJob::verify`]: is what was flushed the whole checkpoint that the leader named?
+    pub fn verify(
+        &self,
+        buffer: &mut Buffer,
+        mut read: impl FnMut(u64, &mut [u8]) -> Result<(), FoldError>,
+    ) -> Result<Folded, FoldError> {
+        let file = FileId::Checkpoint(self.checkpoint());
+        let (boundary, finished) = whole(file, &self.log, self.bytes, buffer, &mut read)?;
+        if boundary != self.boundary {
+            let expected = format!("the checkpoint at {:?}", self.boundary);
+            let fault = Fault::new(Place::Checkpoint, 0, expected, format!("the one at {boundary:?}"));
+            return Err(FoldError::Fault { file, fault });
+        }
+        Ok(Folded { finished, boundary, segments: 0 })
+    }
+}
+
+/// Fills a slice with the bytes at an offset.
+type ReadAt<'a> = dyn FnMut(u64, &mut [u8]) -> Result<(), FoldError> + 'a;
+
+/// Reads a checkpoint of `bytes` bytes, a buffer at a time, with all its checksums.
+fn whole(
+    file: FileId,
+    log: &LogId,
+    bytes: u64,
+    buffer: &mut Buffer,
+    read: &mut ReadAt<'_>,
+) -> Result<(Boundary, Finished), FoldError> {
+    let fault = |fault| FoldError::Fault { file, fault };
+    let most = buffer.capacity();
+    let mut get = |range: std::ops::Range<u64>, buffer: &mut Buffer| {
+        let len = usize::try_from(range.end - range.start).expect("no more than the buffer");
+        read(range.start, &mut buffer.bytes_mut()[..len]).map(|()| len)
+    };
+    get(0..BLOCK as u64, buffer)?;
+    let mut stream = Stream::open(&buffer.bytes()[..BLOCK], bytes, log).map_err(fault)?;
+    while let Some(range) = stream.wants(most).map_err(fault)? {
+        let len = get(range, buffer)?;
+        stream.take(&buffer.bytes()[..len], &mut |_| ()).map_err(fault)?;
+    }
+    let finished = stream.finished().expect("nothing is wanted any more");
+    Ok((stream.boundary(), finished))
 }
 
 /// Merges `previous` (none: the log begins with these segments) and closed segments, each of which ends at its

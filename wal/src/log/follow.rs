@@ -9,6 +9,7 @@
 
 use std::collections::VecDeque;
 
+use super::adopt::Adopting;
 use super::keep::Keep;
 use super::remember::{Memory, Wish};
 use super::tail::MemoryTail;
@@ -27,7 +28,7 @@ use place::{Item, Place};
 
 #[derive(Debug)]
 pub struct Follower {
-    id: LogId,
+    pub(super) id: LogId,
     limits: LogLimits,
     pub(super) keep: Keep,
     pub(super) memory: Memory,
@@ -46,9 +47,10 @@ pub struct Follower {
     free: Vec<Buffer>,
     control: Vec<Buffer>,
     next_io: u64,
-    failed: Option<Failure>,
+    pub(super) failed: Option<Failure>,
     /// The end of this log was decided: it takes nothing until it is opened again.
-    cut: bool,
+    pub(super) cut: bool,
+    pub(super) adopting: Adopting,
     pub(super) stats: LogStats,
 }
 
@@ -141,6 +143,7 @@ impl Follower {
         });
         let mut keep = Keep::new(id, limits, pool, resume.checkpoints, resume.outdated);
         keep.segments.current = current;
+        keep.digest = resume.digest;
         Self {
             id,
             limits,
@@ -160,6 +163,7 @@ impl Follower {
             next_io: resume.next_io,
             failed: None,
             cut: false,
+            adopting: Adopting::default(),
             stats: LogStats::default(),
         }
     }
@@ -224,7 +228,12 @@ impl Follower {
     /// Operations that will still come back through [`Follower::done`].
     pub fn outstanding(&self) -> bool {
         let writing = self.in_flight.iter().any(|f| f.landed.is_none()) || self.header_io.is_some();
-        writing || self.keep.outstanding() || self.memory.outstanding()
+        let beside = self.keep.outstanding() || self.adopting.outstanding();
+        writing || beside || self.memory.outstanding()
+    }
+
+    pub(super) fn nothing_waits(&self) -> bool {
+        self.queue.is_empty() && self.in_flight.is_empty() && self.header_io.is_none()
     }
 
     /// The batches that became validated since it was last asked, in order.
@@ -236,7 +245,7 @@ impl Follower {
     /// the log, nothing of them is taken (F-V2); exact repeats are passed over. Returns how many bytes were taken:
     /// whole items, and fewer than all of them if they have to wait for writes under way.
     pub fn take(&mut self, items: &[u8]) -> Result<usize, Rejected> {
-        if self.failed.is_some() || self.cut {
+        if self.failed.is_some() || self.cut || self.adopting.closes() {
             return Ok(0);
         }
         let (mut place, mut at) = (self.place, 0);
@@ -298,6 +307,7 @@ impl Follower {
             while self.write_next(out) {}
             let committed = self.committed();
             self.keep.pump(&mut self.next_io, committed, out);
+            self.pump_adopting(out);
         }
         // Why a log failed may have to be remembered, too.
         if self.memory.wants_to_write()
@@ -359,6 +369,9 @@ impl Follower {
     /// Takes back one operation. `Err` is said once, by the operation that ends the log. [`Cause::Invalid`] is an
     /// integrity failure: what was sent is not whole, and nothing behind it is believed (F-V1).
     pub fn done(&mut self, done: Done) -> Result<(), Failure> {
+        if self.adopting.ended(&done) {
+            return Ok(());
+        }
         let Done { id, result, buf } = done;
         if self.keep.ended(id, result) {
             return Ok(());
@@ -471,7 +484,7 @@ impl Follower {
     }
 
     /// What was received and is not being written.
-    fn discard(&mut self) {
+    pub(super) fn discard(&mut self) {
         for piece in self.queue.drain(..) {
             if let Piece::Batches(Filling { buffer, .. }) = piece {
                 self.free.push(buffer);
@@ -479,7 +492,7 @@ impl Follower {
         }
     }
 
-    fn issue(&mut self) -> IoId {
+    pub(super) fn issue(&mut self) -> IoId {
         self.next_io += 1;
         IoId(self.next_io)
     }

@@ -41,6 +41,8 @@ pub(super) struct Keep {
     pub segments: Segments,
     /// Oldest first.
     checkpoints: VecDeque<Checkpoint>,
+    /// Of the newest one's entries: 64 bits of it, as members tell each other.
+    pub digest: Option<(Index, u128)>,
     /// A fold goes on, in rounds, until it covers this segment.
     goal: Incarnation,
     folding: Option<IoId>,
@@ -54,6 +56,10 @@ pub(super) struct Keep {
     retry_fold: bool,
     /// Checkpoints that cannot be believed; evidence until a newer one is made.
     corrupt: Vec<CheckpointId>,
+    /// Checkpoints that somebody reads: they are not removed.
+    pub held: Vec<CheckpointId>,
+    /// No fold begins any more.
+    pub still: bool,
     outdated: VecDeque<FileId>,
     removing: Option<(IoId, FileId)>,
 }
@@ -71,6 +77,7 @@ impl Keep {
             limits,
             segments: Segments::new(limits, pool),
             checkpoints: checkpoints.into(),
+            digest: None,
             goal: Incarnation(0),
             folding: None,
             fold_error: None,
@@ -80,6 +87,8 @@ impl Keep {
             retrying: false,
             retry_fold: false,
             corrupt,
+            held: Vec::new(),
+            still: false,
             outdated: VecDeque::new(),
             removing: None,
         };
@@ -108,7 +117,8 @@ impl Keep {
 
     /// The next round of a fold, if enough log has closed since the last one. Only wholly committed segments (R8).
     fn fold(&mut self, id: IoId, committed: Index) -> Option<Io> {
-        if self.folding.is_some()
+        if self.still
+            || self.folding.is_some()
             || self.removing.is_some()
             || (self.fold_error.is_some() && !self.retry_fold)
         {
@@ -142,7 +152,9 @@ impl Keep {
         if self.removing.is_some() || self.folding.is_some() {
             return None;
         }
-        let file = self.outdated.pop_front()?;
+        let held = |file: &FileId| matches!(file, FileId::Checkpoint(id) if self.held.contains(id));
+        let nth = self.outdated.iter().position(|file| !held(file))?;
+        let file = self.outdated.remove(nth)?;
         self.removing = Some((id, file));
         Some(Io::Remove { id, file })
     }
@@ -162,8 +174,15 @@ impl Keep {
         }
         self.outdated.retain(|file| *file != FileId::Checkpoint(newest.id()));
         self.checkpoints.push_back(newest);
+        self.digest = Some((newest.boundary.cut.index, folded.finished.digest & u128::from(u64::MAX)));
         self.fold_error = None;
         self.let_go();
+    }
+
+    fn held_bytes(&self) -> u64 {
+        let enough = self.checkpoints.len() >= self.limits.checkpoints;
+        let oldest = self.checkpoints.front().filter(|_| enough);
+        oldest.map_or(0, |oldest| self.segments.held_bytes(oldest.boundary.incarnation))
     }
 
     /// What the checkpoints that are kept make superfluous. With fewer than are to be kept, the log back to its
@@ -291,15 +310,15 @@ macro_rules! keeps {
                 self.keep.let_go();
             }
 
+            /// Bytes of slots that are kept for the floor alone.
+            pub fn held_bytes(&self) -> u64 {
+                self.keep.held_bytes()
+            }
+
             /// Is a fold under way? It is the one operation that `outstanding` does not count: whoever stops may
             /// break it off.
             pub fn folding(&self) -> bool {
                 self.keep.folding.is_some()
-            }
-
-            /// Takes back a fold.
-            pub fn folded(&mut self, done: FoldDone) {
-                self.stats.folds += u64::from(self.keep.fold_ended(done));
             }
 
             /// Each epoch that begins in the segments that are kept, and its first index. What lies before them, the
@@ -351,6 +370,13 @@ macro_rules! keeps {
             }
         }
     };
+}
+
+impl Log {
+    /// Takes back a fold.
+    pub fn folded(&mut self, done: FoldDone) {
+        self.stats.folds += u64::from(self.keep.fold_ended(done));
+    }
 }
 
 keeps!(Log);

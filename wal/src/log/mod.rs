@@ -15,13 +15,20 @@ use crate::record::{self, Entry, Kind, MAX_KEY};
 use crate::segments::{Current, Pool};
 use crate::{BLOCK, Buffer, CheckpointId, Done, Epoch, FileId, Index, Io, IoError, IoId, LogLimits};
 
+mod adopt;
+mod back;
 pub(crate) mod follow;
 mod keep;
+mod mark;
 mod remember;
 pub(crate) mod tail;
 
+pub use adopt::NotTaken;
+use back::Back;
+pub use back::{Cursor, Gone, Stretch};
 pub use keep::Checkpoint;
 use keep::Keep;
+pub use mark::{Differs, Digests};
 use remember::Memory;
 pub use remember::Wish;
 use tail::MemoryTail;
@@ -39,6 +46,8 @@ pub struct Resume {
     pub checkpoints: Vec<Checkpoint>,
     /// Those that are not, and go when there is a newer one.
     pub outdated: Vec<CheckpointId>,
+    /// Of the newest one's entries, if it was looked at.
+    pub digest: Option<(Index, u128)>,
     /// As it is on disk.
     pub meta: Meta,
     pub next_io: u64,
@@ -52,6 +61,7 @@ pub struct Log {
     keep: Keep,
     memory: Memory,
     tail: MemoryTail,
+    back: Back,
     /// Of the segment before the first one of this epoch; later ones are known from `chain` and `segments`.
     resumed_from: Option<Predecessor>,
     open: Option<OpenBatch>,
@@ -144,13 +154,16 @@ impl Log {
             buffers.into_iter().partition(|b| usize::from(b.id()) < limits.batch_buffers());
         assert_eq!(free.len(), limits.batch_buffers(), "every buffer came back before the log runs");
         assert!(resume.epoch > Epoch(0), "an epoch is taken before a log is written");
+        let mut keep = Keep::new(id, limits, resume.pool, resume.checkpoints, resume.outdated);
+        keep.digest = resume.digest;
         Self {
             id,
             limits,
             epoch: resume.epoch,
-            keep: Keep::new(id, limits, resume.pool, resume.checkpoints, resume.outdated),
+            keep,
             memory: Memory::new(id, resume.meta),
             tail,
+            back: Back::default(),
             resumed_from: Some(resume.predecessor),
             open: None,
             full: false,
@@ -228,7 +241,7 @@ impl Log {
     /// Operations that will still come back through [`Log::done`].
     pub fn outstanding(&self) -> bool {
         let writing = self.in_flight.iter().any(|f| !f.landed) || self.header_io.is_some();
-        writing || self.keep.outstanding() || self.memory.outstanding()
+        writing || self.keep.outstanding() || self.memory.outstanding() || self.back.outstanding()
     }
 
     /// Gives the record the next index and writes it into the open batch. It is durable when
@@ -379,7 +392,7 @@ impl Log {
 
     /// Takes back one operation. `Err` is said once, by the operation that poisons the log.
     pub fn done(&mut self, done: Done) -> Result<(), Failure> {
-        let Done { id, result, buf } = done;
+        let Some(Done { id, result, buf }) = self.back.ended(done) else { return Ok(()) };
         if let Some(buf) = buf {
             self.take_back(buf);
         }

@@ -55,8 +55,8 @@ pub struct Chain {
 }
 
 /// The newest header leads; each names the one before it; the walk begins where the checkpoint ends, or with the
-/// first segment of all. With `cut_at_base`, nothing needs to continue the checkpoint.
-pub fn link(found: &[Found], base: &Boundary, cut_at_base: bool) -> Result<Chain, Halt> {
+/// first segment of all. With `bare`, nothing needs to continue the checkpoint.
+pub fn link(found: &[Found], base: &Boundary, bare: bool) -> Result<Chain, Halt> {
     let segment = |f: &Found| f.header.ok().map(|header| Segment { slot: f.slot, header });
     let mut all: Vec<Segment> = found.iter().filter_map(segment).collect();
     all.sort_by_key(|s| s.header.incarnation);
@@ -66,7 +66,11 @@ pub fn link(found: &[Found], base: &Boundary, cut_at_base: bool) -> Result<Chain
     let segments = kept.split_off(behind);
     match segments.first() {
         Some(first) => continues(first, base, all.last())?,
-        None if *base != Boundary::start(base.log) && !cut_at_base => return Err(Halt::nothing_behind(base)),
+        None if *base != Boundary::start(base.log) && !bare => return Err(Halt::nothing_behind(base)),
+        // A checkpoint that came from elsewhere: what ends before it is none of this log's any more.
+        None if kept.last().is_some_and(|s| s.header.incarnation != base.incarnation.0) => {
+            all.append(&mut kept)
+        }
         None => {}
     }
     if let Some(newer) = all.last().filter(|s| s.header.incarnation > base.incarnation.0) {

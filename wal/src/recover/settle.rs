@@ -34,7 +34,9 @@ impl Recovery {
             committed: Index(0),
         });
         let meta = self.meta_for(taken);
-        self.meta = Meta { cut, uncertain: uncertain && taken.is_none(), ..meta };
+        // Nothing stands behind the checkpoint, and that was right: it stays so until something does.
+        let bare = if walk.is_none() { self.boundary().incarnation } else { meta.bare };
+        self.meta = Meta { cut, bare, uncertain: uncertain && taken.is_none(), ..meta };
         self.phase = Phase::Settle { walk };
         let block = self.meta.encode(&self.id);
         self.write(FileId::Meta, self.meta.offset(), &block, out);
@@ -79,6 +81,9 @@ impl Recovery {
         let next = (newest + 1).max(self.report.epoch.0 * PER_EPOCH + 1);
         let next_slot = self.slots.last().map_or(0, |(slot, _)| slot.0 + 1);
         self.spares.sort_by_key(|s| s.slot);
+        // Between a checkpoint that came from elsewhere and older ones there is no log.
+        let adopted = self.base.is_some() && self.meta.bare == base.incarnation;
+        let older: Vec<_> = self.older().filter(|_| adopted).map(|older| older.id()).collect();
         let resume = Resume {
             epoch: self.report.epoch,
             last: self.report.last,
@@ -89,8 +94,9 @@ impl Recovery {
                 next_slot,
                 next_incarnation: Incarnation(next),
             },
-            checkpoints: self.older().chain(self.base).collect(),
-            outdated: self.report.corrupt.iter().map(|corrupt| corrupt.id).collect(),
+            checkpoints: self.older().filter(|_| !adopted).chain(self.base).collect(),
+            outdated: older.into_iter().chain(self.report.corrupt.iter().map(|corrupt| corrupt.id)).collect(),
+            digest: self.report.checkpoint.map(|c| (c.cut, c.digest & u128::from(u64::MAX))),
             meta: self.meta,
             next_io: self.io.0,
         };

@@ -32,7 +32,8 @@ impl Recovery {
         let behind = |f: &Found| f.header.is_ok_and(|h| cut.is_some_and(|cut| h.incarnation > cut.0));
         let (dropped, found): (Vec<Found>, Vec<Found>) = self.found.iter().copied().partition(behind);
         self.dropped = dropped;
-        let chain = chain::link(&found, &base, cut == Some(base.incarnation)).map_err(|halt| {
+        let bare = cut == Some(base.incarnation) || self.meta.bare == base.incarnation;
+        let chain = chain::link(&found, &base, bare).map_err(|halt| {
             // Without the checkpoint the log is not complete: that is what has to be said.
             self.report.corrupt.last().map_or(halt, Halt::corrupt_checkpoint)
         })?;
@@ -57,8 +58,9 @@ impl Recovery {
         if let Some(Found { header: Ok(header), .. }) = stray.filter(|stray| self.is_kept(stray)) {
             return Incarnation(header.incarnation + 1);
         }
-        let oldest = self.kept.iter().chain(&self.segments).next().map_or(1, |s| s.header.incarnation);
-        Incarnation(oldest)
+        let behind = self.boundary().incarnation.0 + 1;
+        let oldest = self.kept.iter().chain(&self.segments).next();
+        Incarnation(oldest.map_or(behind, |s| s.header.incarnation))
     }
 
     fn is_kept(&self, found: &Found) -> bool {

@@ -68,7 +68,7 @@ pub fn drive(disk: &mut Volatile, follower: &mut Follower, at: At<'_>) {
         }
         let io = under_way.remove(if turn % 2 == 0 { under_way.len() - 1 } else { 0 });
         if let Io::Fold(job) = io {
-            follower.folded(disk.fold(&job));
+            follower.folded(disk.fold(&job)).expect("it is a fold");
             at(disk, follower.validated());
             continue;
         }

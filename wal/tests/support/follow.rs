@@ -100,7 +100,7 @@ pub fn settle(disk: &mut Disk, follower: &mut Follower) -> Vec<Validated> {
         }
         for io in std::mem::take(&mut ios) {
             match io {
-                Io::Fold(job) => follower.folded(disk.fold(&job)),
+                Io::Fold(job) => follower.folded(disk.fold(&job)).expect("it is a fold"),
                 io => {
                     let _ = follower.done(disk.execute(io));
                 }

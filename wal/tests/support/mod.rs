@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use seawall_wal::checkpoint::{FoldPolicy, Folded};
 use seawall_wal::recover::{Files, Report};
 use seawall_wal::{
-    BLOCK, Buffer, Done, Entry, Epoch, FileId, FoldDone, FoldError, FoldJob, Index, Io, IoError, IoStep,
-    Kind, Log, LogId, LogLimits, Progress, Recovery, Replay, SlotId, Space, meta,
+    AdoptJob, BLOCK, Buffer, Done, Entry, Epoch, FileId, FoldDone, FoldError, FoldJob, Index, Io, IoError,
+    IoStep, Kind, Log, LogId, LogLimits, Progress, Recovery, Replay, SlotId, Space, meta,
 };
 
 pub const LOG: LogId = LogId { lineage: *b"a lineage for it", shard: 1 };
@@ -24,6 +24,8 @@ pub struct Disk {
     pub writes: Vec<(FileId, u64, usize)>,
     /// What was cut off, by the number of the cut and its place.
     pub quarantine: BTreeMap<(u64, SlotId, u64), Vec<u8>>,
+    /// A checkpoint of another log's, without a name.
+    pub offered: Vec<u8>,
 }
 
 /// A record as a test sees it: its first entry.
@@ -52,6 +54,7 @@ impl Disk {
             dead: false,
             writes: Vec::new(),
             quarantine: BTreeMap::new(),
+            offered: Vec::new(),
         }
     }
 
@@ -75,7 +78,7 @@ impl Disk {
                 self.writes.push((file, offset, len));
                 Done { id, result: Ok(len), buf: Some(buf) }
             }
-            Io::Read { id, file, offset, mut buf, len } => {
+            Io::Read { id, file, offset, mut buf, len } | Io::ReadBack { id, file, offset, mut buf, len } => {
                 let start = usize::try_from(offset).unwrap();
                 if self
                     .bad_sector
@@ -107,7 +110,12 @@ impl Disk {
                 self.quarantine.insert((cut, slot, from), bytes);
                 Done { id, result: Ok(0), buf: None }
             }
-            Io::Fold(_) => unreachable!("a fold has a door of its own"),
+            Io::WriteOffered { id, offset, bytes } => {
+                self.offered.truncate(usize::try_from(offset).unwrap());
+                self.offered.extend_from_slice(&bytes);
+                Done { id, result: Ok(bytes.len()), buf: None }
+            }
+            Io::Fold(_) | Io::Adopt(_) => unreachable!("a fold has a door of its own"),
         }
     }
 
@@ -117,6 +125,20 @@ impl Disk {
             self.files.insert(FileId::Checkpoint(folded.checkpoint()), bytes);
             folded
         });
+        FoldDone { id: job.id, result }
+    }
+
+    /// Judges what came from elsewhere as every executor has to, and names it.
+    pub fn adopt(&mut self, job: &AdoptJob) -> FoldDone {
+        let bytes = std::mem::take(&mut self.offered);
+        let result = job.verify(&mut Buffer::new(0, 4 * BLOCK), |at, target| {
+            let at = usize::try_from(at).unwrap();
+            target.copy_from_slice(&bytes[at..at + target.len()]);
+            Ok(())
+        });
+        if result.is_ok() {
+            self.files.insert(FileId::Checkpoint(job.checkpoint()), bytes);
+        }
         FoldDone { id: job.id, result }
     }
 

@@ -123,7 +123,7 @@ impl Volatile {
                 Rc::make_mut(&mut target.durable)[offset..offset + len].copy_from_slice(&done.bytes);
                 Done { id, result: Ok(len), buf: Some(buf) }
             }
-            Io::Read { id, file, offset, mut buf, len } => {
+            Io::Read { id, file, offset, mut buf, len } | Io::ReadBack { id, file, offset, mut buf, len } => {
                 let at = usize::try_from(offset).unwrap();
                 buf.bytes_mut()[..len].copy_from_slice(&self.files[&file].visible[at..at + len]);
                 Done { id, result: Ok(len), buf: Some(buf) }
@@ -144,7 +144,8 @@ impl Volatile {
                 self.quarantine.insert((cut, slot, from), Rc::new(bytes));
                 Done { id, result: Ok(0), buf: None }
             }
-            Io::Fold(_) => unreachable!("a fold has a door of its own"),
+            Io::WriteOffered { .. } => unreachable!("no checkpoint comes from elsewhere"),
+            Io::Fold(_) | Io::Adopt(_) => unreachable!("a fold has a door of its own"),
         }
     }
 

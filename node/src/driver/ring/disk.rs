@@ -36,7 +36,7 @@ impl Ring {
                 }
             }
             Io::Prepare { id, slot, bytes } => self.prepare(shard, id, slot, bytes),
-            Io::Fold(_) | Io::Remove { .. } | Io::Quarantine { .. } => unreachable!("the keeper executes it"),
+            io => unreachable!("the keeper executes {io:?}"),
         }
     }
 

@@ -65,7 +65,7 @@ impl Syscall {
                 }
                 Task::Prepare { directory: files.directory.clone(), slot, bytes, direct }
             }
-            Io::Fold(_) | Io::Remove { .. } | Io::Quarantine { .. } => unreachable!("the keeper executes it"),
+            io => unreachable!("the keeper executes {io:?}"),
         };
         self.lanes.give(Job { shard, id, task });
     }

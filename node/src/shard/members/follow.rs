@@ -7,17 +7,20 @@ use std::collections::VecDeque;
 use seawall::map::MemberId;
 use seawall::position::{Epoch, Index};
 use seawall::replication::{
-    Ack, Envelope, FollowerState, Heartbeat, Message, Positions, Refused, Session, Standing as Seat, Why,
+    Ack, Checkpoint, Cut, Envelope, FollowerState, Heartbeat, Message, Positions, Refused, Session,
+    Standing as Seat, Why,
 };
+use seawall_wal::checkpoint::{Boundary, Version};
+use seawall_wal::format::Incarnation;
 use seawall_wal::meta::Latch;
-use seawall_wal::{Cause, Done, FileId, Follower, Start, Wish};
+use seawall_wal::{Cause, Done, FileId, FoldDone, Follower, LogId, NotTaken, Start, Wish};
 
 use super::Held;
 use super::greet::Pending;
 use super::proof::Proof;
 use super::stand::Standing;
 use crate::params::{DISK_PATIENCE_US, REPLICA_WINDOW};
-use crate::replica::{Grant, Incarnation};
+use crate::replica::{self, Grant};
 use crate::seam::Now;
 use crate::shard::{Life, Shard, to_net, to_wal};
 
@@ -50,7 +53,7 @@ pub(in crate::shard) struct Following {
 /// What this follower knows of its leader; positions belong to it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stream {
-    pub leader: Incarnation,
+    pub leader: replica::Incarnation,
     pub epoch: Epoch,
     pub number: Session,
     /// The send time of the newest message, by the leader's clock.
@@ -95,6 +98,7 @@ impl Following {
             _ if self.halted.is_some() => FollowerState::Halted,
             None if self.log.validated().0 == 0 => FollowerState::Uninitialised,
             None => FollowerState::Fenced,
+            Some(_) if self.log.is_adopting() => FollowerState::Bootstrapping,
             Some(stream) if behind(stream) => FollowerState::CatchingUp,
             Some(_) => FollowerState::Streaming,
         }
@@ -112,13 +116,14 @@ impl Following {
     pub(super) fn hang_up(&mut self) {
         self.session = None;
         self.proof.hang_up();
+        self.log.drop_offer();
         self.blocks.clear();
         (self.bytes, self.news) = (0, false);
     }
 
     /// Whether a message is of the session that is open.
     fn is_of_session(&self, from: MemberId, stamp: &seawall::replication::Stamp, number: Session) -> bool {
-        let leader = Incarnation { member: from, start: stamp.start.0 };
+        let leader = replica::Incarnation { member: from, start: stamp.start.0 };
         self.session.is_some_and(|s| (s.leader, s.epoch, s.number) == (leader, stamp.epoch, number))
     }
 
@@ -164,6 +169,12 @@ impl Following {
                     self.bytes -= blocks.len();
                     self.blocks.pop_front();
                 }
+                Err(why) if why.forks => {
+                    let expected = format!("F-S3: {}", why.expected);
+                    let at = (why.offset, to_net(why.index));
+                    let file = self.log.checkpoint().map_or(FileId::Meta, |c| FileId::Checkpoint(c.id()));
+                    return self.latch("R23", file, at, &expected, &why.observed);
+                }
                 Err(why) => {
                     // F-V2: nothing was changed. The leader greets again, and both see where they stand.
                     self.trouble = Some(format!(
@@ -173,6 +184,42 @@ impl Following {
                     self.hang_up();
                     return self.drop_empty_segment();
                 }
+            }
+        }
+    }
+
+    /// R23: a piece of a checkpoint. It takes the place of a log that the leader's log holds whole, and ends later: that is
+    /// what the session began with.
+    fn take_piece(&mut self, piece: &Checkpoint<'_>, lineage: [u8; 16], shard: u32) {
+        let Cut { at, time_us, incarnation, end, chain } = piece.cut;
+        let cut = Version { epoch: seawall_wal::Epoch(at.epoch.0), index: to_wal(at.index) };
+        let log = LogId { lineage, shard };
+        let boundary = Boundary { log, cut, time_us, incarnation: Incarnation(incarnation.0), end, chain };
+        match self.log.offer(boundary, piece.bytes, piece.offset, piece.blocks) {
+            Ok(()) | Err(NotTaken::Busy | NotTaken::NotWhole(_)) => {}
+            Err(NotTaken::Behind { here }) => {
+                self.trouble = Some(format!(
+                    "R23: expected a checkpoint that ends behind {}, observed one at {}",
+                    here.0, cut.index.0
+                ));
+                self.hang_up();
+                self.drop_empty_segment();
+            }
+        }
+    }
+
+    /// A fold or an adoption ended.
+    pub fn folded(&mut self, done: FoldDone) {
+        match self.log.folded(done) {
+            Ok(()) if self.log.adopted() => {
+                self.hang_up();
+                (self.pending, self.standing) = (None, None);
+                self.leaving = Some(Start::Follow);
+            }
+            Ok(()) => {}
+            Err(why) => {
+                self.trouble = Some(format!("F-S2: {why:?}: all of it is thrown away"));
+                self.hang_up();
             }
         }
     }
@@ -212,11 +259,22 @@ impl Shard {
                     self.no_session(from, &append.stamp, append.session);
                 }
             }
+            Message::Checkpoint(piece) => {
+                if !following.is_of_session(from, &piece.stamp, piece.session) {
+                    return self.no_session(from, &piece.stamp, piece.session);
+                }
+                following.hears(piece.sent_us, None, Index(0));
+                following.take_piece(piece, self.lineage.0, self.id.0);
+                if following.session.is_none() {
+                    self.no_session(from, &piece.stamp, piece.session);
+                }
+            }
             Message::Heartbeat(beat) => {
                 if !following.is_of_session(from, &beat.stamp, beat.session) {
                     return self.no_session(from, &beat.stamp, beat.session);
                 }
                 following.hears(beat.sent_us, Some(beat), beat.committed);
+                following.compare(beat.closed, beat.state);
             }
             Message::Fenced(fenced) => self.candidate_hears(from, fenced),
             Message::Refused(refused) => self.candidate_refused(refused),
@@ -327,6 +385,7 @@ impl Shard {
                 promise: Epoch(following.log.meta().epoch.0),
                 lease_us,
                 probe_us: now.mono_us,
+                checkpoint: following.log.offered(),
                 disk_answered,
             }),
         );

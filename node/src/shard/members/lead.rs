@@ -1,8 +1,8 @@
 //! A leader's sessions with its members: it greets, ships what is durable at home (R9), and counts (R13, R16).
 //!
 //! ```text
-//! away -> greeted -> streaming          behind: what it needs is in memory no more
-//!   ^________|___________|              refused: it says why, and is greeted again
+//! away -> greeted -> streaming <-> catching up <- bootstrapping
+//!   ^________|___________|______________|______________|         refused: it says why, and is greeted again
 //! ```
 
 use std::collections::{BTreeMap, VecDeque};
@@ -16,6 +16,9 @@ use seawall::replication::{
 };
 use seawall_wal::Log;
 
+use super::bootstrap::Bootstrap;
+use super::catch_up::{Allowance, Behind, level};
+use super::marks::told;
 use super::{Membership, Orders};
 use crate::params::{
     HEARTBEAT_US, REPLICA_RETRY_US, REPLICA_SILENCE_US, RETRY_RECOVERY_MS, UNCOMMITTED_BYTES,
@@ -35,11 +38,17 @@ pub(in crate::shard) struct Lead {
     start: u64,
     pub(super) members: BTreeMap<MemberId, Sent>,
     next_session: u64,
+    /// From where on the log is kept for members.
+    pub(super) floor: Option<Index>,
     /// A change of the sync set, as the authority was asked to record it.
     proposed: Option<Map>,
     next_proposal_us: u64,
     next_beat_us: u64,
 }
+
+/// So many sessions in a row in which a member took nothing: what its log ends with is not kept here any more, such as
+/// a segment of an epoch that came to nothing. A checkpoint begins anew.
+const REJECTIONS: u64 = 3;
 
 /// What was sent to one member, and how it stands.
 #[derive(Debug)]
@@ -53,8 +62,19 @@ pub(in crate::shard) struct Sent {
     /// The next index that it was not sent.
     pub(super) next: Index,
     acknowledged: Index,
+    /// What was acknowledged when the session began, and how many sessions in a row ended there.
+    began: Index,
+    pub(super) rejected: u64,
     /// Last index and bytes of what was sent and not acknowledged as received.
     pub(super) under_way: VecDeque<(Index, usize)>,
+    /// What becomes of it while it is behind what is in memory.
+    pub(in crate::shard) behind: Option<Behind>,
+    pub(super) boot: Option<Bootstrap>,
+    /// How often it had to catch up.
+    pub catch_ups: u64,
+    pub(super) allowance: Allowance,
+    /// The log is kept for it from this index on, until this time if it does not answer.
+    pub(super) pin: Option<(Index, u64)>,
     pub(super) bytes: usize,
     /// Since when the oldest of it is under way.
     pub(super) moved_us: u64,
@@ -68,8 +88,10 @@ pub(in crate::shard) struct Sent {
 pub(in crate::shard) enum Stage {
     Away,
     Streaming,
-    /// It needs closed segments, or a checkpoint.
-    Behind,
+    /// What it needs is read back from segments.
+    CatchingUp,
+    /// It needs a checkpoint first.
+    Bootstrapping,
 }
 
 impl Stage {
@@ -77,7 +99,8 @@ impl Stage {
         match self {
             Stage::Away => "away",
             Stage::Streaming => "streaming",
-            Stage::Behind => "behind",
+            Stage::CatchingUp => "catching up",
+            Stage::Bootstrapping => "bootstrapping",
         }
     }
 }
@@ -99,6 +122,7 @@ impl Lead {
             start: log.meta().start,
             members: BTreeMap::new(),
             next_session: 1,
+            floor: None,
             proposed: None,
             next_proposal_us: 0,
             next_beat_us: 0,
@@ -172,7 +196,14 @@ impl Sent {
             session: Session(0),
             next: Index(0),
             acknowledged: Index(0),
+            began: Index(0),
+            rejected: 0,
             under_way: VecDeque::new(),
+            behind: None,
+            boot: None,
+            catch_ups: 0,
+            allowance: Allowance::default(),
+            pin: None,
             bytes: 0,
             moved_us: now.mono_us,
             next_hello_us: 0,
@@ -186,8 +217,14 @@ impl Sent {
             (self.stage, self.since_us) = (stage, now.mono_us);
         }
         self.reason = reason;
+        (self.behind, self.boot) = (None, None);
         self.under_way.clear();
         self.bytes = 0;
+    }
+
+    /// It goes on from other bytes: what is under way to it stays so.
+    pub(super) fn goes_on(&mut self, now: Now, stage: Stage) {
+        (self.stage, self.since_us, self.reason) = (stage, now.mono_us, None);
     }
 
     pub fn acknowledged(&self) -> Index {
@@ -251,7 +288,7 @@ impl Shard {
         let Some(sent) = lead.members.get_mut(&from).filter(|sent| sent.session == welcome.session) else {
             return;
         };
-        if welcome.stamp.epoch != lead.leadership.epoch() || sent.stage == Stage::Streaming {
+        if welcome.stamp.epoch != lead.leadership.epoch() || sent.stage != Stage::Away {
             return;
         }
         let (last, theirs) = (to_net(running.log.durable()), welcome.positions.validated);
@@ -259,9 +296,16 @@ impl Shard {
             sent.reason = Some(format!("R12: its log parts from this one before {}", theirs.0));
             return; // it cuts its log, and is greeted again
         }
-        (sent.next, sent.acknowledged) = (Index(theirs.0 + 1), theirs);
+        (sent.next, sent.acknowledged, sent.began) = (Index(theirs.0 + 1), theirs, theirs);
         (sent.heard_us, sent.attempts) = (now.mono_us, 0);
         sent.goes(now, Stage::Streaming, None);
+        if !level(&running.log, sent.next) {
+            sent.falls_behind(now, last);
+        }
+        if sent.rejected >= REJECTIONS {
+            sent.falls_behind(now, last);
+            sent.begin_bootstrap(now, &running.log);
+        }
         lead.leadership.greeted(from, welcome.session.0, theirs, now.mono_us);
     }
 
@@ -275,6 +319,7 @@ impl Shard {
             return;
         }
         (sent.heard_us, sent.probe_us) = (now.mono_us, Some(ack.probe_us));
+        sent.wrote(now, ack.checkpoint, ack.echo_sent_us);
         sent.acknowledged = sent.acknowledged.max(ack.positions.validated);
         while let Some((_, bytes)) = sent.under_way.pop_front_if(|(last, _)| *last <= ack.positions.received)
         {
@@ -303,6 +348,8 @@ impl Shard {
         let Some(sent) = lead.members.get_mut(&from).filter(|sent| sent.session == refused.session) else {
             return;
         };
+        let nothing_was_taken = refused.why == Why::NoSession && sent.acknowledged == sent.began;
+        sent.rejected = if nothing_was_taken { sent.rejected + 1 } else { 0 };
         let reason = format!("{:?}: {}", refused.why, refused.text);
         sent.goes(now, Stage::Away, Some(reason));
         sent.next_hello_us = sent.next_hello_us.min(now.mono_us + HEARTBEAT_US);
@@ -319,6 +366,8 @@ impl Shard {
         let last = to_net(running.log.durable());
         let committed = to_net(self.release.committed());
         let memory_from = running.log.oldest_recent().map_or(Index(last.0 + 1), to_net);
+        let segments_from = running.log.oldest_stored().map_or(memory_from, to_net).min(memory_from);
+        let (closed, state) = told(running.log.digests());
         let members: Vec<MemberId> = lead.members.keys().copied().collect();
         // Before its first commit a leader knows less than the one before it had acknowledged.
         let leased = matches!(lead.leadership.lease(now.mono_us), Ok(Some(_)));
@@ -345,7 +394,7 @@ impl Shard {
                     last,
                     committed,
                     memory_from,
-                    segments_from: memory_from,
+                    segments_from,
                     losses: losses.table(),
                     epochs: epochs.table(),
                 };
@@ -361,8 +410,8 @@ impl Shard {
                     last,
                     committed,
                     echo,
-                    closed: None,
-                    state: None,
+                    closed,
+                    state,
                 };
                 membership.say(member, Message::Heartbeat(beat));
             }

@@ -5,6 +5,9 @@
 //! follow.rs   a follower: takes blocks verbatim, applies what is committed, acknowledges
 //! greet.rs    how a follower meets a leader or a candidate: promise, divergence, cut
 //! ship.rs     which bytes of the log go out
+//! catch_up.rs a member that is behind what is in memory: from segments,
+//! bootstrap.rs and from a checkpoint
+//! marks.rs    what is written down now and then, and digests that are compared
 //! stand.rs    a member on its way to the leadership
 //! orders.rs   what operators tell this member
 //! proof.rs    how old a follower's state is at most
@@ -13,10 +16,13 @@
 //! Every change of role goes through recovery: the shard asks for its log to be opened again, and begins anew from the
 //! disk. What the rules are is in `replica/`; here they meet the log and the messages.
 
+mod bootstrap;
+mod catch_up;
 mod follow;
 mod greet;
 mod held;
 mod lead;
+mod marks;
 mod orders;
 mod proof;
 mod report;

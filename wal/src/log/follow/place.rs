@@ -33,6 +33,8 @@ pub struct Rejected {
     pub offset: u64,
     pub expected: String,
     pub observed: String,
+    /// F-S3: it claims to be the log behind the checkpoint that this one begins with, and is not.
+    pub forks: bool,
 }
 
 impl Item {
@@ -100,6 +102,10 @@ impl Follower {
         if header.epoch() < place.next.epoch {
             return Err(place.older_epoch(header.epoch));
         }
+        // Behind a checkpoint: what ends ahead of it is in it.
+        if place.segment.is_none() && header.incarnation <= place.next.incarnation.0 {
+            return Ok(Item::Repeat(BLOCK));
+        }
         let (named, first) = (header.predecessor(), header.first_index());
         if (named, first) != (place.predecessor(), place.next.next)
             || header.incarnation <= place.next.incarnation.0
@@ -108,7 +114,8 @@ impl Follower {
             let Predecessor { incarnation, end, chain } = named;
             let after = format!("offset {end} of segment {} (chain {chain:08x})", incarnation.0);
             let observed = format!("segment {} after {after}, from index {}", header.incarnation, first.0);
-            return Err(place.rejected("R1", expected, observed));
+            let forks = place.forks(&header);
+            return Err(Rejected { forks, ..place.rejected("R1", expected, observed) });
         }
         let least = self.limits.buffer_bytes as u64 + FIRST_BATCH;
         let sizes = least..=self.limits.slot_bytes;
@@ -166,7 +173,15 @@ fn here(place: &Place) -> String {
 impl Place {
     fn rejected(&self, rule: &'static str, expected: impl Into<String>, observed: String) -> Rejected {
         let (index, offset) = (self.next.next, self.next.offset);
-        Rejected { rule, index, offset, expected: expected.into(), observed }
+        Rejected { rule, index, offset, expected: expected.into(), observed, forks: false }
+    }
+
+    /// Whether a segment that does not continue a checkpoint says that it does, or begins behind the cut in a log that
+    /// parted before it. A segment may be missing between the two only if it is newer than the checkpoint.
+    fn forks(&self, header: &SegmentHeader) -> bool {
+        let (here, named) = (self.next.incarnation, header.predecessor().incarnation);
+        let behind = named == here || named < here && header.first_index() == self.next.next;
+        self.segment.is_none() && here > Incarnation(0) && behind
     }
 
     fn not_valid(&self, what: &str, why: NotValid) -> Rejected {
@@ -182,7 +197,7 @@ impl Place {
 
 impl std::fmt::Display for Rejected {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { rule, index, offset, expected, observed } = self;
+        let Self { rule, index, offset, expected, observed, .. } = self;
         write!(f, "what was sent for index {} at offset {offset} breaks {rule}: ", index.0)?;
         write!(f, "expected {expected}; observed {observed}. Nothing was changed: ask for the log from there")
     }
