@@ -44,6 +44,8 @@ pub struct Meta {
     pub cut: Option<Cut>,
     /// The checkpoint that ends with this segment may be where the log ends: nothing has to continue it.
     pub bare: Incarnation,
+    /// While another one is adopted: the one that this was true of before, and still is if that comes to nothing.
+    pub bare_before: Incarnation,
     /// An integrity failure, until somebody clears it (R25).
     pub latch: Option<Latch>,
 }
@@ -170,7 +172,8 @@ struct Block {
     latch_crc: u32,
     marks: u32,
     bare: u64,
-    reserved: [u8; 52],
+    bare_before: u64,
+    reserved: [u8; 44],
     crc: u32,
 }
 
@@ -242,6 +245,7 @@ impl Meta {
             own_from: self.own.0.0,
             own_through: self.own.1.0,
             bare: self.bare.0,
+            bare_before: self.bare_before.0,
             cut_incarnation: cut.map_or(0, |c| c.incarnation.0),
             cut_offset: cut.map_or(0, |c| c.offset),
             cut_next: cut.map_or(0, |c| c.next.0),
@@ -292,6 +296,7 @@ impl Meta {
             reseeding: marked(RESEEDING),
             uncertain: marked(UNCERTAIN),
             bare: Incarnation(block.bare),
+            bare_before: Incarnation(block.bare_before),
             cut: block.cut()?,
             latch: block.latch(bytes)?,
         })

@@ -76,6 +76,7 @@ fn member() -> Meta {
         reseeding: true,
         uncertain: true,
         bare: Incarnation(3),
+        bare_before: Incarnation(2),
         cut: Some(Cut { incarnation: Incarnation(3), offset: 12288, next: Index(50), why }),
         latch: Some(Latch::new(
             "R12",

@@ -134,7 +134,11 @@ impl Cluster {
     /// At most one copy is lost in a run: more than that is permitted to lose what was acknowledged.
     pub(super) fn disk_lost(&mut self, nth: usize) {
         let alone = self.map.replicas(SHARD).is_none_or(|entry| entry.sync.is_empty());
-        if self.healed || alone && self.leader().is_none_or(|leader| leader == nth) {
+        let about_to_lead = self.queue.values().any(|what| {
+            let map = if let What::Proposed(map) = what { Some(map) } else { None };
+            map.and_then(|map| map.replicas(SHARD)?.leader) == Some(self.members[nth].id)
+        });
+        if self.healed || about_to_lead || alone && self.leader().is_none_or(|leader| leader == nth) {
             return;
         }
         self.crash(nth, Crash::PowerCut);

@@ -142,7 +142,7 @@ impl Follower {
             out.push(Io::WriteOffered { id, offset, bytes });
         } else if offset == bytes && incoming.wish.is_none() && self.nothing_waits() {
             // Before the name: a death behind it must find that nothing has to continue the checkpoint.
-            let wish = self.wish(|meta| meta.bare = boundary.incarnation);
+            let wish = self.wish(|meta| (meta.bare_before, meta.bare) = (meta.bare, boundary.incarnation));
             self.keep.still = true;
             if let Some(incoming) = &mut self.adopting.incoming {
                 incoming.wish = Some(wish);
@@ -169,7 +169,7 @@ impl Follower {
             }
             Err(why) => {
                 self.keep.still = false;
-                self.wish(|meta| meta.bare = Default::default());
+                self.wish(|meta| (meta.bare, meta.bare_before) = (meta.bare_before, Default::default()));
                 Err(NotTaken::NotWhole(why.to_string()))
             }
         }

@@ -132,7 +132,8 @@ impl Keep {
             let (mut bytes, size) = (0, self.checkpoint_bytes());
             let worth_it = foldable().zip(1..).find(|(closed, count)| {
                 bytes += closed.end;
-                self.limits.fold.should_fold(bytes, *count, size)
+                // A checkpoint of nothing would only bind an empty log to segments of epochs that came to nothing.
+                closed.last > Index(0) && self.limits.fold.should_fold(bytes, *count, size)
             });
             self.goal = worth_it?.0.incarnation;
         }

@@ -36,7 +36,8 @@ impl Recovery {
         let meta = self.meta_for(taken);
         // Nothing stands behind the checkpoint, and that was right: it stays so until something does.
         let bare = if walk.is_none() { self.boundary().incarnation } else { meta.bare };
-        self.meta = Meta { cut, bare, uncertain: uncertain && taken.is_none(), ..meta };
+        let bare_before = Incarnation::default();
+        self.meta = Meta { cut, bare, bare_before, uncertain: uncertain && taken.is_none(), ..meta };
         self.phase = Phase::Settle { walk };
         let block = self.meta.encode(&self.id);
         self.write(FileId::Meta, self.meta.offset(), &block, out);

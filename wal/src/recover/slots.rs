@@ -32,7 +32,7 @@ impl Recovery {
         let behind = |f: &Found| f.header.is_ok_and(|h| cut.is_some_and(|cut| h.incarnation > cut.0));
         let (dropped, found): (Vec<Found>, Vec<Found>) = self.found.iter().copied().partition(behind);
         self.dropped = dropped;
-        let bare = cut == Some(base.incarnation) || self.meta.bare == base.incarnation;
+        let bare = [cut, Some(self.meta.bare), Some(self.meta.bare_before)].contains(&Some(base.incarnation));
         let chain = chain::link(&found, &base, bare).map_err(|halt| {
             // Without the checkpoint the log is not complete: that is what has to be said.
             self.report.corrupt.last().map_or(halt, Halt::corrupt_checkpoint)

@@ -42,6 +42,8 @@ pub(in crate::shard) struct Following {
     /// Why nothing goes on until somebody acts (R4, R25).
     pub halted: Option<String>,
     pub(super) halt_said: bool,
+    /// While it reseeds: a map was seen in which it is not recorded.
+    seen_out: bool,
     /// What went wrong last, for `status`.
     pub(super) trouble: Option<String>,
     /// Since when the disk owes an answer.
@@ -79,6 +81,7 @@ impl Following {
             leaving: None,
             halted: None,
             halt_said: false,
+            seen_out: false,
             trouble: None,
             owes_since_us: None,
             news: false,
@@ -106,11 +109,18 @@ impl Following {
 
     /// R14: nothing was ever promised here, and the shard has been led: whatever this member had acknowledged is lost, if
     /// it ever had anything. It counts for nothing until a leader has recorded it again.
-    pub(super) fn knows_a_lost_disk(&mut self, of_the_map: Epoch) {
+    pub(super) fn knows_a_lost_disk(&mut self, of_the_map: Epoch, recorded: bool) {
         let meta = self.log.wanted();
         let blank = meta.epoch.0 == 0 && self.log.received().0 == 0;
         if blank && !meta.reseeding && of_the_map > Epoch(0) {
             self.log.wish(|meta| meta.reseeding = true);
+        }
+        // A leader that has recorded it since may die before it says so: the map says it, too.
+        if self.log.wanted().reseeding {
+            if recorded && self.seen_out {
+                self.log.wish(|meta| meta.reseeding = false);
+            }
+            self.seen_out |= !recorded;
         }
     }
 

@@ -42,7 +42,8 @@ impl Shard {
             return;
         };
         let entry = membership.entry();
-        following.knows_a_lost_disk(entry.epoch);
+        let recorded = entry.write_set().any(|member| member == membership.me);
+        following.knows_a_lost_disk(entry.epoch, recorded);
         match &following.standing {
             Some(standing) if entry.epoch >= standing.candidacy.epoch() => {
                 let won = (entry.epoch, entry.leader) == (standing.candidacy.epoch(), Some(membership.me));
