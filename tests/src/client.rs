@@ -283,7 +283,7 @@ impl Client {
         if let (Body::Refused(refusal), Must::NotBefore(at)) = (body, operation.must)
             && refusal.code == Code::TokenLostHistory
         {
-            history.called_lost.push(at);
+            history.called_lost.push((operation.shard, at));
             self.token = None;
         }
         history.moments.insert(self.now, moment);

@@ -70,6 +70,8 @@ pub enum Must {
     NotBefore(At),
     /// Everything that was answered up to this moment.
     SeeAllUntil(u64),
+    /// A session's whose record was lost: in this history it has no answer.
+    NotBeAnswered,
 }
 
 impl Operation {
@@ -90,7 +92,7 @@ pub struct History {
     /// When a process first heard of an error of a log.
     pub failed: BTreeMap<(ShardId, u32), u64>,
     /// Tokens that were called lost.
-    pub called_lost: Vec<At>,
+    pub called_lost: Vec<(ShardId, At)>,
     /// The newest moment at each virtual time at which something was answered.
     pub moments: BTreeMap<u64, u64>,
 }

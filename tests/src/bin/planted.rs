@@ -35,7 +35,7 @@ struct Arguments {
 fn seeds(plan: Plan) -> u64 {
     match plan {
         Plan::Slice => 2_000,
-        Plan::Cluster => 300,
+        Plan::Cluster => 700,
         Plan::Shard | Plan::Log => 5_000,
     }
 }
@@ -156,7 +156,7 @@ fn build(root: &Path, tree: &Path) -> Result<PathBuf, String> {
 /// Whether all seeds held with this bug switched on, and what was said.
 fn hunt(sim: &Path, plan: Plan, bug: &str, seeds: u64) -> Result<(bool, String), String> {
     let output = Command::new(sim)
-        .args(["--plan", plan.name(), "--seed", "1", "--runs", &seeds.to_string()])
+        .args(["--plan", plan.name(), "--seed", "1", "--runs", &seeds.to_string(), "--doublecheck", "false"])
         .env("SEAWALL_PLANT", bug)
         .output()
         .map_err(|e| format!("starting sim: {e}"))?;

@@ -3,15 +3,26 @@
 
 use std::collections::BTreeMap;
 
-use super::{Violation, violation};
+use super::{Logs, Violation, record, violation};
 use crate::history::{At, History, Must};
 
-pub fn see_what_they_must(history: &History) -> Result<(), Violation> {
+pub fn see_what_they_must(history: &History, logs: &Logs) -> Result<(), Violation> {
+    for (shard, token) in &history.called_lost {
+        if record(logs, *shard, *token).is_some() {
+            let text = format!("a token of {token} of {shard:?} was called lost, and its record is there");
+            return violation("R21, what is not lost is not called so", text);
+        }
+    }
     let newest = newest_by_moment(history);
     for (number, operation) in history.operations.iter().enumerate() {
         let Some(at) = operation.position() else { continue };
         let (floor, rule) = match operation.must {
             Must::Newest => continue,
+            Must::NotBeAnswered => {
+                let text =
+                    format!("operation {number} was answered as of {at}, and its token named what was lost");
+                return violation("R21, a token of a lost record is refused", text);
+            }
             Must::NotBefore(token) => (token, "R21, a session does not go back"),
             Must::SeeAllUntil(moment) => {
                 let known =

@@ -4,6 +4,8 @@ use super::Plant;
 use crate::plan::Plan;
 
 const CLUSTER: &[Plan] = &[Plan::Cluster];
+/// What 700 clusters do not find: no plan is asked for it, and docs/replication.md says so.
+const NOT_FOUND: &[Plan] = &[];
 
 pub const MEMBERS: &[Plant] = &[
     Plant {
@@ -34,7 +36,7 @@ pub const MEMBERS: &[Plant] = &[
     },
     Plant {
         name: "adopt-an-epoch-without-persisting-it",
-        plans: CLUSTER,
+        plans: NOT_FOUND,
         verdict: "",
         file: "node/src/shard/members/follow.rs",
         find: "log.remembered() >= wish",
@@ -50,7 +52,7 @@ pub const MEMBERS: &[Plant] = &[
     },
     Plant {
         name: "lease-from-one-member",
-        plans: CLUSTER,
+        plans: NOT_FOUND,
         verdict: "",
         file: "node/src/replica/leadership.rs",
         find: "let promised = self.members.get(&member).map_or(0, |known| known.promised_until_us);",
@@ -103,10 +105,75 @@ pub const MEMBERS: &[Plant] = &[
     },
     Plant {
         name: "adopt-a-higher-epoch-during-a-promise",
-        plans: CLUSTER,
+        plans: NOT_FOUND,
         verdict: "",
         file: "node/src/shard/members/greet.rs",
         find: "let left_us = following.grant.left_us(now.mono_us);",
         replace: "let left_us = if PLANTED { 0 } else { following.grant.left_us(now.mono_us) };",
+    },
+    Plant {
+        name: "honour-a-token-by-its-index-alone",
+        plans: NOT_FOUND,
+        verdict: "R21",
+        file: "node/src/shard/freshness.rs",
+        find: "        _ if at == Position::default() => Verdict::Applied,",
+        replace: "        _ if at == Position::default() || PLANTED && at.index <= committed.index => Verdict::Applied,",
+    },
+    Plant {
+        name: "condemn-the-token-of-a-lagging-follower",
+        plans: CLUSTER,
+        verdict: "R21",
+        file: "node/src/shard/freshness.rs",
+        find: "        None => Verdict::Ahead,",
+        replace: "        None if PLANTED => Verdict::Lost { fork: committed },
+        None => Verdict::Ahead,",
+    },
+    Plant {
+        name: "echo-before-the-first-commit",
+        plans: CLUSTER,
+        verdict: "",
+        file: "node/src/shard/members/lead.rs",
+        find: "let proven = leased && lead.leadership.serves();",
+        replace: "let proven = leased && (PLANTED || lead.leadership.serves());",
+    },
+    Plant {
+        name: "take-an-echo-for-a-proof-before-its-index-is-applied",
+        plans: NOT_FOUND,
+        verdict: "R22",
+        file: "node/src/shard/members/proof.rs",
+        find: "self.pending.pop_front_if(|(index, _)| *index <= applied)",
+        replace: "self.pending.pop_front_if(|(index, _)| PLANTED || *index <= applied)",
+    },
+    Plant {
+        name: "cut-to-the-commit-index",
+        plans: CLUSTER,
+        verdict: "",
+        file: "node/src/shard/members/greet.rs",
+        find: "match following.log.cut_to(to_wal(agree_until)) {",
+        replace: "match following.log.cut_to(if PLANTED { committed } else { to_wal(agree_until) }) {",
+    },
+    Plant {
+        name: "fold-above-the-committed-index",
+        plans: CLUSTER,
+        verdict: "",
+        file: "wal/src/log/keep.rs",
+        find: "take_while(|c| c.last <= committed);",
+        replace: "take_while(|c| c.last <= committed || PLANTED);",
+    },
+    Plant {
+        name: "believe-a-map-that-is-told-late",
+        plans: NOT_FOUND,
+        verdict: "",
+        file: "node/src/worker/mod.rs",
+        find: "Event::MapChanged(map) if map.generation() < self.generation() => {}",
+        replace: "Event::MapChanged(map) if map.generation() < self.generation() && !PLANTED => {}",
+    },
+    Plant {
+        name: "stand-with-a-lost-disk",
+        plans: CLUSTER,
+        verdict: "",
+        file: "node/src/shard/members/follow.rs",
+        find: "if blank && !meta.reseeding && of_the_map > Epoch(0) {",
+        replace: "if blank && !meta.reseeding && of_the_map > Epoch(0) && !PLANTED {",
     },
 ];
