@@ -222,6 +222,13 @@ impl Duo {
         (0..count).all(|_| self.step())
     }
 
+    /// A step, or, when there is none to do, a tick.
+    pub fn go_on(&mut self) {
+        if !self.step() {
+            self.tick();
+        }
+    }
+
     pub fn settle(&mut self) {
         let rests = (0..100_000).any(|_| !self.step());
         assert!(rests, "it never comes to rest without a tick");

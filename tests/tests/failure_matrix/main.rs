@@ -62,6 +62,15 @@ rows! {
     "F-P2" "Primary crash after WAL fsync" f_p2_primary_crash_after_wal_fsync = primary::after_fsync;
     "F-R1" "Receiver crash before WAL persist" f_r1_receiver_crash_before_wal_persist = receiver::before_persist;
     "F-R2" "Receiver crash after WAL persist" f_r2_receiver_crash_after_wal_persist = receiver::after_persist;
+    "F-V1" "Checksum validation failure" f_v1_checksum_validation_failure = validation::checksum;
+    "F-V2" "Continuity failure (gap or overlap)" f_v2_continuity_failure = validation::continuity;
+    "F-A1" "Crash during WAL application" f_a1_crash_during_wal_application = application::during_apply;
+    "F-A2" "Crash after WAL apply before metadata persist" f_a2_crash_after_wal_apply_before_metadata_persist = application::before_metadata;
+    "F-S1" "Crash during snapshot transfer" f_s1_crash_during_snapshot_transfer = snapshot::during_transfer;
+    "F-S2" "Crash after snapshot transfer before validation" f_s2_crash_after_snapshot_transfer_before_validation = snapshot::before_validation;
+    "F-S3" "Snapshot/WAL boundary mismatch" f_s3_snapshot_wal_boundary_mismatch = snapshot::boundary;
+    "F-RC1" "Crash during replica recovery" f_rc1_crash_during_replica_recovery = recovery::crash_again;
+    "F-RC2" "Corrupt replica metadata" f_rc2_corrupt_replica_metadata = recovery::corrupt_metadata;
 }
 
 /// The sixteen rows, by their names and no other way.
