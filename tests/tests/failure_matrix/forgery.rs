@@ -7,7 +7,7 @@ use seawall::replication::{Append, Envelope, Message};
 use seawall_wal::BLOCK;
 use seawall_wal::format::{BatchHeader, SEGMENT_MAGIC, SegmentHeader};
 
-use crate::duo::{Duo, FOLLOWER, Letter};
+use crate::duo::{Duo, FOLLOWER, LEADER, Letter};
 
 fn look<T>(frame: &[u8], look: impl FnOnce(Envelope<'_>) -> T) -> T {
     match Decoder::new(PEER_BODY_MAX).next(frame) {
@@ -81,4 +81,23 @@ pub fn other_segment(blocks: &[u8], change: impl FnOnce(&mut SegmentHeader)) -> 
     change(&mut other);
     header.copy_from_slice(bytemuck::bytes_of(&other.seal()));
     blocks
+}
+
+/// What the letter that arrives next at the follower says to be committed, if it is an R_HEARTBEAT.
+pub fn next_beat(duo: &Duo) -> Option<u64> {
+    next_letter(duo, |message| match message {
+        Message::Heartbeat(beat) => Some(beat.committed.0),
+        _ => None,
+    })
+}
+
+/// How far the follower has validated, by the letter that arrives next, if it is an R_ACK.
+pub fn next_ack(duo: &Duo) -> Option<u64> {
+    match duo.wire.front() {
+        Some(Letter::Frame { to: LEADER, frame }) => look(frame, |envelope| match envelope.message {
+            Message::Ack(ack) => Some(ack.positions.validated.0),
+            _ => None,
+        }),
+        _ => None,
+    }
 }

@@ -71,6 +71,9 @@ rows! {
     "F-S3" "Snapshot/WAL boundary mismatch" f_s3_snapshot_wal_boundary_mismatch = snapshot::boundary;
     "F-RC1" "Crash during replica recovery" f_rc1_crash_during_replica_recovery = recovery::crash_again;
     "F-RC2" "Corrupt replica metadata" f_rc2_corrupt_replica_metadata = recovery::corrupt_metadata;
+    "F-RS1" "Read requested while unsafe" f_rs1_read_requested_while_unsafe = reads::while_unsafe;
+    "F-RS2" "State change during read evaluation" f_rs2_state_change_during_read_evaluation = reads::during_evaluation;
+    "F-O1" "DX endpoint during failure" f_o1_dx_endpoint_during_failure = reads::observed_during_failure;
 }
 
 /// The sixteen rows, by their names and no other way.
