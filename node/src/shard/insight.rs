@@ -102,12 +102,12 @@ impl Shard {
             ("log.appended_index", of_log(status.appended)),
             (
                 "log.oldest_in_memory",
-                log.and_then(seawall_wal::Log::oldest_recent)
-                    .map(|oldest| oldest.0.to_string())
-                    .ok_or_else(|| match log {
+                log.and_then(seawall_wal::Log::oldest_recent).map(|oldest| oldest.0.to_string()).ok_or_else(
+                    || match log {
                         Some(_) => "nothing is in memory".to_owned(),
                         None => "only whoever leads counts it".to_owned(),
-                    }),
+                    },
+                ),
             ),
             ("checkpoint.index", of_log(status.checkpoint)),
             ("checkpoint.bytes", of_log(status.checkpoint_bytes)),

@@ -52,7 +52,8 @@ pub fn during_apply() -> Seen {
         if newest == BEFORE + TOGETHER && duo.members[FOLLOWER].ops.is_empty() && folds > 0 {
             break;
         }
-        folds += usize::from(duo.members[FOLLOWER].ops.iter().any(|op| matches!(op, Op::UnderWay(Io::Fold(_)))));
+        folds +=
+            usize::from(duo.members[FOLLOWER].ops.iter().any(|op| matches!(op, Op::UnderWay(Io::Fold(_)))));
         for crash in [Crash::Process, Crash::Power(vec![Left::Nothing]), Crash::Power(vec![Left::Even])] {
             seen.points += 1;
             let mut duo = under_way(steps);
@@ -86,7 +87,9 @@ fn is_level(duo: &mut Duo) {
 
 /// The metadata of the follower is on its way to its disk, and says less than what is applied.
 fn marks(duo: &Duo) -> bool {
-    let meta = |op: &Op| matches!(op, Op::UnderWay(Io::Write { file: FileId::Meta, .. }) | Op::Ended(Event::Disk { .. }));
+    let meta = |op: &Op| {
+        matches!(op, Op::UnderWay(Io::Write { file: FileId::Meta, .. }) | Op::Ended(Event::Disk { .. }))
+    };
     duo.members[FOLLOWER].ops.iter().any(meta)
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use seawall::map::{Generation, Map, MemberId, Parts, Policy, Replicas, ShardId};
 use seawall::position::{Epoch, Lineage};
+use seawall_node::seam::order::{Errand, Obeyed, Order};
 use seawall_node::seam::{ConnId, Effect, Event, FollowerStatus, LogFound, Now, ShardStatus, WorkerId};
 use seawall_node::worker::{Capabilities, Worker, WorkerConfig};
 use seawall_wal::recover::Report;
@@ -39,6 +40,7 @@ pub struct Member {
     pub reports: Vec<Report>,
     /// What it said loudly, with its first word saying what kind it is.
     pub loud: Vec<String>,
+    pub obeyed: Vec<Obeyed>,
     pub clients: Vec<Client>,
     /// Writes to segments that are durable.
     pub writes: usize,
@@ -72,6 +74,7 @@ impl Duo {
             ops: VecDeque::new(),
             reports: Vec::new(),
             loud: Vec::new(),
+            obeyed: Vec::new(),
             clients: Vec::new(),
             writes: 0,
             status: None,
@@ -157,7 +160,8 @@ impl Duo {
             Effect::Say { to, frame } if !self.parted => {
                 self.wire.push_back(Letter::Frame { to: to.0 as usize - 1, frame });
             }
-            Effect::Say { .. } | Effect::Obeyed { .. } => {}
+            Effect::Say { .. } => {}
+            Effect::Obeyed { obeyed, .. } => member.obeyed.push(obeyed),
             Effect::Propose { map } => {
                 if map.generation().0 == self.map.generation().0 + 1 {
                     self.map = Arc::from(map);
@@ -262,6 +266,13 @@ impl Duo {
     /// What the newest recovery said.
     pub fn report(&self, nth: usize) -> &Report {
         self.members[nth].reports.last().expect("it recovered")
+    }
+
+    /// An operator tells a member something.
+    pub fn order(&mut self, nth: usize, errand: Errand) {
+        let (actor, reason) = ("an operator".to_owned(), "the matrix asks for it".to_owned());
+        let order = Box::new(Order { errand, actor, reason });
+        self.event(nth, Event::Ordered { shard: SHARD, ticket: 1, order });
     }
 
     /// A new connection; its number.

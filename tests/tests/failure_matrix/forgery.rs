@@ -56,7 +56,8 @@ pub fn bend(duo: &mut Duo, blocks: &[u8]) {
     let frame = look(&frame, |Envelope { generation, shard, message }| {
         let Message::Append(append) = message else { panic!("an R_APPEND is next") };
         let mut out = Vec::new();
-        Envelope { generation, shard, message: Message::Append(Append { blocks, ..append }) }.encode(&mut out);
+        Envelope { generation, shard, message: Message::Append(Append { blocks, ..append }) }
+            .encode(&mut out);
         out
     });
     duo.wire.push_front(Letter::Frame { to, frame });
@@ -100,4 +101,9 @@ pub fn next_ack(duo: &Duo) -> Option<u64> {
         }),
         _ => None,
     }
+}
+
+/// Whether the follower is greeted next.
+pub fn next_hello(duo: &Duo) -> bool {
+    next_letter(duo, |message| matches!(message, Message::Hello(_)).then_some(())).is_some()
 }

@@ -6,13 +6,12 @@ use seawall::position::Position;
 use seawall::refusal::{Code, Refusal};
 use seawall::{Token, position::Lineage};
 use seawall_node::replica::Kind;
-use seawall_node::seam::Event;
-use seawall_node::seam::order::{Errand, Order};
+use seawall_node::seam::order::Errand;
 use seawall_wal::{BLOCK, FileId};
 
 use crate::Seen;
 use crate::client::{Answer, Facts, RELAXED, fact, refusal, row_of};
-use crate::duo::{Duo, FOLLOWER, LEADER, SHARD};
+use crate::duo::{Duo, FOLLOWER, LEADER};
 use crate::forgery::{bend, next_ack, next_beat, next_blocks, next_piece, until};
 use crate::snapshot::behind;
 use crate::support::{LOG, limits};
@@ -29,14 +28,14 @@ fn at_least(epoch: u64, index: u64, max_wait_ms: u32) -> Consistency {
     Consistency::Session { token, max_wait_ms }
 }
 
-fn serving() -> (Duo, u64) {
+pub fn serving() -> (Duo, u64) {
     let mut duo = Duo::serving(limits());
     let last = duo.commit_now(1);
     (duo, last)
 }
 
 /// The follower halts: what comes for the commit of 2 is not whole.
-fn halt(duo: &mut Duo) {
+pub fn halt(duo: &mut Duo) {
     duo.commit(LEADER, 2);
     let mut blocks = until(duo, next_blocks);
     blocks[200] ^= 1;
@@ -45,7 +44,7 @@ fn halt(duo: &mut Duo) {
     assert_eq!(duo.members[FOLLOWER].loud.len(), 1);
 }
 
-fn rot_metadata(duo: &mut Duo) {
+pub fn rot_metadata(duo: &mut Duo) {
     duo.crash(FOLLOWER, &Crash::Process);
     for copy in [0, BLOCK] {
         duo.members[FOLLOWER].disk.rot(FileId::Meta, copy + 9, 1);
@@ -63,55 +62,100 @@ pub fn while_unsafe() -> Seen {
         ..Seen::default()
     };
     let cases: [Unsafe; 9] = [
-        ("its log is being read", || {
-            let (mut duo, _) = serving();
-            duo.crash_and_start(FOLLOWER, &Crash::Process);
-            refusal(duo.read(FOLLOWER, RELAXED))
-        }, Code::NotReady, "recovering"),
-        ("no leader was ever heard", || {
-            let mut duo = Duo::new(limits(), 2);
-            duo.start(FOLLOWER);
-            duo.settle();
-            refusal(duo.read(FOLLOWER, RELAXED))
-        }, Code::ReplicaUnsafe, "uninitialised; last proven never since the start"),
-        ("the leader is silent for eleven seconds", || {
-            let (mut duo, _) = serving();
-            duo.parted = true;
-            duo.pass(9 * SECOND);
-            assert_eq!(duo.read(FOLLOWER, RELAXED), row_of(1), "what is proven is served");
-            duo.pass(2 * SECOND);
-            refusal(duo.read(FOLLOWER, Consistency::MaxStaleness { ms: 60_000 }))
-        }, Code::ReplicaUnsafe, "ms ago"),
-        ("older than the read allows", || {
-            let (mut duo, _) = serving();
-            duo.parted = true;
-            duo.pass(2 * SECOND);
-            refusal(duo.read(FOLLOWER, Consistency::MaxStaleness { ms: 1000 }))
-        }, Code::StaleBound, "ms"),
-        ("halted", || {
-            let (mut duo, _) = serving();
-            halt(&mut duo);
-            refusal(duo.read(FOLLOWER, RELAXED))
-        }, Code::ReplicaUnsafe, "R1: slot-000000.seg"),
-        ("its metadata is rotten", || {
-            let (mut duo, _) = serving();
-            rot_metadata(&mut duo);
-            refusal(duo.read(FOLLOWER, RELAXED))
-        }, Code::NotReady, "halted"),
-        ("a linearizable read", || {
-            let (mut duo, _) = serving();
-            refusal(duo.read(FOLLOWER, Consistency::Linearizable))
-        }, Code::NotLeader, ""),
-        ("what was read elsewhere is not here", || {
-            let (mut duo, last) = serving();
-            refusal(duo.read(FOLLOWER, at_least(1, last + 1, 0)))
-        }, Code::NotCaughtUp, ""),
-        ("a leader whose follower promises nothing", || {
-            let (mut duo, _) = serving();
-            duo.crash(FOLLOWER, &Crash::Process);
-            duo.pass(SECOND);
-            refusal(duo.read(LEADER, Consistency::Linearizable))
-        }, Code::LeaseUnproven, "promise of member 2"),
+        (
+            "its log is being read",
+            || {
+                let (mut duo, _) = serving();
+                duo.crash_and_start(FOLLOWER, &Crash::Process);
+                refusal(duo.read(FOLLOWER, RELAXED))
+            },
+            Code::NotReady,
+            "recovering",
+        ),
+        (
+            "no leader was ever heard",
+            || {
+                let mut duo = Duo::new(limits(), 2);
+                duo.start(FOLLOWER);
+                duo.settle();
+                refusal(duo.read(FOLLOWER, RELAXED))
+            },
+            Code::ReplicaUnsafe,
+            "uninitialised; last proven never since the start",
+        ),
+        (
+            "the leader is silent for eleven seconds",
+            || {
+                let (mut duo, _) = serving();
+                duo.parted = true;
+                duo.pass(9 * SECOND);
+                assert_eq!(duo.read(FOLLOWER, RELAXED), row_of(1), "what is proven is served");
+                duo.pass(2 * SECOND);
+                refusal(duo.read(FOLLOWER, Consistency::MaxStaleness { ms: 60_000 }))
+            },
+            Code::ReplicaUnsafe,
+            "ms ago",
+        ),
+        (
+            "older than the read allows",
+            || {
+                let (mut duo, _) = serving();
+                duo.parted = true;
+                duo.pass(2 * SECOND);
+                refusal(duo.read(FOLLOWER, Consistency::MaxStaleness { ms: 1000 }))
+            },
+            Code::StaleBound,
+            "ms",
+        ),
+        (
+            "halted",
+            || {
+                let (mut duo, _) = serving();
+                halt(&mut duo);
+                refusal(duo.read(FOLLOWER, RELAXED))
+            },
+            Code::ReplicaUnsafe,
+            "R1: slot-000000.seg",
+        ),
+        (
+            "its metadata is rotten",
+            || {
+                let (mut duo, _) = serving();
+                rot_metadata(&mut duo);
+                refusal(duo.read(FOLLOWER, RELAXED))
+            },
+            Code::NotReady,
+            "halted",
+        ),
+        (
+            "a linearizable read",
+            || {
+                let (mut duo, _) = serving();
+                refusal(duo.read(FOLLOWER, Consistency::Linearizable))
+            },
+            Code::NotLeader,
+            "",
+        ),
+        (
+            "what was read elsewhere is not here",
+            || {
+                let (mut duo, last) = serving();
+                refusal(duo.read(FOLLOWER, at_least(1, last + 1, 0)))
+            },
+            Code::NotCaughtUp,
+            "",
+        ),
+        (
+            "a leader whose follower promises nothing",
+            || {
+                let (mut duo, _) = serving();
+                duo.crash(FOLLOWER, &Crash::Process);
+                duo.pass(SECOND);
+                refusal(duo.read(LEADER, Consistency::Linearizable))
+            },
+            Code::LeaseUnproven,
+            "promise of member 2",
+        ),
     ];
     for (what, ask, code, observed) in cases {
         seen.points += 1;
@@ -161,10 +205,8 @@ pub fn during_evaluation() -> Seen {
     let (mut duo, last) = serving();
     let waiting = duo.read_later(FOLLOWER, at_least(1, last + 2, 3000));
     duo.crash(LEADER, &Crash::Process);
-    let order =
-        Order { errand: Errand::Promote(Kind::Recorded), actor: "an operator".into(), reason: "it died".into() };
     duo.pass(2 * SECOND);
-    duo.event(FOLLOWER, Event::Ordered { shard: SHARD, ticket: 1, order: Box::new(order) });
+    duo.order(FOLLOWER, Errand::Promote(Kind::Recorded));
     duo.pass(5 * SECOND);
     let why = refusal(duo.answer(FOLLOWER, waiting).expect("it is answered"));
     seen.met("its role changed", &why);
@@ -226,32 +268,62 @@ pub fn observed_during_failure() -> Seen {
         ..Seen::default()
     };
     let cases: [(&'static str, fn() -> Duo, &str, &[&str], &str); 5] = [
-        ("its log is being read", || {
-            let (mut duo, _) = serving();
-            duo.crash_and_start(FOLLOWER, &Crash::Process);
-            duo
-        }, "recovering", &OF_LOG, "its log is being read"),
-        ("no leader was ever heard", || {
-            let mut duo = Duo::new(limits(), 2);
-            duo.start(FOLLOWER);
-            duo.settle();
-            duo
-        }, "uninitialised", &["shard.staleness_ms", "state.rows", "shard.staleness_proof"], "it follows"),
-        ("bootstrapping", || {
-            let mut duo = behind();
-            until(&mut duo, |duo| next_piece(duo).filter(|at| *at > 0));
-            duo
-        }, "bootstrapping", &["shard.staleness_ms", "state.rows", "shard.staleness_proof"], "it follows"),
-        ("halted", || {
-            let (mut duo, _) = serving();
-            halt(&mut duo);
-            duo
-        }, "halted", &["shard.staleness_ms", "state.rows", "shard.staleness_proof"], "R1: slot-000000.seg"),
-        ("could not start", || {
-            let (mut duo, _) = serving();
-            rot_metadata(&mut duo);
-            duo
-        }, "halted", &OF_LOG, "recovery refused the log (R6)"),
+        (
+            "its log is being read",
+            || {
+                let (mut duo, _) = serving();
+                duo.crash_and_start(FOLLOWER, &Crash::Process);
+                duo
+            },
+            "recovering",
+            &OF_LOG,
+            "its log is being read",
+        ),
+        (
+            "no leader was ever heard",
+            || {
+                let mut duo = Duo::new(limits(), 2);
+                duo.start(FOLLOWER);
+                duo.settle();
+                duo
+            },
+            "uninitialised",
+            &["shard.staleness_ms", "state.rows", "shard.staleness_proof"],
+            "it follows",
+        ),
+        (
+            "bootstrapping",
+            || {
+                let mut duo = behind();
+                until(&mut duo, |duo| next_piece(duo).filter(|at| *at > 0));
+                duo
+            },
+            "bootstrapping",
+            &["shard.staleness_ms", "state.rows", "shard.staleness_proof"],
+            "it follows",
+        ),
+        (
+            "halted",
+            || {
+                let (mut duo, _) = serving();
+                halt(&mut duo);
+                duo
+            },
+            "halted",
+            &["shard.staleness_ms", "state.rows", "shard.staleness_proof"],
+            "R1: slot-000000.seg",
+        ),
+        (
+            "could not start",
+            || {
+                let (mut duo, _) = serving();
+                rot_metadata(&mut duo);
+                duo
+            },
+            "halted",
+            &OF_LOG,
+            "recovery refused the log (R6)",
+        ),
     ];
     for (what, there, state, missing, why) in cases {
         seen.points += 1;

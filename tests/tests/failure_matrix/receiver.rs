@@ -75,7 +75,9 @@ pub fn after_persist() -> Seen {
     };
     for steps in 0.. {
         let Some((duo, _)) = under_way(steps) else { break };
-        if duo.members[FOLLOWER].writes == 0 || !matches!(duo.members[FOLLOWER].ops.front(), Some(Op::Ended(_))) {
+        if duo.members[FOLLOWER].writes == 0
+            || !matches!(duo.members[FOLLOWER].ops.front(), Some(Op::Ended(_)))
+        {
             continue;
         }
         for crash in [Crash::Process, Crash::Power(vec![Left::Nothing])] {

@@ -116,7 +116,10 @@ pub fn corrupt_metadata() -> Seen {
             let report = duo.report(FOLLOWER).clone();
             let halt = report.halt.clone().expect("it halts");
             assert_eq!((halt.rule, &*halt.file), ("R6", "meta"));
-            assert!(halt.observed.contains("first copy: ") && halt.observed.contains("second copy: "), "{halt}");
+            assert!(
+                halt.observed.contains("first copy: ") && halt.observed.contains("second copy: "),
+                "{halt}"
+            );
             let text = report.to_string();
             assert!(text.contains("Copy the shard's directory aside"), "{text}");
             seen.explains("the follower's start", &text);

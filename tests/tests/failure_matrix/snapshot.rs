@@ -2,14 +2,14 @@
 
 use seawall::map::MemberId;
 use seawall_node::seam::Event;
-use seawall_node::seam::order::{Errand, Order};
+use seawall_node::seam::order::Errand;
 use seawall_wal::checkpoint::FoldPolicy;
 use seawall_wal::format::SEGMENT_MAGIC;
 use seawall_wal::{BLOCK, Io, LogLimits};
 
 use crate::Seen;
 use crate::client::{RELAXED, fact, refusal, row_of};
-use crate::duo::{Duo, FOLLOWER, LEADER, Op, SHARD};
+use crate::duo::{Duo, FOLLOWER, LEADER, Op};
 use crate::forgery::{bend, next_blocks, next_piece, other_segment, until};
 use crate::volatile::{Crash, Left};
 
@@ -24,14 +24,20 @@ pub fn folding() -> LogLimits {
 
 /// A leader that needs nobody and has folded what it began with, and an empty follower that starts now.
 pub fn behind() -> Duo {
-    let mut duo = Duo::new(folding(), 1);
+    let mut duo = behind_with(folding());
+    assert!(duo.status(LEADER).checkpoint > 10, "{:?}", duo.status(LEADER));
+    duo
+}
+
+/// A leader that needs nobody, and an empty follower that starts now.
+pub fn behind_with(limits: LogLimits) -> Duo {
+    let mut duo = Duo::new(limits, 1);
     duo.start(LEADER);
     duo.pass(3 * SECOND);
     for n in 1..=COMMITS {
         duo.commit(LEADER, n);
         duo.settle();
     }
-    assert!(duo.status(LEADER).checkpoint > 10, "{:?}", duo.status(LEADER));
     duo.start(FOLLOWER);
     duo
 }
@@ -72,9 +78,7 @@ fn begins_anew_and_is_level(duo: &mut Duo) {
     assert_eq!(until(duo, next_piece), 0, "from its beginning");
     duo.pass(5 * SECOND);
     assert_eq!((duo.following().state, duo.following().validated), ("streaming", duo.status(LEADER).durable));
-    let (errand, actor) = (Errand::Require(MemberId(2)), "an operator".to_owned());
-    let order = Box::new(Order { errand, actor, reason: "it is whole".to_owned() });
-    duo.event(LEADER, Event::Ordered { shard: SHARD, ticket: 1, order });
+    duo.order(LEADER, Errand::Require(MemberId(2)));
     duo.pass(3 * SECOND);
     assert_eq!(duo.read(FOLLOWER, RELAXED), row_of(COMMITS));
 }
@@ -180,7 +184,11 @@ pub fn boundary() -> Seen {
         duo.settle();
         let loud = duo.members[FOLLOWER].loud.clone();
         assert_eq!(loud.len(), 1, "{what}: {loud:?}");
-        assert!(loud[0].starts_with(&format!("halted: R23: checkpoint-{cut:012}.ckp, offset ")), "{}", loud[0]);
+        assert!(
+            loud[0].starts_with(&format!("halted: R23: checkpoint-{cut:012}.ckp, offset ")),
+            "{}",
+            loud[0]
+        );
         assert!(loud[0].contains("expected F-S3: the segment after"), "{}", loud[0]);
         assert!(loud[0].contains("observed segment"), "{}", loud[0]);
         seen.explains(what, &loud[0]);

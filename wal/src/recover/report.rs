@@ -344,7 +344,8 @@ impl fmt::Display for Report {
             self.records, self.segments, self.last.0
         )?;
         write!(f, "; the log ends at {} offset {}, tail: {}", FileId::Slot(end.slot), end.offset, end.tail)?;
-        let unproven = |at| format!("nothing proves that the bytes from offset {at} on were ever durable as a whole: ");
+        let unproven =
+            |at| format!("nothing proves that the bytes from offset {at} on were ever durable as a whole: ");
         let unproven = end.leftover.map(unproven).unwrap_or_default();
         if !self.abandoned.is_empty() {
             let bytes: u64 = self.abandoned.iter().map(|range| range.to - range.from).sum();
