@@ -1,4 +1,4 @@
-//! A client of one member, and what it was answered.
+//! Clients and the operator: what they ask of one member, and what they are answered.
 
 use seawall::message::report::Subject;
 use seawall::message::{Commit, Consistency, GetRequest, HelloRequest, Opcode};
@@ -6,6 +6,9 @@ use seawall::refusal::Refusal;
 use seawall::reply::Body;
 use seawall::session::{self, ClientSession};
 use seawall::{Key, Row, Value, row};
+
+use seawall_node::seam::order::{Errand, Order};
+use seawall_node::seam::{ConnId, Event};
 
 use crate::duo::{Duo, SHARD};
 
@@ -94,6 +97,35 @@ fn number(row: &Row, name: &str) -> Option<u64> {
 }
 
 impl Duo {
+    /// An operator tells a member something.
+    pub fn order(&mut self, nth: usize, errand: Errand) {
+        let (actor, reason) = ("an operator".to_owned(), "the matrix asks for it".to_owned());
+        let order = Box::new(Order { errand, actor, reason });
+        self.event(nth, Event::Ordered { shard: SHARD, ticket: 1, order });
+    }
+
+    /// A new connection; its number.
+    pub fn connect(&mut self, nth: usize) -> usize {
+        let slot = self.members[nth].clients.len();
+        self.members[nth].clients.push(Client::default());
+        let conn = ConnId { slot: slot as u32, serial: 1 };
+        self.event(nth, Event::Accepted { conn });
+        let hello = self.members[nth].clients[slot].hello();
+        self.send(nth, slot, &hello);
+        slot
+    }
+
+    pub fn send(&mut self, nth: usize, slot: usize, mut bytes: &[u8]) {
+        let conn = ConnId { slot: slot as u32, serial: 1 };
+        while !bytes.is_empty() {
+            let mut buf = self.members[nth].clients[slot].borrows();
+            let n = bytes.len().min(buf.len());
+            buf[..n].copy_from_slice(&bytes[..n]);
+            bytes = &bytes[n..];
+            self.event(nth, Event::Received { conn, buf, result: Ok(n) });
+        }
+    }
+
     fn ask(&mut self, nth: usize, opcode: Opcode, write: impl FnOnce(&mut Vec<u8>)) -> usize {
         let slot = self.connect(nth);
         let mut out = Vec::new();

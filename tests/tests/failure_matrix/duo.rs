@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use seawall::map::{Generation, Map, MemberId, Parts, Policy, Replicas, ShardId};
 use seawall::position::{Epoch, Lineage};
-use seawall_node::seam::order::{Errand, Obeyed, Order};
-use seawall_node::seam::{ConnId, Effect, Event, FollowerStatus, LogFound, Now, ShardStatus, WorkerId};
+use seawall_node::seam::order::Obeyed;
+use seawall_node::seam::{Effect, Event, FollowerStatus, LogFound, Now, ShardStatus, WorkerId};
 use seawall_node::worker::{Capabilities, Worker, WorkerConfig};
 use seawall_wal::recover::Report;
-use seawall_wal::{FileId, Io, LogLimits};
+use seawall_wal::{Io, LogLimits};
 
 use crate::client::Client;
 use crate::support::LOG;
@@ -42,8 +42,6 @@ pub struct Member {
     pub loud: Vec<String>,
     pub obeyed: Vec<Obeyed>,
     pub clients: Vec<Client>,
-    /// Writes to segments that are durable.
-    pub writes: usize,
     status: Option<ShardStatus>,
     /// Its disk does nothing for now.
     pub stuck: bool,
@@ -76,7 +74,6 @@ impl Duo {
             loud: Vec::new(),
             obeyed: Vec::new(),
             clients: Vec::new(),
-            writes: 0,
             status: None,
             stuck: false,
         };
@@ -197,11 +194,7 @@ impl Duo {
                 let ended = match io {
                     Io::Fold(job) => Event::Folded { shard, done: member.disk.fold(&job) },
                     Io::Adopt(job) => Event::Folded { shard, done: member.disk.adopt(&job) },
-                    io => {
-                        let of_log = matches!(io, Io::Write { file: FileId::Slot(_), .. });
-                        member.writes += usize::from(of_log);
-                        Event::Disk { shard, done: member.disk.finish(io) }
-                    }
+                    io => Event::Disk { shard, done: member.disk.finish(io) },
                 };
                 member.ops.push_front(Op::Ended(ended));
             }
@@ -219,6 +212,14 @@ impl Duo {
             }
         }
         true
+    }
+
+    /// Whether a power cut now leaves the record of this commit on a member's disk.
+    pub fn keeps(&self, nth: usize, n: u64) -> bool {
+        let disk = self.members[nth].disk.after(&Crash::Power(vec![Left::Nothing]));
+        let number = format!("{n:016}");
+        let holds = |bytes: &Vec<u8>| bytes.windows(16).any(|window| window == number.as_bytes());
+        disk.read().files.values().any(holds)
     }
 
     /// So many steps; false when nothing was left to do before.
@@ -266,35 +267,6 @@ impl Duo {
     /// What the newest recovery said.
     pub fn report(&self, nth: usize) -> &Report {
         self.members[nth].reports.last().expect("it recovered")
-    }
-
-    /// An operator tells a member something.
-    pub fn order(&mut self, nth: usize, errand: Errand) {
-        let (actor, reason) = ("an operator".to_owned(), "the matrix asks for it".to_owned());
-        let order = Box::new(Order { errand, actor, reason });
-        self.event(nth, Event::Ordered { shard: SHARD, ticket: 1, order });
-    }
-
-    /// A new connection; its number.
-    pub fn connect(&mut self, nth: usize) -> usize {
-        let slot = self.members[nth].clients.len();
-        self.members[nth].clients.push(Client::default());
-        let conn = ConnId { slot: slot as u32, serial: 1 };
-        self.event(nth, Event::Accepted { conn });
-        let hello = self.members[nth].clients[slot].hello();
-        self.send(nth, slot, &hello);
-        slot
-    }
-
-    pub fn send(&mut self, nth: usize, slot: usize, mut bytes: &[u8]) {
-        let conn = ConnId { slot: slot as u32, serial: 1 };
-        while !bytes.is_empty() {
-            let mut buf = self.members[nth].clients[slot].borrows();
-            let n = bytes.len().min(buf.len());
-            buf[..n].copy_from_slice(&bytes[..n]);
-            bytes = &bytes[n..];
-            self.event(nth, Event::Received { conn, buf, result: Ok(n) });
-        }
     }
 }
 
