@@ -10,7 +10,7 @@ use seawall_wal::{BLOCK, FileId, Io};
 use crate::client::{Answer, RELAXED, fact, refusal, row_of};
 use crate::duo::{Duo, FOLLOWER, LEADER, Op};
 use crate::forgery::{bend, next_blocks, next_hello, other_batch, until};
-use crate::reads::{halt, rot_metadata, serving};
+use crate::reads::{Breaks, halt, rot_metadata, serving};
 use crate::snapshot::{behind, behind_with};
 use crate::support::limits;
 use crate::volatile::{Crash, Left};
@@ -24,7 +24,7 @@ fn member(duo: &mut Duo) -> MemberStatus {
 /// Every greeting that the leader sends is counted, and named with the state that it tries to end.
 #[test]
 fn no_retry_loop_is_silent() {
-    let cases: [(&str, fn(&mut Duo)); 3] = [
+    let cases: [(&str, Breaks); 3] = [
         ("it is dead", |duo| duo.crash(FOLLOWER, &Crash::Process)),
         ("it is halted", halt),
         ("it could not start", rot_metadata),

@@ -10,6 +10,7 @@ mod document;
 mod duo;
 mod forbidden;
 mod forgery;
+mod observed;
 mod primary;
 mod principles;
 mod reads;
@@ -73,7 +74,7 @@ rows! {
     "F-RC2" "Corrupt replica metadata" f_rc2_corrupt_replica_metadata = recovery::corrupt_metadata;
     "F-RS1" "Read requested while unsafe" f_rs1_read_requested_while_unsafe = reads::while_unsafe;
     "F-RS2" "State change during read evaluation" f_rs2_state_change_during_read_evaluation = reads::during_evaluation;
-    "F-O1" "DX endpoint during failure" f_o1_dx_endpoint_during_failure = reads::observed_during_failure;
+    "F-O1" "DX endpoint during failure" f_o1_dx_endpoint_during_failure = observed::during_failure;
 }
 
 /// The sixteen rows, by their names and no other way.

@@ -6,7 +6,7 @@ use seawall_wal::recover::Report;
 use crate::client::{Answer, Facts, RELAXED, fact, refusal, row_of};
 use crate::duo::{Duo, FOLLOWER, LEADER, TORN};
 use crate::forgery::{bend, next_blocks, until};
-use crate::reads::{halt, rot_metadata, serving};
+use crate::reads::{Breaks, halt, rot_metadata, serving};
 use crate::snapshot::{behind, folding};
 use crate::support::limits;
 use crate::volatile::{Crash, Left};
@@ -16,7 +16,7 @@ const SECOND: u64 = 1_000_000;
 /// F-1: replication has stopped, no read of any kind is answered, and it is said, loudly and whenever somebody asks.
 #[test]
 fn f_1_what_cannot_be_proven_stops() {
-    let cases: [(&str, fn(&mut Duo)); 2] = [("rotten blocks", halt), ("rotten metadata", rot_metadata)];
+    let cases: [(&str, Breaks); 2] = [("rotten blocks", halt), ("rotten metadata", rot_metadata)];
     for (what, breaks) in cases {
         let (mut duo, _) = serving();
         breaks(&mut duo);

@@ -1,4 +1,4 @@
-//! F-RS1, F-RS2, F-O1: what is answered, and told, while something is wrong.
+//! F-RS1, F-RS2: what is answered while something is wrong.
 
 use seawall::map::ShardId;
 use seawall::message::Consistency;
@@ -10,10 +10,9 @@ use seawall_node::seam::order::Errand;
 use seawall_wal::{BLOCK, FileId};
 
 use crate::Seen;
-use crate::client::{Answer, Facts, RELAXED, fact, refusal, row_of};
+use crate::client::{Answer, RELAXED, refusal, row_of};
 use crate::duo::{Duo, FOLLOWER, LEADER};
-use crate::forgery::{bend, next_ack, next_beat, next_blocks, next_piece, until};
-use crate::snapshot::behind;
+use crate::forgery::{bend, next_ack, next_beat, next_blocks, until};
 use crate::support::{LOG, limits};
 use crate::volatile::Crash;
 
@@ -34,6 +33,9 @@ pub fn serving() -> (Duo, u64) {
     (duo, last)
 }
 
+/// Something goes wrong with the follower.
+pub type Breaks = fn(&mut Duo);
+
 /// The follower halts: what comes for the commit of 2 is not whole.
 pub fn halt(duo: &mut Duo) {
     duo.commit(LEADER, 2);
@@ -53,7 +55,105 @@ pub fn rot_metadata(duo: &mut Duo) {
     duo.settle();
 }
 
+/// What is wrong, who is asked then, and what the refusal says.
 type Unsafe = (&'static str, fn() -> Refusal, Code, &'static str);
+
+const UNSAFE: &[Unsafe] = &[
+    (
+        "its log is being read",
+        || {
+            let (mut duo, _) = serving();
+            duo.crash_and_start(FOLLOWER, &Crash::Process);
+            refusal(duo.read(FOLLOWER, RELAXED))
+        },
+        Code::NotReady,
+        "recovering",
+    ),
+    (
+        "no leader was ever heard",
+        || {
+            let mut duo = Duo::new(limits(), 2);
+            duo.start(FOLLOWER);
+            duo.settle();
+            refusal(duo.read(FOLLOWER, RELAXED))
+        },
+        Code::ReplicaUnsafe,
+        "uninitialised; last proven never since the start",
+    ),
+    (
+        "the leader is silent for eleven seconds",
+        || {
+            let (mut duo, _) = serving();
+            duo.parted = true;
+            duo.pass(9 * SECOND);
+            assert_eq!(duo.read(FOLLOWER, RELAXED), row_of(1), "what is proven is served");
+            duo.pass(2 * SECOND);
+            refusal(duo.read(FOLLOWER, Consistency::MaxStaleness { ms: 60_000 }))
+        },
+        Code::ReplicaUnsafe,
+        "ms ago",
+    ),
+    (
+        "older than the read allows",
+        || {
+            let (mut duo, _) = serving();
+            duo.parted = true;
+            duo.pass(2 * SECOND);
+            refusal(duo.read(FOLLOWER, Consistency::MaxStaleness { ms: 1000 }))
+        },
+        Code::StaleBound,
+        "ms",
+    ),
+    (
+        "halted",
+        || {
+            let (mut duo, _) = serving();
+            halt(&mut duo);
+            refusal(duo.read(FOLLOWER, RELAXED))
+        },
+        Code::ReplicaUnsafe,
+        "R1: slot-000000.seg",
+    ),
+    (
+        "its metadata is rotten",
+        || {
+            let (mut duo, _) = serving();
+            rot_metadata(&mut duo);
+            refusal(duo.read(FOLLOWER, RELAXED))
+        },
+        Code::NotReady,
+        "halted",
+    ),
+    (
+        "a linearizable read",
+        || {
+            let (mut duo, _) = serving();
+            refusal(duo.read(FOLLOWER, Consistency::Linearizable))
+        },
+        Code::NotLeader,
+        "",
+    ),
+    (
+        "what was read elsewhere is not here",
+        || {
+            let (mut duo, last) = serving();
+            refusal(duo.read(FOLLOWER, at_least(1, last + 1, 0)))
+        },
+        Code::NotCaughtUp,
+        "",
+    ),
+    (
+        "a leader whose follower promises nothing",
+        || {
+            let (mut duo, _) = serving();
+            duo.crash(FOLLOWER, &Crash::Process);
+            duo.pass(SECOND);
+            refusal(duo.read(LEADER, Consistency::Linearizable))
+        },
+        Code::LeaseUnproven,
+        "promise of member 2",
+    ),
+];
 
 pub fn while_unsafe() -> Seen {
     let mut seen = Seen {
@@ -61,103 +161,7 @@ pub fn while_unsafe() -> Seen {
         outcome: "the read is refused, with the rule, what it would take, and what there is",
         ..Seen::default()
     };
-    let cases: [Unsafe; 9] = [
-        (
-            "its log is being read",
-            || {
-                let (mut duo, _) = serving();
-                duo.crash_and_start(FOLLOWER, &Crash::Process);
-                refusal(duo.read(FOLLOWER, RELAXED))
-            },
-            Code::NotReady,
-            "recovering",
-        ),
-        (
-            "no leader was ever heard",
-            || {
-                let mut duo = Duo::new(limits(), 2);
-                duo.start(FOLLOWER);
-                duo.settle();
-                refusal(duo.read(FOLLOWER, RELAXED))
-            },
-            Code::ReplicaUnsafe,
-            "uninitialised; last proven never since the start",
-        ),
-        (
-            "the leader is silent for eleven seconds",
-            || {
-                let (mut duo, _) = serving();
-                duo.parted = true;
-                duo.pass(9 * SECOND);
-                assert_eq!(duo.read(FOLLOWER, RELAXED), row_of(1), "what is proven is served");
-                duo.pass(2 * SECOND);
-                refusal(duo.read(FOLLOWER, Consistency::MaxStaleness { ms: 60_000 }))
-            },
-            Code::ReplicaUnsafe,
-            "ms ago",
-        ),
-        (
-            "older than the read allows",
-            || {
-                let (mut duo, _) = serving();
-                duo.parted = true;
-                duo.pass(2 * SECOND);
-                refusal(duo.read(FOLLOWER, Consistency::MaxStaleness { ms: 1000 }))
-            },
-            Code::StaleBound,
-            "ms",
-        ),
-        (
-            "halted",
-            || {
-                let (mut duo, _) = serving();
-                halt(&mut duo);
-                refusal(duo.read(FOLLOWER, RELAXED))
-            },
-            Code::ReplicaUnsafe,
-            "R1: slot-000000.seg",
-        ),
-        (
-            "its metadata is rotten",
-            || {
-                let (mut duo, _) = serving();
-                rot_metadata(&mut duo);
-                refusal(duo.read(FOLLOWER, RELAXED))
-            },
-            Code::NotReady,
-            "halted",
-        ),
-        (
-            "a linearizable read",
-            || {
-                let (mut duo, _) = serving();
-                refusal(duo.read(FOLLOWER, Consistency::Linearizable))
-            },
-            Code::NotLeader,
-            "",
-        ),
-        (
-            "what was read elsewhere is not here",
-            || {
-                let (mut duo, last) = serving();
-                refusal(duo.read(FOLLOWER, at_least(1, last + 1, 0)))
-            },
-            Code::NotCaughtUp,
-            "",
-        ),
-        (
-            "a leader whose follower promises nothing",
-            || {
-                let (mut duo, _) = serving();
-                duo.crash(FOLLOWER, &Crash::Process);
-                duo.pass(SECOND);
-                refusal(duo.read(LEADER, Consistency::Linearizable))
-            },
-            Code::LeaseUnproven,
-            "promise of member 2",
-        ),
-    ];
-    for (what, ask, code, observed) in cases {
+    for &(what, ask, code, observed) in UNSAFE {
         seen.points += 1;
         let why = ask();
         assert_eq!(why.code, code, "{what}: {why}");
@@ -242,110 +246,4 @@ impl Seen {
         assert!(!why.reason.rule.is_empty() && !why.reason.observed.is_empty(), "{why}");
         self.explains(what, &why.to_string());
     }
-}
-
-/// Positions, rows and epochs: what a log that is not open cannot know.
-const OF_LOG: [&str; 8] = [
-    "shard.epoch",
-    "shard.role",
-    "shard.staleness_ms",
-    "log.durable_index",
-    "log.committed_index",
-    "log.appended_index",
-    "checkpoint.index",
-    "state.rows",
-];
-
-fn unknown(facts: &Facts) -> Vec<&str> {
-    facts.iter().filter(|(_, value)| value.is_err()).map(|(name, _)| name.as_str()).collect()
-}
-
-pub fn observed_during_failure() -> Seen {
-    let mut seen = Seen {
-        condition: "a replica that recovers, has heard nobody, is bootstrapping, is halted or could not start is asked for \
-                    its state and for the reasons",
-        outcome: "it answers; each fact is known or says why it is not, and none is a number that nobody knows",
-        ..Seen::default()
-    };
-    let cases: [(&'static str, fn() -> Duo, &str, &[&str], &str); 5] = [
-        (
-            "its log is being read",
-            || {
-                let (mut duo, _) = serving();
-                duo.crash_and_start(FOLLOWER, &Crash::Process);
-                duo
-            },
-            "recovering",
-            &OF_LOG,
-            "its log is being read",
-        ),
-        (
-            "no leader was ever heard",
-            || {
-                let mut duo = Duo::new(limits(), 2);
-                duo.start(FOLLOWER);
-                duo.settle();
-                duo
-            },
-            "uninitialised",
-            &["shard.staleness_ms", "state.rows", "shard.staleness_proof"],
-            "it follows",
-        ),
-        (
-            "bootstrapping",
-            || {
-                let mut duo = behind();
-                until(&mut duo, |duo| next_piece(duo).filter(|at| *at > 0));
-                duo
-            },
-            "bootstrapping",
-            &["shard.staleness_ms", "state.rows", "shard.staleness_proof"],
-            "it follows",
-        ),
-        (
-            "halted",
-            || {
-                let (mut duo, _) = serving();
-                halt(&mut duo);
-                duo
-            },
-            "halted",
-            &["shard.staleness_ms", "state.rows", "shard.staleness_proof"],
-            "R1: slot-000000.seg",
-        ),
-        (
-            "could not start",
-            || {
-                let (mut duo, _) = serving();
-                rot_metadata(&mut duo);
-                duo
-            },
-            "halted",
-            &OF_LOG,
-            "recovery refused the log (R6)",
-        ),
-    ];
-    for (what, there, state, missing, why) in cases {
-        seen.points += 1;
-        let mut duo = there();
-        let facts = duo.explain(FOLLOWER);
-        assert_eq!(fact(&facts, "shard.state"), &Ok(state.to_owned()), "{what}");
-        let open = missing.len() < OF_LOG.len();
-        assert_eq!(duo.status(FOLLOWER).open, open, "{what}: the status says that it is not complete");
-        let unknown = unknown(&facts);
-        for name in missing {
-            assert!(unknown.contains(name), "{what}: {name} is not known: {facts:?}");
-        }
-        let says_why = |(name, value): &(String, Result<String, String>)| match value {
-            Ok(known) => assert!(!known.is_empty() || name == "shard.epochs", "{what}: {name}"),
-            Err(why) => assert!(why.contains(' '), "{what}: {name}: {why}"),
-        };
-        facts.iter().for_each(says_why);
-        let told = fact(&facts, "shard.why").clone().expect("it says why");
-        assert!(told.contains(why), "{what}: {told}");
-        let of = |name: &&str| format!("{name}: {}", fact(&facts, name).clone().expect_err("unknown"));
-        let text = format!("{told}. Unknown: {}", unknown.iter().map(of).collect::<Vec<_>>().join("; "));
-        seen.explains(what, &text);
-    }
-    seen
 }
