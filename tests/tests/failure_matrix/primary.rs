@@ -52,7 +52,7 @@ fn is_lost(already: u64, steps: usize, left: Left, seen: &mut Seen) {
     assert_eq!((report.last.0, report.halt.as_ref()), (before, None), "{left:?}");
     let text = report.to_string();
     let (kind, why) = match report.end.expect("a log").leftover {
-        None => ("nothing was left", "nothing was ever written behind it"),
+        None => ("nothing was left", "nothing that is durable stands behind it"),
         Some(_) => ("a part was left", "nothing proves that the bytes from offset"),
     };
     assert!(text.contains(why), "{left:?}: {text}");

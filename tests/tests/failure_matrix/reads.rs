@@ -185,8 +185,8 @@ pub fn during_evaluation() -> Seen {
     let waiting = duo.read_later(FOLLOWER, at_least(1, last + 1, 3000));
     assert_eq!(duo.answer(FOLLOWER, waiting), None);
     halt(&mut duo);
-    duo.pass(4 * SECOND);
-    let why = refusal(duo.answer(FOLLOWER, waiting).expect("it is answered"));
+    let why = refusal(duo.answer(FOLLOWER, waiting).expect("it is answered at once"));
+    assert_eq!(why.code, Code::ReplicaUnsafe, "{why}");
     seen.met("the replica halted", &why);
 
     // What it waits for comes, and is as old as that by then.
@@ -207,12 +207,16 @@ pub fn during_evaluation() -> Seen {
 
     // It becomes the leader.
     let (mut duo, last) = serving();
-    let waiting = duo.read_later(FOLLOWER, at_least(1, last + 2, 3000));
+    let waiting = duo.read_later(FOLLOWER, at_least(1, last + 1, 60_000));
     duo.crash(LEADER, &Crash::Process);
     duo.pass(2 * SECOND);
     duo.order(FOLLOWER, Errand::Promote(Kind::Recorded));
     duo.pass(5 * SECOND);
+    duo.start(LEADER);
+    duo.pass(5 * SECOND);
+    assert_eq!(duo.status(FOLLOWER).state, "serving");
     let why = refusal(duo.answer(FOLLOWER, waiting).expect("it is answered"));
+    assert_eq!(why.code, Code::TokenLostHistory, "what it waited for is not in this history: {why}");
     seen.met("its role changed", &why);
 
     // The acknowledgement that commits what it looked at comes when the leader's lease is over.

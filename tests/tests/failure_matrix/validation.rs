@@ -41,7 +41,11 @@ pub fn checksum() -> Seen {
         assert!(loud.starts_with("halted: R1: slot-000000.seg, offset "), "bit {bit}: {loud}");
         assert!(loud.contains(&format!("index {}: expected", before + 1)), "bit {bit}: {loud}");
         assert!(loud.contains("observed"), "{loud}");
-        let kind = if bit < 128 * 8 { "a bit of a header" } else { "a bit of the content" };
+        let kind = match (bit < 128 * 8, loud.contains("checksum")) {
+            (true, true) => "a bit of the header",
+            (true, false) => "a bit of what the header begins with",
+            (false, _) => "a bit of the content",
+        };
         seen.explains(kind, &loud);
         for _ in 0..2 {
             let own = duo.following();

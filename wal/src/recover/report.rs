@@ -353,7 +353,7 @@ impl fmt::Display for Report {
         } else if end.leftover.is_some() {
             write!(f, " ({unproven}they are no part of the log and stay where they are)")?;
         } else if end.tail == Tail::Certain {
-            write!(f, " (nothing was ever written behind it)")?;
+            write!(f, " (nothing that is durable stands behind it)")?;
         }
         if end.finished_cut {
             write!(f, "; finished the cut of an earlier recovery")?;
