@@ -23,6 +23,8 @@ pub struct ShardStatus {
     pub state: &'static str,
     /// Why, when `state` is `failed` or `halted`, or what the log suffers from.
     pub reason: Option<String>,
+    /// Its log is open. If not, nothing is known of positions, rows and checkpoints, and what stands there is no number.
+    pub open: bool,
     pub epoch: u64,
     /// The highest index that is durable here; with one replica also the committed one.
     pub durable: u64,

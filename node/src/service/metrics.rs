@@ -39,15 +39,21 @@ struct OfShard {
     name: &'static str,
     help: &'static str,
     counts: bool,
+    /// Left out while the log is not open: nobody knows it then.
+    of_log: bool,
     value: fn(&ShardStatus) -> u64,
 }
 
 const fn gauge(name: &'static str, help: &'static str, value: fn(&ShardStatus) -> u64) -> OfShard {
-    OfShard { name, help, counts: false, value }
+    OfShard { name, help, counts: false, of_log: false, value }
+}
+
+const fn of_log(name: &'static str, help: &'static str, value: fn(&ShardStatus) -> u64) -> OfShard {
+    OfShard { name, help, counts: false, of_log: true, value }
 }
 
 const fn counter(name: &'static str, help: &'static str, value: fn(&ShardStatus) -> u64) -> OfShard {
-    OfShard { name, help, counts: true, value }
+    OfShard { name, help, counts: true, of_log: false, value }
 }
 
 const OF_SHARDS: &[OfShard] = &[
@@ -55,17 +61,17 @@ const OF_SHARDS: &[OfShard] = &[
     gauge("shard_troubled", "1 if the shard says what it suffers from, see /v1/status", |s| {
         u64::from(s.reason.is_some())
     }),
-    gauge("shard_epoch", "Epoch of the shard's leader", |s| s.epoch),
-    gauge("shard_durable_index", "Highest index that is durable here", |s| s.durable),
-    gauge("shard_appended_index", "Highest index given out", |s| s.appended),
-    gauge("shard_rows", "Rows", |s| s.rows as u64),
-    gauge("shard_outcomes", "Outcomes kept under request keys", |s| s.outcomes as u64),
+    of_log("shard_epoch", "Epoch of the shard's leader", |s| s.epoch),
+    of_log("shard_durable_index", "Highest index that is durable here", |s| s.durable),
+    of_log("shard_appended_index", "Highest index given out", |s| s.appended),
+    of_log("shard_rows", "Rows", |s| s.rows as u64),
+    of_log("shard_outcomes", "Outcomes kept under request keys", |s| s.outcomes as u64),
     gauge("shard_memory_bytes", "Memory of the state", |s| s.memory.total() as u64),
     gauge("shard_memory_limit_bytes", "Memory that the state may take", |s| s.memory_limit),
-    gauge("shard_checkpoint_index", "Highest index in the newest checkpoint, 0 without one", |s| {
+    of_log("shard_checkpoint_index", "Highest index in the newest checkpoint, 0 without one", |s| {
         s.checkpoint
     }),
-    gauge("shard_checkpoint_bytes", "Size of the newest checkpoint", |s| s.checkpoint_bytes),
+    of_log("shard_checkpoint_bytes", "Size of the newest checkpoint", |s| s.checkpoint_bytes),
     counter("shard_log_writes", "Batches written to the log", |s| s.log_writes),
     counter("shard_log_bytes", "Bytes written to the log", |s| s.log_bytes),
 ];
@@ -87,10 +93,10 @@ impl Collector for Snapshot {
             let value = ConstGauge::new(worker.connections as u64);
             value.encode(open.encode_family(&[("worker", worker.worker.0.to_string())])?)?;
         }
-        for OfShard { name, help, counts, value } in OF_SHARDS {
+        for OfShard { name, help, counts, of_log, value } in OF_SHARDS {
             let kind = if *counts { MetricType::Counter } else { MetricType::Gauge };
             let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
-            for shard in self.shards() {
+            for shard in self.shards().filter(|shard| shard.open || !of_log) {
                 let labels = label(shard);
                 let metric = metric.encode_family(&labels)?;
                 match counts {

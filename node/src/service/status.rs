@@ -105,16 +105,19 @@ fn worker(id: usize, status: Option<&WorkerStatus>) -> Value {
     }
 }
 
+/// What is not known is null, and `complete` says that something is not (F-O1).
 fn shard(status: &ShardStatus) -> Value {
+    let of_log = |number: u64| status.open.then_some(number);
     json!({
         "shard": status.shard.0,
         "state": status.state,
         "reason": status.reason,
-        "epoch": status.epoch,
-        "durable": status.durable,
-        "appended": status.appended,
-        "rows": status.rows,
-        "outcomes": status.outcomes,
+        "complete": status.open,
+        "epoch": of_log(status.epoch),
+        "durable": of_log(status.durable),
+        "appended": of_log(status.appended),
+        "rows": of_log(status.rows as u64),
+        "outcomes": of_log(status.outcomes as u64),
         "commits": status.commits.count(),
         "memory": {
             "rows": status.memory.rows,
@@ -127,7 +130,7 @@ fn shard(status: &ShardStatus) -> Value {
         },
         "log_writes": status.log_writes,
         "log_bytes": status.log_bytes,
-        "checkpoint": { "index": status.checkpoint, "bytes": status.checkpoint_bytes },
+        "checkpoint": { "index": of_log(status.checkpoint), "bytes": of_log(status.checkpoint_bytes) },
         "replication": status.replication.as_ref().map(super::member::replication),
     })
 }
@@ -136,6 +139,38 @@ fn shard(status: &ShardStatus) -> Value {
 mod tests {
     use super::*;
     use crate::driver::probe::watch::clustered;
+
+    /// F-O1: a number that nobody knows would be taken for one.
+    #[test]
+    fn what_is_not_known_of_a_shard_is_null_and_said_to_be() {
+        let closed = ShardStatus {
+            shard: seawall::map::ShardId(3),
+            state: "halted",
+            reason: Some("why".into()),
+            open: false,
+            epoch: 7,
+            durable: 0,
+            appended: 0,
+            rows: 0,
+            outcomes: 0,
+            commits: Default::default(),
+            memory: Default::default(),
+            memory_limit: 1,
+            log_writes: 0,
+            log_bytes: 0,
+            checkpoint: 0,
+            checkpoint_bytes: 0,
+            replication: None,
+        };
+        for open in [false, true] {
+            let said = shard(&ShardStatus { open, ..closed.clone() });
+            assert_eq!((&said["complete"], &said["reason"]), (&open.into(), &"why".into()));
+            let checkpoint = &said["checkpoint"];
+            let numbers = ["epoch", "durable", "appended", "rows", "outcomes"].map(|name| &said[name]);
+            let numbers = numbers.into_iter().chain([&checkpoint["index"], &checkpoint["bytes"]]);
+            assert!(numbers.map(Value::is_null).all(|null| null != open), "{said}");
+        }
+    }
 
     #[test]
     fn a_worker_that_gave_up_what_the_start_chose_is_named() {

@@ -207,16 +207,27 @@ impl Shard {
         self.release.answer(to, Index(0), Answer::refused(refusal.at(at)));
     }
 
-    /// More is committed: reads that waited for it are served.
+    /// More is committed: reads that waited for it are served, if it is what they waited for (F-RS2): the history may be
+    /// another one than when they came.
     pub(super) fn serve_waiting(&mut self) {
         for waiting in self.waiting.reached(self.release.committed()) {
             let (_, request) = admit::decode(&waiting.frame);
-            self.serve(&Asked {
-                to: waiting.to,
-                namespace: &waiting.namespace,
-                request,
-                sent: Sent::Frame(&waiting.frame),
-            });
+            let sent = Sent::Frame(&waiting.frame);
+            let asked = Asked { to: waiting.to, namespace: &waiting.namespace, request, sent };
+            match self.not_in_history(&consistency_of(&asked)) {
+                Some(refusal) => self.refuse_read(asked.to, refusal),
+                None => self.serve(&asked),
+            }
+        }
+    }
+
+    fn not_in_history(&self, consistency: &Consistency) -> Option<Refusal> {
+        let Consistency::Session { token, .. } = consistency else { return None };
+        match self.known(token) {
+            Err(refusal) => Some(refusal),
+            Ok(Verdict::Applied) => None,
+            Ok(Verdict::Lost { fork }) => Some(Refusal::token_lost_history(token.position, fork)),
+            Ok(Verdict::Ahead) => Some(Refusal::not_caught_up(self.committed(), token.position, None)),
         }
     }
 

@@ -7,7 +7,7 @@ use seawall::message::outcome::{Decision, StoredOutcome};
 use seawall::message::report::Subject;
 use seawall::message::request_key::RequestKey;
 use seawall::position::Position;
-use seawall_wal::{Index, Log, LogStats};
+use seawall_wal::{Follower, Index, Log, LogStats};
 
 use super::keys::{Known, Scoped};
 use super::release::{Answer, Fact};
@@ -30,15 +30,16 @@ impl Shard {
             Life::Failed { why, log } => ("failed", Some(why.clone()), Some(&**log)),
         };
         let stats = log.map_or_else(LogStats::default, Log::stats);
-        let checkpoint = log.and_then(Log::checkpoint);
         let follower = match &self.life {
             Life::Following(following) => Some(&following.log),
             _ => None,
         };
+        let checkpoint = follower.map_or_else(|| log.and_then(Log::checkpoint), Follower::checkpoint);
         ShardStatus {
             shard: self.id,
             state,
             reason,
+            open: self.is_open(),
             epoch: log.map_or_else(|| self.recorded_epoch(), |log| log.epoch().0),
             durable: follower.map_or_else(|| log.map_or(0, |log| log.durable().0), |log| log.persisted().0),
             appended: follower.map_or_else(|| log.map_or(0, |log| log.appended().0), |log| log.received().0),
@@ -61,7 +62,7 @@ impl Shard {
         let mut facts = self.status_facts(now);
         let mut until = Index(0);
         match asked.request {
-            Request::Explain(_) => facts.extend(self.reasons()),
+            Request::Explain(_) => facts.extend(self.reasons(now)),
             Request::Trace(Subject::Request { partition, request_key }) => {
                 let (traced, seen) = self.trace(asked, partition, request_key);
                 facts.extend(traced);
@@ -80,8 +81,8 @@ impl Shard {
             Life::Failed { log, .. } => Some(&**log),
             _ => None,
         };
-        let is_open = log.is_some() || matches!(self.life, Life::Following(_));
-        let of_log = |value: u64| if is_open { known(value) } else { Err("the log is not open".into()) };
+        let is_open = self.is_open();
+        let of_log = |value: u64| if is_open { known(value) } else { Err(NOT_OPEN.into()) };
         let committed = self.release.committed().0;
         let rows = match status.state {
             "serving" if committed == status.appended => known(status.rows as u64),
@@ -101,9 +102,12 @@ impl Shard {
             ("log.appended_index", of_log(status.appended)),
             (
                 "log.oldest_in_memory",
-                log.and_then(seawall_wal::Log::oldest_recent)
-                    .map(|oldest| oldest.0.to_string())
-                    .ok_or_else(|| "nothing is in memory".to_owned()),
+                log.and_then(seawall_wal::Log::oldest_recent).map(|oldest| oldest.0.to_string()).ok_or_else(
+                    || match log {
+                        Some(_) => "nothing is in memory".to_owned(),
+                        None => "only whoever leads counts it".to_owned(),
+                    },
+                ),
             ),
             ("checkpoint.index", of_log(status.checkpoint)),
             ("checkpoint.bytes", of_log(status.checkpoint_bytes)),
@@ -150,13 +154,16 @@ impl Shard {
     }
 
     /// Why it is as it is.
-    fn reasons(&self) -> Vec<Fact> {
+    fn reasons(&self, now: Now) -> Vec<Fact> {
         let status = self.status();
         let why = match (&self.life, status.state) {
             (_, "serving") => "the first record of its epoch is committed (R10)".to_owned(),
             (Life::Recovering { .. }, _) => "its log is being read".to_owned(),
             (Life::Running(_), _) => "the first record of its epoch is not committed yet (R10)".to_owned(),
-            (Life::Halted(_), _) => "recovery refused the log (R2)".to_owned(),
+            (Life::Halted(report), _) => {
+                let rule = report.halt.as_ref().map_or("no rule was named", |halt| halt.rule);
+                format!("recovery refused the log ({rule})")
+            }
             (Life::Following(following), _) => {
                 following.reason().unwrap_or_else(|| "it follows: ask the leader".to_owned())
             }
@@ -171,10 +178,30 @@ impl Shard {
         vec![
             ("shard.why", Ok(why)),
             ("shard.trouble", Ok(trouble)),
-            ("shard.staleness_proof", Ok("one replica: nobody else can have committed anything".to_owned())),
-            ("shard.epochs", Ok(epochs.join(", "))),
+            ("shard.staleness_proof", self.staleness_proof(now)),
+            ("shard.epochs", if self.is_open() { Ok(epochs.join(", ")) } else { Err(NOT_OPEN.to_owned()) }),
             ("shard.proposals_parked", Ok(if self.parked.is_empty() { "no" } else { "yes" }.to_owned())),
         ]
+    }
+
+    /// What `shard.staleness_ms` rests on.
+    fn staleness_proof(&self, now: Now) -> Result<String, String> {
+        match (&self.life, self.staleness_ms(now)) {
+            (Life::Running(running), Some(_)) if running.lead.is_none() => {
+                Ok("one replica: nobody else can have committed anything".to_owned())
+            }
+            (Life::Running(_), Some(_)) => Ok("the lease promises of all who are required (R16)".to_owned()),
+            (Life::Following(_), Some(_)) => Ok("the leader's echo of a probe (R22)".to_owned()),
+            (Life::Following(following), None) if following.halted.is_none() => {
+                Err("nothing was proven since the start".to_owned())
+            }
+            _ => Err("it serves no reads".to_owned()),
+        }
+    }
+
+    /// Whether anything is known of what the log holds.
+    fn is_open(&self) -> bool {
+        matches!(self.life, Life::Running(_) | Life::Failed { .. } | Life::Following(_))
     }
 
     /// What became of one request, as far as its key is remembered, and the record that this rests on.
@@ -236,6 +263,8 @@ impl Shard {
         ]
     }
 }
+
+const NOT_OPEN: &str = "the log is not open";
 
 /// What a trace tells of a request.
 const TRACED: [&str; 5] =

@@ -344,11 +344,16 @@ impl fmt::Display for Report {
             self.records, self.segments, self.last.0
         )?;
         write!(f, "; the log ends at {} offset {}, tail: {}", FileId::Slot(end.slot), end.offset, end.tail)?;
+        let unproven =
+            |at| format!("nothing proves that the bytes from offset {at} on were ever durable as a whole: ");
+        let unproven = end.leftover.map(unproven).unwrap_or_default();
         if !self.abandoned.is_empty() {
             let bytes: u64 = self.abandoned.iter().map(|range| range.to - range.from).sum();
-            write!(f, " ({bytes} bytes behind it were copied to quarantine/ and taken away)")?;
-        } else if let Some(at) = end.leftover {
-            write!(f, " (bytes from offset {at} on are no part of the log and stay where they are)")?;
+            write!(f, " ({unproven}{bytes} bytes behind it were copied to quarantine/ and taken away)")?;
+        } else if end.leftover.is_some() {
+            write!(f, " ({unproven}they are no part of the log and stay where they are)")?;
+        } else if end.tail == Tail::Certain {
+            write!(f, " (nothing that is durable stands behind it)")?;
         }
         if end.finished_cut {
             write!(f, "; finished the cut of an earlier recovery")?;

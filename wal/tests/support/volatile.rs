@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use seawall_wal::recover::Files;
-use seawall_wal::{Done, FileId, FoldDone, FoldJob, Io, SlotId, meta};
+use seawall_wal::{AdoptJob, BLOCK, Buffer, Done, FileId, FoldDone, FoldJob, Io, SlotId, meta};
 
 use crate::support::{Disk, LOG, found, run};
 
@@ -24,6 +24,8 @@ pub struct Volatile {
     removed: BTreeMap<FileId, File>,
     /// What was cut off, by the number of the cut and its place.
     pub quarantine: BTreeMap<(u64, SlotId, u64), Rc<Vec<u8>>>,
+    /// A checkpoint of another log's, without a name: a start removes it.
+    pub offered: Vec<u8>,
 }
 
 #[derive(Clone)]
@@ -75,7 +77,20 @@ impl Volatile {
         let bytes = Rc::new(meta::format(&LOG));
         let meta = File { durable: Rc::clone(&bytes), visible: bytes };
         let files = BTreeMap::from([(FileId::Meta, meta)]);
-        Self { files, pending: Vec::new(), removed: BTreeMap::new(), quarantine: BTreeMap::new() }
+        Self {
+            files,
+            pending: Vec::new(),
+            removed: BTreeMap::new(),
+            quarantine: BTreeMap::new(),
+            offered: Vec::new(),
+        }
+    }
+
+    /// A bit rots, where nobody looks.
+    pub fn rot(&mut self, file: FileId, byte: usize, bit: u8) {
+        let rotten = self.files.get_mut(&file).expect("a file of the test");
+        Rc::make_mut(&mut rotten.durable)[byte] ^= 1 << bit;
+        Rc::make_mut(&mut rotten.visible)[byte] ^= 1 << bit;
     }
 
     /// As a reader finds it, on a disk that is always durable.
@@ -144,7 +159,11 @@ impl Volatile {
                 self.quarantine.insert((cut, slot, from), Rc::new(bytes));
                 Done { id, result: Ok(0), buf: None }
             }
-            Io::WriteOffered { .. } => unreachable!("no checkpoint comes from elsewhere"),
+            Io::WriteOffered { id, offset, bytes } => {
+                self.offered.truncate(usize::try_from(offset).unwrap());
+                self.offered.extend_from_slice(&bytes);
+                Done { id, result: Ok(bytes.len()), buf: None }
+            }
             Io::Fold(_) | Io::Adopt(_) => unreachable!("a fold has a door of its own"),
         }
     }
@@ -159,6 +178,20 @@ impl Volatile {
         FoldDone { id: job.id, result }
     }
 
+    /// What came from elsewhere has its name when it was judged.
+    pub fn adopt(&mut self, job: &AdoptJob) -> FoldDone {
+        let bytes = std::mem::take(&mut self.offered);
+        let result = job.verify(&mut Buffer::new(0, 4 * BLOCK), |at, target| {
+            let at = usize::try_from(at).unwrap();
+            target.copy_from_slice(&bytes[at..at + target.len()]);
+            Ok(())
+        });
+        if result.is_ok() {
+            self.create(FileId::Checkpoint(job.checkpoint()), Rc::new(bytes));
+        }
+        FoldDone { id: job.id, result }
+    }
+
     fn create(&mut self, file: FileId, content: Rc<Vec<u8>>) {
         self.removed.remove(&file);
         self.files.insert(file, File { durable: Rc::clone(&content), visible: content });
@@ -167,6 +200,7 @@ impl Volatile {
     /// The disk as the next start finds it.
     pub fn after(&self, crash: &Crash) -> Self {
         let mut disk = self.clone();
+        disk.offered.clear();
         let removed = std::mem::take(&mut disk.removed);
         let Crash::Power(patterns) = crash else { return disk };
         if matches!(patterns[0], Left::Nothing | Left::Even) {

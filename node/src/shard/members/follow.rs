@@ -195,6 +195,12 @@ impl Following {
                     let file = self.log.checkpoint().map_or(FileId::Meta, |c| FileId::Checkpoint(c.id()));
                     return self.latch("R23", file, at, &expected, &why.observed);
                 }
+                // F-V1: the leader's bytes are rotten, and it would send them again.
+                Err(why) if why.damaged => {
+                    let file = self.log.open_segment().map_or(FileId::Meta, |(slot, _)| FileId::Slot(slot));
+                    let at = (why.offset, to_net(why.index));
+                    return self.latch(why.rule, file, at, &why.expected, &why.observed);
+                }
                 Err(why) => {
                     // F-V2: nothing was changed. The leader greets again, and both see where they stand.
                     self.trouble = Some(format!(
@@ -238,7 +244,11 @@ impl Following {
             }
             Ok(()) => {}
             Err(why) => {
-                self.trouble = Some(format!("F-S2: {why:?}: all of it is thrown away"));
+                let why = match why {
+                    NotTaken::NotWhole(what) => what,
+                    NotTaken::Busy | NotTaken::Behind { .. } => format!("{why:?}"),
+                };
+                self.trouble = Some(format!("F-S2: {why}: all of it is thrown away"));
                 self.hang_up();
             }
         }

@@ -35,6 +35,7 @@ use seawall::frame::{Decoder, Step};
 use seawall::limits::PEER_BODY_MAX;
 use seawall::map::{Generation, Map, MemberId, Replicas, ShardId};
 use seawall::position::Epoch;
+use seawall::refusal::Refusal;
 use seawall::replication::{Envelope, EpochBegin, Epochs, Message, Stamp, Start as ReplicaStart};
 use seawall_wal::Start;
 
@@ -144,8 +145,10 @@ impl Shard {
     fn say_halt(&mut self, effects: &mut Effects) {
         let Life::Following(following) = &mut self.life else { return };
         if let Some(why) = following.halted.as_ref().filter(|_| !following.halt_said) {
+            let refusal = Refusal::replica_unsafe("R25", why.clone());
             effects.push(Effect::ReplicaHalted { shard: self.id, why: why.clone() });
             following.halt_said = true;
+            self.lose_waiting(&refusal);
         }
     }
 

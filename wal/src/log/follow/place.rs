@@ -35,6 +35,8 @@ pub struct Rejected {
     pub observed: String,
     /// F-S3: it claims to be the log behind the checkpoint that this one begins with, and is not.
     pub forks: bool,
+    /// F-V1: it is not whole, although the frame around it is: it was not damaged on its way.
+    pub damaged: bool,
 }
 
 impl Item {
@@ -173,7 +175,7 @@ fn here(place: &Place) -> String {
 impl Place {
     fn rejected(&self, rule: &'static str, expected: impl Into<String>, observed: String) -> Rejected {
         let (index, offset) = (self.next.next, self.next.offset);
-        Rejected { rule, index, offset, expected: expected.into(), observed, forks: false }
+        Rejected { rule, index, offset, expected: expected.into(), observed, forks: false, damaged: false }
     }
 
     /// Whether a segment that does not continue a checkpoint says that it does, or begins behind the cut in a log that
@@ -186,7 +188,8 @@ impl Place {
 
     fn not_valid(&self, what: &str, why: NotValid) -> Rejected {
         let rule = if why == NotValid::OtherLog { "R11" } else { "R1" };
-        self.rejected(rule, format!("a {what} of this log"), why.to_string())
+        let damaged = !matches!(why, NotValid::OtherLog | NotValid::Version(_));
+        Rejected { damaged, ..self.rejected(rule, format!("a {what} of this log"), why.to_string()) }
     }
 
     fn older_epoch(&self, epoch: u64) -> Rejected {
