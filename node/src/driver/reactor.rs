@@ -13,8 +13,8 @@ use std::sync::mpsc::Sender;
 
 use core_affinity::CoreId;
 use seawall::map::{Map, ShardId};
-use seawall_wal::recover::Report;
 use seawall_wal::LogLimits;
+use seawall_wal::recover::Report;
 use tokio::sync::oneshot;
 
 use super::clock;

@@ -249,6 +249,13 @@ impl Shard {
                 None => Refusal::not_leader(self.membership.as_ref().and_then(Membership::leader_address)),
             }),
             Life::Recovering { .. } | Life::Deposed { .. } | Life::Reopening { .. } => Some(recovering()),
+            // F-RS1: another member of the cluster may be asked instead.
+            Life::Halted(report) if self.membership.is_some() => {
+                let (rule, why) = report.halt.as_ref().map_or(("R25", "halted".to_owned()), |halt| {
+                    (halt.rule, format!("halted: {} at offset {}", halt.file, halt.offset))
+                });
+                Some(Refusal::replica_unsafe(rule, why))
+            }
             Life::Halted(_) => Some(Refusal::not_ready("halted: its log cannot be believed", 0)),
             Life::Failed { why, .. } => Some(Refusal::log_failed(why.clone())),
         }

@@ -180,6 +180,10 @@ impl Lead {
         self.members.iter().map(|(member, sent)| (*member, sent))
     }
 
+    pub(super) fn streams_to(&self, member: MemberId) -> bool {
+        self.members.get(&member).is_some_and(|sent| sent.stage == Stage::Streaming)
+    }
+
     fn standing(&self, member: MemberId) -> Standing {
         let recorded = self.leadership.set().recorded().contains(&member);
         Standing { required: self.leadership.set().requires(member), recorded }
