@@ -203,6 +203,14 @@ fn a_flipped_bit_halts_a_follower_and_its_leader_keeps_to_the_policy() {
     assert_eq!(refused.code, Code::DurabilityUnavailable, "{refused}");
     cluster.order(0, &["sync-set", "release", "1", "3"]).expect("another one is in the set");
     put(&mut client, 1000, 10);
+
+    // It begins again from nothing.
+    cluster.kill(2);
+    std::fs::remove_dir_all(cluster.data(2)).expect("its data go");
+    cluster.revive(2);
+    cluster.wait_until_level(0, 2);
+    cluster.require(0, 2);
+    put(&mut client, 1001, 10);
 }
 
 /// After a start a follower knows nothing of its age before its leader has answered it.

@@ -216,6 +216,8 @@ pub fn get(port: u16, path: &str) -> String {
 
 /// Commits under request keys, in partitions of both shards, and remembers what was acknowledged.
 pub struct Writers {
+    /// Of all writers in this process: a key that was used before would be answered from memory, and load nothing.
+    run: u32,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<BTreeMap<i64, bool>>>,
 }
@@ -224,13 +226,14 @@ const WRITERS: usize = 3;
 
 impl Writers {
     pub fn begin(addresses: &str) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
+        static RUNS: AtomicU32 = AtomicU32::new(0);
+        let (run, stop) = (RUNS.fetch_add(1, Ordering::Relaxed), Arc::new(AtomicBool::new(false)));
         let one = |nth: usize| {
             let (addresses, stop) = (addresses.to_owned(), stop.clone());
-            thread::spawn(move || write_until(nth, addresses, &stop))
+            thread::spawn(move || write_until(run, nth, addresses, &stop))
         };
         let threads = (0..WRITERS).map(one).collect();
-        Self { stop, threads }
+        Self { run, stop, threads }
     }
 
     /// Each acknowledged row is there, once; returns how many there are.
@@ -239,7 +242,8 @@ impl Writers {
         let mut acknowledged = 0;
         for (nth, thread) in self.threads.into_iter().enumerate() {
             for (n, told) in thread.join().expect("a writer does not panic") {
-                let got = client.get(partition(nth, n), &row("booking", n)).expect("somebody leads");
+                let got =
+                    client.get(partition(self.run, nth, n), &row("booking", n)).expect("somebody leads");
                 let value = got.row.as_ref().and_then(|row| row.get("n")).cloned();
                 match value {
                     Some(value) => assert_eq!(value, Value::from(n), "writer {nth}"),
@@ -252,11 +256,11 @@ impl Writers {
     }
 }
 
-fn partition(nth: usize, n: i64) -> String {
-    format!("writer-{nth}-{}", n % 5)
+fn partition(run: u32, nth: usize, n: i64) -> String {
+    format!("writer-{run}-{nth}-{}", n % 5)
 }
 
-fn write_until(nth: usize, addresses: String, stop: &AtomicBool) -> BTreeMap<i64, bool> {
+fn write_until(run: u32, nth: usize, addresses: String, stop: &AtomicBool) -> BTreeMap<i64, bool> {
     let options = Options { deadline: Duration::from_secs(2), attempts: 100, ..Options::default() };
     let mut client = None;
     let mut sent = BTreeMap::new();
@@ -268,7 +272,7 @@ fn write_until(nth: usize, addresses: String, stop: &AtomicBool) -> BTreeMap<i64
             client = Client::connect_with(addresses.clone(), options.clone()).ok();
             continue;
         };
-        let commit = Commit::new(partition(nth, n)).key(format!("{nth}-{n}"));
+        let commit = Commit::new(partition(run, nth, n)).key(format!("{run}-{nth}-{n}"));
         let commit = commit.put(&row("booking", n), [("n", Value::from(n))]);
         let told = match connected.commit(&commit) {
             Ok(Outcome::Committed(_)) => true,
