@@ -74,6 +74,8 @@ faults! {
     MessageTwice = "message between members delivered twice",
     MessageOvertook = "message between members overtook another",
     Partition = "way between members closed",
+    /// A member came back with an empty disk.
+    DiskLost = "disk lost",
 }
 
 impl Fault {
@@ -100,7 +102,7 @@ impl Fault {
     /// Nobody speaks to a node that is alone.
     pub fn of_members_alone(self) -> bool {
         use Fault::*;
-        self.of_members_rarely() || matches!(self, MessageLost | MessageTwice | MessageOvertook | Partition)
+        self.of_members_rarely() || matches!(self, MessageLost | MessageTwice | MessageOvertook | Partition | DiskLost)
     }
 
     /// So seldom that a run of some thousand seeds may be without: a crash within the one operation that gives another

@@ -144,6 +144,8 @@ pub struct ClusterShape {
     pub crashes: Vec<(u64, usize, Crash)>,
     /// When an operator tells whoever leads what.
     pub told: Vec<(u64, Told)>,
+    /// Whose disk is lost, and when: at most one.
+    pub disk_lost: Option<(u64, usize)>,
     /// How often a promotion accepts a loss, in thousandths.
     pub accept_loss: u64,
     pub jumps: Vec<(u64, usize, i64)>,
@@ -224,7 +226,9 @@ pub fn cluster(random: &mut Random) -> ClusterShape {
         lease_ms: *random.pick(&[100, 300, 500, 2_000]),
         crashes,
         told,
-        accept_loss: *random.pick(&[0, 0, 300]),
+        disk_lost: random.chance(150).then(|| (random.below(heal_us), random.index(members))),
+        // What a follower has in its checkpoint it cannot give up by itself: it would have to be reseeded.
+        accept_loss: if node.limits.fold == FoldPolicy::NEVER { *random.pick(&[0, 300]) } else { 0 },
         jumps,
         cuts,
         wire_us: *random.pick(&[(10, 100), (100, 2_000), (500, 40_000)]),

@@ -45,7 +45,7 @@ impl Shard {
                 self.state.recovered();
                 self.release.advance(committed);
                 self.life = Life::Following(Box::new(Following::new(*log, held, now)));
-                self.stand_if_recorded(now);
+                self.follower_sees_map(now);
                 Box::new(report)
             }
             Progress::Recovered(mut log, report) => {

@@ -102,6 +102,8 @@ impl Worker {
         }
         match event {
             Event::Boot { shard, found } => self.boot(shard, found, effects),
+            // What is told late is older than what is known.
+            Event::MapChanged(map) if map.generation() < self.generation() => {}
             Event::MapChanged(map) => {
                 let member = self.config.member;
                 self.shards.iter_mut().for_each(|shard| shard.map_changed(now, member, &map, effects));

@@ -46,8 +46,7 @@ struct Process {
 impl Member {
     pub fn new(nth: usize, shape: &ClusterShape, random: &mut Random) -> Self {
         let mut disk = Disk::new(shape.node.disk.clone(), random.fork());
-        let id = LogId { lineage: LINEAGE, shard: SHARD.0 };
-        disk.install(SHARD, FileId::Meta, seawall_wal::meta::format(&id));
+        format(&mut disk);
         let net = Net::new(shape.node.net.clone(), random.fork());
         let clock = Clock::new(random.below(1 << 40));
         Self {
@@ -61,9 +60,19 @@ impl Member {
         }
     }
 
+    pub fn new_disk(&mut self) {
+        self.disk.lose_all(SHARD);
+        format(&mut self.disk);
+    }
+
     pub fn life(&self) -> Option<u32> {
         self.process.as_ref().map(|process| process.life)
     }
+}
+
+fn format(disk: &mut Disk) {
+    let id = LogId { lineage: LINEAGE, shard: SHARD.0 };
+    disk.install(SHARD, FileId::Meta, seawall_wal::meta::format(&id));
 }
 
 impl Cluster {

@@ -95,6 +95,10 @@ enum What {
     /// An operator tells whoever leads something.
     Tell(Told),
     Contest,
+    /// A member's disk is replaced by an empty one.
+    DiskLost(usize),
+    /// After the faults: whoever leads by the map may be unable to.
+    Care,
     /// An operator tells a member to lead, again and again until this time.
     Urge(usize, u64, Kind),
     /// Until this time.
@@ -126,6 +130,8 @@ pub struct Cluster {
     hurry_until: u64,
     left: story::Left,
     losses: Vec<judge::Loss>,
+    /// Its disk was lost.
+    blank: Option<usize>,
     fired: Fired,
     counts: Counts,
 }
@@ -167,6 +173,7 @@ impl Cluster {
             hurry_until: 0,
             left: story::Left::default(),
             losses: Vec::new(),
+            blank: None,
             fired: Fired::default(),
             counts: Counts::new(&COUNTS),
             random,
@@ -185,6 +192,7 @@ impl Cluster {
         shape.told.iter().for_each(|(at, told)| self.at(*at, What::Tell(*told)));
         shape.jumps.iter().for_each(|(at, nth, by)| self.at(*at, What::Jump(*nth, *by)));
         shape.contests.iter().for_each(|at| self.at(*at, What::Contest));
+        shape.disk_lost.iter().for_each(|(at, nth)| self.at(*at, What::DiskLost(*nth)));
         shape.cuts.iter().for_each(|(at, until, cut)| self.at(*at, What::Cut(cut.clone(), *until)));
         (0..shape.node.workload.clients).for_each(|client| self.at(client as u64, What::Think(client)));
     }
@@ -231,6 +239,8 @@ impl Cluster {
             What::Start(nth) => self.start(nth),
             What::Tell(told) => self.tell_leader(told),
             What::Contest => self.contest(),
+            What::DiskLost(nth) => self.disk_lost(nth),
+            What::Care => self.care(),
             What::Urge(nth, until, kind) => self.urge(nth, until, kind),
             What::Cut(_, until) if until <= self.now || self.healed => {}
             What::Cut(cut, until) => {
@@ -259,6 +269,7 @@ impl Cluster {
     fn heal(&mut self) {
         self.trace.note(self.now, format_args!("the faults end"));
         self.healed = true;
+        self.at(self.now, What::Care);
         self.wire.heal();
         for nth in 0..self.members.len() {
             (self.members[nth].paused_until, self.members[nth].unmapped_until) = (0, 0);

@@ -16,6 +16,8 @@ use crate::plan::Crash;
 
 /// Between two tries of an operator.
 const URGE_US: u64 = 100_000;
+/// Between two looks of an operator.
+const CARE_US: u64 = 2_000_000;
 /// What a candidate waits for its fences, and some time to open a log.
 const TAKEOVER_US: u64 = 2_500_000;
 
@@ -127,6 +129,30 @@ impl Cluster {
         }
         let other = self.random.index(self.members.len());
         (if other == leader { heir } else { other }, Kind::AcceptLoss)
+    }
+
+    /// At most one copy is lost in a run: more than that is permitted to lose what was acknowledged.
+    pub(super) fn disk_lost(&mut self, nth: usize) {
+        let alone = self.map.replicas(SHARD).is_none_or(|entry| entry.sync.is_empty());
+        if self.healed || alone && self.leader().is_none_or(|leader| leader == nth) {
+            return;
+        }
+        self.crash(nth, Crash::PowerCut);
+        self.trace.note(self.now, format_args!("the disk of member {nth} is lost"));
+        self.fired.add(Fault::DiskLost);
+        self.members[nth].new_disk();
+        self.blank = Some(nth);
+    }
+
+    /// A member whose disk was lost does not stand, and nobody else does of its own accord.
+    pub(super) fn care(&mut self) {
+        let sync = self.map.replicas(SHARD).and_then(|entry| entry.sync.first().copied());
+        if let (Some(blank), Some(sync)) = (self.blank, sync)
+            && self.leader() == Some(blank)
+        {
+            self.order(sync.0 as usize - 1, Errand::Promote(Kind::Recorded));
+        }
+        self.at(self.now + CARE_US, What::Care);
     }
 
     pub(super) fn tell_leader(&mut self, told: Told) {

@@ -147,6 +147,12 @@ impl Disk {
     }
 
     /// A file that stands there, durably, before the first start.
+    /// The disk is another one: what was on it is gone.
+    pub fn lose_all(&mut self, shard: ShardId) {
+        self.kill();
+        self.files.retain(|(of, _), _| *of != shard);
+    }
+
     pub fn install(&mut self, shard: ShardId, file: FileId, bytes: Vec<u8>) {
         self.files.insert((shard, file), File::new(bytes));
     }

@@ -104,6 +104,16 @@ impl Following {
         }
     }
 
+    /// R14: nothing was ever promised here, and the shard has been led: whatever this member had acknowledged is lost, if
+    /// it ever had anything. It counts for nothing until a leader has recorded it again.
+    pub(super) fn knows_a_lost_disk(&mut self, of_the_map: Epoch) {
+        let meta = self.log.wanted();
+        let blank = meta.epoch.0 == 0 && self.log.received().0 == 0;
+        if blank && !meta.reseeding && of_the_map > Epoch(0) {
+            self.log.wish(|meta| meta.reseeding = true);
+        }
+    }
+
     pub fn is_streaming(&self) -> bool {
         self.state() == FollowerState::Streaming
     }
@@ -398,6 +408,9 @@ impl Following {
         stream.sent_us = stream.sent_us.max(sent_us);
         if let Some(beat) = beat {
             (stream.seat, stream.last) = (beat.standing, beat.last);
+            if beat.standing.recorded && self.log.wanted().reseeding {
+                self.log.wish(|meta| meta.reseeding = false); // R14: it is whole again
+            }
             beat.echo.iter().for_each(|echo| self.proof.echoed(echo));
         }
         self.log.commit(to_wal(committed));

@@ -9,7 +9,7 @@ use seawall::replication::{
     Agreement, Envelope, EpochBegin, Epochs, Fenced, Hello, Message, Refused, Session, Stamp, Verdict,
     Welcome, Why,
 };
-use seawall_wal::meta::Bound;
+use seawall_wal::meta::{Bound, Meta};
 use seawall_wal::{FileId, Start, Wish};
 
 use super::follow::{Stream, granted};
@@ -33,7 +33,8 @@ impl Shard {
         let Life::Following(following) = &mut self.life else { return };
         // A promise that is on its way to the disk binds already, and is not to be spoken of yet.
         let (meta, wanted) = (following.log.meta(), following.log.wanted());
-        if following.pending.is_some() || (meta.epoch, meta.bound) != (wanted.epoch, wanted.bound) {
+        let known = |meta: &Meta| (meta.epoch, meta.bound, meta.reseeding);
+        if following.pending.is_some() || known(meta) != known(wanted) {
             return;
         }
         let (stamp, session, leads) = match &envelope.message {

@@ -116,6 +116,7 @@ impl Lead {
         };
         let set = SyncSet::new(entry.sync.iter().copied());
         let epoch = Epoch(log.epoch().0);
+        assert!(!set.requires(membership.me), "a leader is not its own follower: {entry:?}");
         let leadership = Leadership::new(epoch, start, policy, set, committed, now.mono_us);
         let mut lead = Self {
             leadership,
@@ -354,6 +355,10 @@ impl Shard {
         };
         let nothing_was_taken = refused.why == Why::NoSession && sent.acknowledged == sent.began;
         sent.rejected = if nothing_was_taken { sent.rejected + 1 } else { 0 };
+        // R14: who lost what it had acknowledged leaves the set before it takes data.
+        if refused.why == Why::Reseeding && lead.leadership.set().recorded().contains(&from) {
+            let _one_at_a_time = lead.leadership.begin_change(from, Way::Out);
+        }
         let reason = format!("{:?}: {}", refused.why, refused.text);
         sent.goes(now, Stage::Away, Some(reason));
         sent.next_hello_us = sent.next_hello_us.min(now.mono_us + HEARTBEAT_US);

@@ -37,11 +37,12 @@ impl Standing {
 
 impl Shard {
     /// The recorded leader of the shard is this member, after a start: it takes a new epoch (R10).
-    pub(super) fn follower_sees_map(&mut self, now: Now) {
+    pub(in crate::shard) fn follower_sees_map(&mut self, now: Now) {
         let (Life::Following(following), Some(membership)) = (&mut self.life, &self.membership) else {
             return;
         };
         let entry = membership.entry();
+        following.knows_a_lost_disk(entry.epoch);
         match &following.standing {
             Some(standing) if entry.epoch >= standing.candidacy.epoch() => {
                 let won = (entry.epoch, entry.leader) == (standing.candidacy.epoch(), Some(membership.me));
