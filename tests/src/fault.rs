@@ -102,7 +102,8 @@ impl Fault {
     /// Nobody speaks to a node that is alone.
     pub fn of_members_alone(self) -> bool {
         use Fault::*;
-        self.of_members_rarely() || matches!(self, MessageLost | MessageTwice | MessageOvertook | Partition | DiskLost)
+        self.of_members_rarely()
+            || matches!(self, MessageLost | MessageTwice | MessageOvertook | Partition | DiskLost)
     }
 
     /// So seldom that a run of some thousand seeds may be without: a crash within the one operation that gives another
