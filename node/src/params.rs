@@ -1,8 +1,5 @@
-//! The named numbers of a node: one table. Each row says what the number is and what moving it does, and the same
-//! text is in the documents of the constant, in `seawall config show` and in docs/operations.md.
-//!
-//! `[fixed]` is the same in every node of this version. `["KEY", LEAST..=MOST]` may be set in the configuration file;
-//! the constant is its default.
+//! The named numbers of a node: one table. What each row says is in the constant's documents, `config show` and docs/.
+//! `[fixed]` is the same in every node of this version; `["KEY", LEAST..=MOST]` may be set, and the constant is its default.
 
 /// What a number counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,6 +11,14 @@ pub struct Order {
     /// Who, and why: both stand in the map, and in the log where the order changes what it holds.
     pub actor: String,
     pub reason: String,
+    /// Whoever asks gave this order already, and waits for its answer.
+    pub again: bool,
+}
+
+impl Order {
+    pub fn is_the_same_as(&self, other: &Order) -> bool {
+        (&self.errand, &self.actor, &self.reason) == (&other.errand, &other.actor, &other.reason)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

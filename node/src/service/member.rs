@@ -117,15 +117,16 @@ pub(super) async fn order<B>(request: &Request<B>, door: &Door) -> Answer {
     let said = |code: StatusCode, key: &str, what: String| {
         json_response(code, &json!({ "done": code == StatusCode::OK, "member": me.0, key: what }))
     };
-    if is_so {
-        let what = format!("it is so in the map of generation {}, epoch {}", map.generation(), entry.epoch.0);
+    let what = format!("it is so in the map of generation {}, epoch {}", map.generation(), entry.epoch.0);
+    let Asked { shard, errand, actor, reason, again } = asked;
+    // The shard knows more of an order that it had before: what a promotion costs, above all.
+    if is_so && !again {
         return said(StatusCode::OK, "what", what);
     }
-    let Asked { shard, errand, actor, reason, again } = asked;
     if !again {
         console::complain(format_args!("{actor} orders for shard {shard}: {errand:?} ({reason})"));
     }
-    let Some(obeyed) = door.workers.order(shard, Order { errand, actor, reason }) else {
+    let Some(obeyed) = door.workers.order(shard, Order { errand, actor, reason, again }) else {
         return said(StatusCode::SERVICE_UNAVAILABLE, "error", "the shard's worker is silent".to_owned());
     };
     match tokio::time::timeout(PATIENCE, obeyed).await {
@@ -133,6 +134,7 @@ pub(super) async fn order<B>(request: &Request<B>, door: &Door) -> Answer {
         Ok(Ok(Err(why))) if why.starts_with("another order is at work") => {
             said(StatusCode::ACCEPTED, "why", why)
         }
+        Ok(Ok(Err(_))) if is_so => said(StatusCode::OK, "what", what),
         Ok(Ok(Err(why))) => said(StatusCode::CONFLICT, "error", why),
         Ok(Err(_)) | Err(_) => {
             said(StatusCode::ACCEPTED, "why", "it is at work, and not done yet".to_owned())

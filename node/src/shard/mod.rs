@@ -24,6 +24,7 @@ mod operate;
 mod parked;
 mod read;
 mod recover;
+mod refuse;
 pub mod release;
 mod scan;
 mod settle;
@@ -36,17 +37,13 @@ mod watch;
 use seawall::map::ShardId;
 use seawall::message::Request;
 use seawall::position::{Lineage, Position};
-use seawall::refusal::Refusal;
 use seawall::reply::{Role, State as ReplyState};
 use seawall_wal::recover::Report;
 use seawall_wal::{
     Done, Entry, Epoch, Failure, FoldDone, Index, Io, Kind, Log, LogId, LogLimits, Recovery, Start,
 };
 
-use crate::params::{
-    FENCE_IDLE_US, FOLD_RETRY_US, NAMESPACE_KEYS, PREPARE_RETRY_US, RETRY_RECOVERY_MS, RETRY_SPACE_MS,
-    SHARD_MEMORY_BYTES,
-};
+use crate::params::{FENCE_IDLE_US, FOLD_RETRY_US, NAMESPACE_KEYS, PREPARE_RETRY_US, SHARD_MEMORY_BYTES};
 use crate::seam::{Effect, Effects, LogFound, Now};
 pub(crate) use admit::decode;
 pub use asked::{Asked, ReplyTo, Sent};
@@ -232,25 +229,6 @@ impl Shard {
             Request::Credit(credit) => self.credit(&asked, &credit),
             Request::Cancel(cancel) => self.cancel(&asked, cancel.subscription),
             _ => unreachable!("answered at the connection, or refused where requests are routed"),
-        }
-    }
-
-    /// While the shard does not serve, nothing is looked at.
-    fn refuse_all(&self) -> Option<Refusal> {
-        let recovering = || Refusal::not_ready("recovering", RETRY_RECOVERY_MS);
-        match &self.life {
-            Life::Running(running) if running.serves(self.release.committed()) => None,
-            Life::Running(running) => Some(match running.log.prepare_error() {
-                Some(error) => Refusal::disk_full(error.to_string(), RETRY_SPACE_MS),
-                None => recovering(),
-            }),
-            Life::Following(following) => Some(match &following.halted {
-                Some(why) => Refusal::replica_unsafe("R25", why.clone()),
-                None => Refusal::not_leader(self.membership.as_ref().and_then(Membership::leader_address)),
-            }),
-            Life::Recovering { .. } | Life::Deposed { .. } | Life::Reopening { .. } => Some(recovering()),
-            Life::Halted(_) => Some(Refusal::not_ready("halted: its log cannot be believed", 0)),
-            Life::Failed { why, .. } => Some(Refusal::log_failed(why.clone())),
         }
     }
 

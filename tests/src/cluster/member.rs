@@ -315,7 +315,7 @@ impl Cluster {
     pub(super) fn order(&mut self, nth: usize, errand: Errand) {
         if self.members[nth].process.is_some() {
             self.counts.add("orders given", 1);
-            let order = Order { errand, actor: "an operator".into(), reason: "a story".into() };
+            let order = Order { errand, actor: "an operator".into(), reason: "a story".into(), again: false };
             self.tell(nth, Event::Ordered { shard: SHARD, ticket: self.moment, order: Box::new(order) });
         }
     }

@@ -8,6 +8,7 @@
 )]
 
 mod backup;
+mod behind;
 mod clerk;
 mod cluster;
 mod end;
@@ -15,10 +16,13 @@ mod examples;
 mod full;
 mod hostile;
 mod load;
+mod members;
 mod node;
 mod once;
+mod orders;
 mod parted;
 mod pause;
+mod rounds;
 mod watched;
 mod workloads;
 

@@ -67,6 +67,8 @@ fn a_leader_that_nobody_hears_is_replaced_and_follows_when_it_is_heard_again() {
     script.wait("member 1: shard 1 leader, serving");
     let first = ["exec", BINARY, "put", "cabin/s/1", "state=held", "--connect", "127.0.0.11:7511"];
     assert!(script.run(&first).contains("committed"));
+    // Which one of the two came into the sync set by itself is chance.
+    script.run(&["exec", BINARY, "sync-set", "require", "1", "2", "--admin", "127.0.0.11:7512"]);
 
     script.run(&["partition", "1", "out"]);
     thread::sleep(Duration::from_secs(2));

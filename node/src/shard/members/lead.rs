@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use seawall::map::{By, Change, InEpoch, Map, MemberId};
+use seawall::map::{Map, MemberId};
 use seawall::position::{Epoch, Index, Lineage};
 use seawall::refusal::Refusal;
 use seawall::replication::{
@@ -16,20 +16,18 @@ use seawall::replication::{
 };
 use seawall_wal::Log;
 
+use super::Membership;
 use super::bootstrap::Bootstrap;
 use super::catch_up::{Allowance, Behind, level};
 use super::marks::told;
-use super::{Membership, Orders};
 use crate::params::{
     HEARTBEAT_US, REPLICA_RETRY_US, REPLICA_SILENCE_US, RETRY_RECOVERY_MS, UNCOMMITTED_BYTES,
 };
 use crate::replica::leadership::{Policy, Unavailable};
 use crate::replica::sync_set::Way;
 use crate::replica::{self, Leadership, SyncSet};
-use crate::seam::{Effect, Effects, Now};
+use crate::seam::{Effects, Now};
 use crate::shard::{Life, Shard, to_net};
-
-const BY_ITSELF: By<'_> = By { actor: "the leader itself", reason: "the policy needs it" };
 
 #[derive(Debug)]
 pub(in crate::shard) struct Lead {
@@ -41,8 +39,8 @@ pub(in crate::shard) struct Lead {
     /// From where on the log is kept for members.
     pub(super) floor: Option<Index>,
     /// A change of the sync set, as the authority was asked to record it.
-    proposed: Option<Map>,
-    next_proposal_us: u64,
+    pub(super) proposed: Option<Map>,
+    pub(super) next_proposal_us: u64,
     next_beat_us: u64,
 }
 
@@ -150,35 +148,12 @@ impl Lead {
         self.proposed.is_some()
     }
 
-    /// What else than its set this leader has to change in the map: a loss is told as soon as the `EpochStart` that tells
-    /// it is committed; and the leadership goes to somebody else when that one has all, and nothing more comes.
-    fn wants_of_the_map(
-        &self,
-        membership: &Membership,
-        orders: &Orders,
-        idle: bool,
-        last: Index,
-    ) -> Option<Map> {
-        let (shard, epoch) = (membership.shard, self.leadership.epoch());
-        let change = if let Some(to) = orders.hands_over_to() {
-            let whole = |member: &MemberId| self.leadership.validated(*member) == last;
-            if !idle || self.leadership.committed() != last || !whole(&to) {
-                return None;
-            }
-            let others = self.members.keys().copied().filter(whole).filter(|member| *member != to);
-            let sync = others.chain([membership.me]).collect();
-            Change::Lead { shard, member: to, epoch: Epoch(epoch.0 + 1), sync, loss_from: None }
-        } else if membership.entry().open_loss.is_some() && self.leadership.serves() {
-            Change::In { shard, epoch, change: InEpoch::LossTold }
-        } else {
-            return None;
-        };
-        let by = orders.by().unwrap_or(BY_ITSELF);
-        membership.map.next(by, &change).ok()
-    }
-
     pub fn members(&self) -> impl Iterator<Item = (MemberId, &Sent)> {
         self.members.iter().map(|(member, sent)| (*member, sent))
+    }
+
+    pub(super) fn streams_to(&self, member: MemberId) -> bool {
+        self.members.get(&member).is_some_and(|sent| sent.stage == Stage::Streaming)
     }
 
     fn standing(&self, member: MemberId) -> Standing {
@@ -425,52 +400,6 @@ impl Shard {
             lead.next_beat_us = now.mono_us + HEARTBEAT_US;
         }
         self.keep_in_sync(now, effects);
-    }
-
-    /// R14: while there are fewer than the policy needs, members that are level come into the set, one at a time.
-    fn keep_in_sync(&mut self, now: Now, effects: &mut Effects) {
-        let (Life::Running(running), Some(membership)) = (&mut self.life, &self.membership) else { return };
-        let Some(lead) = &mut running.lead else { return };
-        let (last, entry) = (to_net(running.log.appended()), membership.entry());
-        let needs = usize::from(entry.policy.min_in_sync);
-        let orders = &self.orders;
-        if lead.proposed.is_none() && lead.leadership.change().is_none() {
-            lead.proposed = lead.wants_of_the_map(membership, orders, running.log.is_idle(), last);
-            lead.next_proposal_us = 0;
-        }
-        if lead.proposed.is_none()
-            && lead.leadership.change().is_none()
-            && 1 + lead.leadership.set().required().count() < needs
-        {
-            let set = lead.leadership.set();
-            let level =
-                |member: &MemberId| !set.requires(*member) && lead.leadership.may_enter(*member, last);
-            let streams =
-                |(member, sent): (&MemberId, &Sent)| (sent.stage == Stage::Streaming).then_some(*member);
-            let next = lead.members.iter().filter_map(streams).find(level);
-            if let Some(member) = next {
-                let _one_at_a_time = lead.leadership.begin_change(member, Way::In);
-            }
-        }
-        if let Some(change) = lead.leadership.change()
-            && lead.proposed.is_none()
-            && lead.leadership.ask_change().is_some()
-        {
-            let record = match change.way {
-                Way::In => InEpoch::Require(change.member),
-                Way::Out => InEpoch::Release(change.member),
-            };
-            let change = Change::In { shard: self.id, epoch: lead.leadership.epoch(), change: record };
-            let by = orders.by().unwrap_or(BY_ITSELF);
-            match membership.map.next(by, &change) {
-                Ok(map) => (lead.proposed, lead.next_proposal_us) = (Some(map), 0),
-                Err(_) => lead.leadership.change_not_sent(),
-            }
-        }
-        if let Some(map) = lead.proposed.as_ref().filter(|_| now.mono_us >= lead.next_proposal_us) {
-            lead.next_proposal_us = now.mono_us + REPLICA_RETRY_US;
-            effects.push(Effect::Propose { map: Box::new(map.clone()) });
-        }
     }
 
     /// R13: why nothing is appended now.

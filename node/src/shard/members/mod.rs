@@ -9,6 +9,7 @@
 //! bootstrap.rs and from a checkpoint
 //! marks.rs    what is written down now and then, and digests that are compared
 //! stand.rs    a member on its way to the leadership
+//! propose.rs  what a leader asks of the authority
 //! orders.rs   what operators tell this member
 //! proof.rs    how old a follower's state is at most
 //! held.rs     records that are whole and not known to be committed
@@ -25,6 +26,7 @@ mod lead;
 mod marks;
 mod orders;
 mod proof;
+mod propose;
 mod report;
 mod ship;
 mod stand;

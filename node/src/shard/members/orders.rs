@@ -5,7 +5,7 @@ use seawall::position::{Epoch, Index};
 
 use crate::params::{ORDER_PATIENCE_US, RETRY_RECOVERY_MS};
 use crate::replica::candidacy::{Claim, Missing};
-use crate::replica::sync_set::Way;
+use crate::replica::sync_set::{NoChange, Way};
 use crate::seam::order::{Done, Errand, Obeyed, Order};
 use crate::seam::{Effect, Effects, Now};
 use crate::shard::{Life, Shard};
@@ -16,6 +16,8 @@ use super::stand::NotNow;
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Orders {
     at_work: Option<AtWork>,
+    /// What the newest order ended with: whoever gave it may ask only afterwards, and must hear of a loss all the same.
+    ended: Option<(Order, Obeyed)>,
     obeyed: Vec<(u64, Obeyed)>,
 }
 
@@ -28,6 +30,8 @@ struct AtWork {
     from: Epoch,
     /// What the authority was asked for, in a promotion.
     claim: Option<Claim>,
+    /// Whether the change of the sync set that it wants is under way, or was found made.
+    begun: bool,
     /// Why it is not done yet.
     waits_for: String,
 }
@@ -69,13 +73,34 @@ impl Orders {
 
     fn answer(&mut self, obeyed: Obeyed) {
         if let Some(work) = self.at_work.take() {
+            self.ended = Some((work.order, obeyed.clone()));
             self.obeyed.push((work.ticket, obeyed));
         }
+    }
+
+    /// Whether an order that is given again is known here: it is answered now, or when it is done.
+    fn asked_again(&mut self, ticket: u64, order: &Order) -> bool {
+        if !order.again {
+            return false;
+        }
+        if let Some(work) = self.at_work.as_mut().filter(|work| work.order.is_the_same_as(order)) {
+            let nobody_waits = std::mem::replace(&mut work.ticket, ticket);
+            self.obeyed.push((nobody_waits, Err("it was asked for again".to_owned())));
+            return true;
+        }
+        let Some((_, obeyed)) = self.ended.as_ref().filter(|(ended, _)| ended.is_the_same_as(order)) else {
+            return false;
+        };
+        self.obeyed.push((ticket, obeyed.clone()));
+        true
     }
 }
 
 impl Shard {
     pub fn order(&mut self, now: Now, ticket: u64, order: Order, effects: &mut Effects) {
+        if self.orders.asked_again(ticket, &order) {
+            return self.say_obeyed(effects);
+        }
         let refused = self.refuse_order(&order.errand);
         let Some(membership) = self.membership.as_ref().filter(|_| refused.is_none()) else {
             let why = refused.unwrap_or_else(|| "this node is alone, and member of nothing".to_owned());
@@ -85,15 +110,8 @@ impl Shard {
         let from = membership.entry().epoch;
         let until_us = now.mono_us + ORDER_PATIENCE_US;
         let waits_for = "it has just begun".to_owned();
-        let change = match order.errand {
-            Errand::Require(member) => Some((member, Way::In)),
-            Errand::Release(member) => Some((member, Way::Out)),
-            Errand::Promote(_) | Errand::HandOver(_) => None,
-        };
-        self.orders.at_work = Some(AtWork { ticket, order, until_us, from, claim: None, waits_for });
-        if let Some((member, way)) = change {
-            self.begin_ordered_change(member, way);
-        }
+        self.orders.at_work =
+            Some(AtWork { ticket, order, until_us, from, claim: None, begun: false, waits_for });
         self.orders_tick(now, effects);
     }
 
@@ -114,26 +132,35 @@ impl Shard {
                 };
                 (!entry.sync.contains(to)).then(text)
             }
-            Errand::Require(_) | Errand::Release(_) => None,
+            Errand::Require(member) | Errand::Release(member) => {
+                let place = self.membership.as_ref()?.entry().place_of(*member);
+                place.is_none().then(|| format!("R14: member {member} keeps no replica of the shard"))
+            }
         }
     }
 
-    fn begin_ordered_change(&mut self, member: MemberId, way: Way) {
-        let Life::Running(running) = &mut self.life else { return };
-        let Some(lead) = &mut running.lead else { return };
+    /// Begins as soon as nothing else changes the set. A member on its way in must be level then: one that streams
+    /// becomes it before long, for any other that is to be waited for elsewhere.
+    fn change_as_told(&mut self, member: MemberId, way: Way) {
+        let (Life::Running(running), Some(work)) = (&mut self.life, &mut self.orders.at_work) else { return };
+        let Some(lead) = running.lead.as_mut().filter(|_| !work.begun) else { return };
         let last = super::to_net(running.log.appended());
-        let refused = match way {
-            Way::In if !lead.leadership.may_enter(member, last) => {
-                let validated = lead.leadership.validated(member).0;
-                let last = last.0;
-                Some(format!(
-                    "R14: member {member} has validated up to {validated}, and the log ends at {last}"
-                ))
+        if way == Way::In && !lead.leadership.may_enter(member, last) {
+            let validated = lead.leadership.validated(member).0;
+            let last = last.0;
+            work.waits_for =
+                format!("R14: member {member} has validated up to {validated}, and the log ends at {last}");
+            if !lead.streams_to(member) {
+                let why = work.waits_for.clone();
+                self.orders.answer(Err(why));
             }
-            way => lead.leadership.begin_change(member, way).err().map(|why| format!("R14: {why:?}")),
-        };
-        if let Some(why) = refused {
-            self.orders.answer(Err(why));
+            return;
+        }
+        match lead.leadership.begin_change(member, way) {
+            Ok(()) | Err(NoChange::AlreadySo) => work.begun = true,
+            Err(NoChange::Busy(other)) => {
+                work.waits_for = format!("R14: the change of member {} is under way", other.member);
+            }
         }
     }
 
@@ -147,8 +174,14 @@ impl Shard {
                     self.promoted();
                 }
                 Errand::HandOver(to) => self.handed_over(to),
-                Errand::Require(member) => self.recorded(member, true),
-                Errand::Release(member) => self.recorded(member, false),
+                Errand::Require(member) => {
+                    self.change_as_told(member, Way::In);
+                    self.recorded(member, true);
+                }
+                Errand::Release(member) => {
+                    self.change_as_told(member, Way::Out);
+                    self.recorded(member, false);
+                }
             }
             if now.mono_us >= until_us {
                 self.give_up();
@@ -212,7 +245,7 @@ impl Shard {
 
     fn recorded(&mut self, member: MemberId, wanted: bool) {
         let (Some(work), Some(membership)) = (&self.orders.at_work, &self.membership) else { return };
-        let (entry, generation) = (membership.entry(), membership.generation());
+        let (entry, generation, begun) = (membership.entry(), membership.generation(), work.begun);
         let under_way = match &self.life {
             Life::Running(running) => running.lead.as_ref().is_some_and(|l| l.leadership.change().is_some()),
             _ => false,
@@ -220,7 +253,7 @@ impl Shard {
         if entry.epoch > work.from {
             let why = format!("meanwhile epoch {} began", entry.epoch.0);
             self.orders.answer(Err(why));
-        } else if !under_way {
+        } else if begun && !under_way {
             self.orders.answer(match entry.sync.contains(&member) == wanted {
                 true => Ok(Done::Recorded { generation }),
                 false => Err("the change was not made".to_owned()),
