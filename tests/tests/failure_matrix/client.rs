@@ -100,7 +100,7 @@ impl Duo {
     /// An operator tells a member something.
     pub fn order(&mut self, nth: usize, errand: Errand) {
         let (actor, reason) = ("an operator".to_owned(), "the matrix asks for it".to_owned());
-        let order = Box::new(Order { errand, actor, reason });
+        let order = Box::new(Order { errand, actor, reason, again: false });
         self.event(nth, Event::Ordered { shard: SHARD, ticket: 1, order });
     }
 

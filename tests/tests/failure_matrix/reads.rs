@@ -121,7 +121,7 @@ const UNSAFE: &[Unsafe] = &[
             rot_metadata(&mut duo);
             refusal(duo.read(FOLLOWER, RELAXED))
         },
-        Code::NotReady,
+        Code::ReplicaUnsafe,
         "halted",
     ),
     (

@@ -125,7 +125,7 @@ pub fn corrupt_metadata() -> Seen {
             seen.explains("the follower's start", &text);
             let status = duo.status(FOLLOWER);
             assert_eq!((status.state, status.reason), ("halted", Some(text)));
-            assert_eq!(refusal(duo.read(FOLLOWER, RELAXED)).code, Code::NotReady);
+            assert_eq!(refusal(duo.read(FOLLOWER, RELAXED)).code, Code::ReplicaUnsafe);
             let members = duo.status(LEADER).replication.expect("a member").members;
             assert_eq!(members[0].state, "away", "it acknowledges nothing");
             duo.crash(FOLLOWER, &Crash::Process);

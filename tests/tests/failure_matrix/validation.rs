@@ -64,7 +64,7 @@ pub fn checksum() -> Seen {
         let report = duo.report(FOLLOWER).to_string();
         assert!(report.contains("HALTED") && report.contains("kept until an operator clears it"), "{report}");
         seen.explains("its next start", &report);
-        assert_eq!(refusal(duo.read(FOLLOWER, RELAXED)).code, Code::NotReady);
+        assert_eq!(refusal(duo.read(FOLLOWER, RELAXED)).code, Code::ReplicaUnsafe);
         assert_eq!(duo.status(FOLLOWER).state, "halted");
     }
     seen
