@@ -221,7 +221,8 @@ fn a_leader_does_not_contradict_itself() {
 #[test]
 fn unknown_numbers_are_refused() {
     says(bent(Message::Hello(hello()), HEAD + 8, &[4]), "standing 4");
-    says(bent(Message::Hello(hello()), HEAD + 8 + 1 + 32, &[2]), "accepted loss 2");
+    // A loss that no epoch tells.
+    says(bent(Message::Hello(hello()), HEAD + 8 + 1 + 32 + 1, &[0; 8]), "epoch or index 0");
     says(bent(Message::Welcome(welcome()), HEAD + 16 + 32, &[0]), "state of a follower 0");
     says(bent(Message::Welcome(welcome()), HEAD + 16 + 32, &[7]), "state of a follower 7");
     says(bent(Message::Welcome(welcome()), HEAD + 16 + 33, &[2]), "reseeding 2");
