@@ -20,9 +20,11 @@ impl Shard {
         self.write_marks(false);
     }
 
-    /// A stop in good order: nothing more is going to be written.
+    /// A stop in good order: nothing more is going to be written. A node that is alone has its mark beside the log.
     pub fn mark_clean(&mut self) {
-        self.write_marks(true);
+        if self.membership.is_some() {
+            self.write_marks(true);
+        }
     }
 
     fn write_marks(&mut self, clean: bool) {
