@@ -38,6 +38,11 @@ pub enum Io {
     /// Copies `from..to` of a slot to a file beside the log, durably, before those bytes are cut off: named by the
     /// number of the cut and the place, it replaces what an attempt before a crash left under that name.
     Quarantine { id: IoId, cut: u64, slot: SlotId, from: u64, to: u64 },
+    /// Appends a line to the audit of this data directory, durably.
+    Audit { id: IoId, line: String },
+    /// Moves every file of the log but its metadata, of which it leaves a copy, to a place beside the log that bears this
+    /// number, durably. What an attempt before a crash moved there stays there.
+    PutAside { id: IoId, number: u64 },
     /// Reads `len` bytes at `offset` of a segment or a checkpoint into the front of `buf`, for a follower that is
     /// behind. It may take long and nothing waits for it. The slot may be used again meanwhile, and a checkpoint be
     /// removed: what was read is judged when it is there.
@@ -100,6 +105,7 @@ impl Io {
             Io::Write { .. } | Io::Read { .. } | Io::Prepare { .. } => false,
             Io::Fold(_) | Io::Adopt(_) | Io::WriteOffered { .. } => true,
             Io::Quarantine { .. } | Io::ReadBack { .. } | Io::Remove { .. } => true,
+            Io::Audit { .. } | Io::PutAside { .. } => true,
         }
     }
 
@@ -109,6 +115,8 @@ impl Io {
             | Io::Read { id, .. }
             | Io::Prepare { id, .. }
             | Io::Quarantine { id, .. }
+            | Io::Audit { id, .. }
+            | Io::PutAside { id, .. }
             | Io::ReadBack { id, .. }
             | Io::WriteOffered { id, .. }
             | Io::Adopt(AdoptJob { id, .. })
@@ -145,6 +153,8 @@ pub enum IoStep {
     Fold,
     Remove,
     Quarantine,
+    Audit,
+    PutAside,
 }
 
 impl std::fmt::Display for IoError {
@@ -158,6 +168,8 @@ impl std::fmt::Display for IoError {
             IoStep::Fold => "making a checkpoint",
             IoStep::Remove => "removing a file",
             IoStep::Quarantine => "copying what is cut off",
+            IoStep::Audit => "writing to audit.log",
+            IoStep::PutAside => "moving the log to the quarantine",
         };
         write!(f, "{step} failed: {}", std::io::Error::from_raw_os_error(self.errno))
     }

@@ -36,7 +36,7 @@ pub use log::{
     Stretch, Wish,
 };
 pub use record::{Entry, Kind, Record, Space};
-pub use recover::{Progress, Recovery, Replay, Replayed, Start};
+pub use recover::{Act, Ordered, Progress, Recovery, Replay, Replayed, Start};
 pub use scan::Scan;
 pub use segments::Closed;
 

@@ -46,6 +46,8 @@ pub struct Meta {
     pub bare: Incarnation,
     /// While another one is adopted: the one that this was true of before, and still is if that comes to nothing.
     pub bare_before: Incarnation,
+    /// Not 0: all files of this log but this one go to the quarantine, under this number, and nothing else is done before.
+    pub aside: u64,
     /// An integrity failure, until somebody clears it (R25).
     pub latch: Option<Latch>,
 }
@@ -173,7 +175,8 @@ struct Block {
     marks: u32,
     bare: u64,
     bare_before: u64,
-    reserved: [u8; 44],
+    aside: u64,
+    reserved: [u8; 36],
     crc: u32,
 }
 
@@ -246,6 +249,7 @@ impl Meta {
             own_through: self.own.1.0,
             bare: self.bare.0,
             bare_before: self.bare_before.0,
+            aside: self.aside,
             cut_incarnation: cut.map_or(0, |c| c.incarnation.0),
             cut_offset: cut.map_or(0, |c| c.offset),
             cut_next: cut.map_or(0, |c| c.next.0),
@@ -297,6 +301,7 @@ impl Meta {
             uncertain: marked(UNCERTAIN),
             bare: Incarnation(block.bare),
             bare_before: Incarnation(block.bare_before),
+            aside: block.aside,
             cut: block.cut()?,
             latch: block.latch(bytes)?,
         })

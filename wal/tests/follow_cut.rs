@@ -258,6 +258,32 @@ fn a_cut_at_a_checkpoint_leaves_it_and_one_below_is_refused() {
 }
 
 /// The marks go down with the cut: what was cut off is not missed.
+/// A leader that came to nothing closed a segment in which the log that everybody has now goes on. All that stood in it
+/// was committed: a checkpoint of it would end where no other log does, and nothing would ever continue it.
+#[test]
+fn a_segment_is_not_folded_before_what_follows_it_is_committed() {
+    let fold = FoldPolicy { least_bytes: BLOCK as u64, most_segments: 1 };
+    let limits = LogLimits { fold, fold_changes: 1000, ..limits() };
+    let (all, before) = went_on(11);
+    let common = before.clone().recover().2.last;
+    let mut nothing = before.clone();
+    let mut log = lead(&mut nothing, limits_of(), 4);
+    nothing.commit(&mut log, b"came to nothing");
+    let mut disk = Disk::new();
+    let mut follower = following::follow(&mut disk, limits);
+    following::feed(&mut disk, &mut follower, &items(&nothing));
+    assert!(follower.validated() > common, "it has what the other leader began with");
+    follower.commit(common);
+    following::settle(&mut disk, &mut follower);
+    follower.cut_to(common).expect("nothing below is cut");
+    following::settle(&mut disk, &mut follower);
+    drop(follower);
+    let mut follower = following::follow(&mut disk, limits);
+    let rest = missing(&items(&all), &follower);
+    following::feed(&mut disk, &mut follower, &rest);
+    assert_eq!(follower.validated(), all.clone().recover().2.last);
+}
+
 #[test]
 fn a_cut_takes_the_marks_along() {
     let parted = Parted::new(1, false);

@@ -77,6 +77,7 @@ fn member() -> Meta {
         uncertain: true,
         bare: Incarnation(3),
         bare_before: Incarnation(2),
+        aside: 7,
         cut: Some(Cut { incarnation: Incarnation(3), offset: 12288, next: Index(50), why }),
         latch: Some(Latch::new(
             "R12",

@@ -115,7 +115,9 @@ impl Keep {
         Some(Io::Prepare { id, slot: spare.slot, bytes: spare.bytes })
     }
 
-    /// The next round of a fold, if enough log has closed since the last one. Only wholly committed segments (R8).
+    /// The next round of a fold, if enough log has closed since the last one. Only wholly committed segments (R8), and a
+    /// record behind them is committed, too: where a segment ends is settled by what follows it. A leader that came to
+    /// nothing may have closed it sooner than the log that everybody has now.
     fn fold(&mut self, id: IoId, committed: Index) -> Option<Io> {
         if self.still
             || self.folding.is_some()
@@ -125,7 +127,7 @@ impl Keep {
             return None;
         }
         let done = self.newest().map_or(Incarnation(0), |newest| newest.boundary.incarnation);
-        let foldable = || self.segments.closed_after(done).take_while(|c| c.last <= committed);
+        let foldable = || self.segments.closed_after(done).take_while(|c| c.last < committed);
         if self.goal <= done {
             // The first segment with which it is worth it, however many more are closed by now: so replicas fold at
             // the same boundaries, also where one of them catches up.

@@ -11,6 +11,8 @@ pub struct Found {
     pub slot: SlotId,
     pub bytes: u64,
     pub header: Result<SegmentHeader, NotValid>,
+    /// Nothing was ever written there.
+    pub blank: bool,
 }
 
 /// One segment of the chain.
@@ -29,7 +31,7 @@ impl Found {
             Err(why @ (NotValid::Version(_) | NotValid::OtherLog | NotValid::Field(_))) => {
                 Err(Halt::foreign(slot, why))
             }
-            _ => Ok(Self { slot, bytes, header }),
+            _ => Ok(Self { slot, bytes, header, blank: block.iter().all(|byte| *byte == 0) }),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Recovery: from the files of a log to the log as it is, or to a halt that says why not.
 //!
 //! ```text
-//! meta -> headers -> checkpoint -> link -> strays -> walk -> tail -> quarantine -> settle -> rewrite -> erase -> Log
+//! meta -> (ordered) -> headers -> checkpoint -> link -> strays -> walk -> tail -> quarantine -> settle -> rewrite -> erase -> Log
 //! ```
 //! One operation is under way at a time. Records go to the sink as they are met; they count only when recovery
 //! ends well. Until the settle phase nothing is written, so a halt leaves every byte as it was.
@@ -10,6 +10,7 @@ mod chain;
 mod cut;
 mod evidence;
 mod load;
+mod ordered;
 mod report;
 mod role;
 mod segments;
@@ -22,7 +23,8 @@ pub use chain::{Found, Segment};
 pub use cut::Abandoned;
 use evidence::Evidence;
 use load::Candidate;
-pub use report::{Corrupt, End, Halt, Loaded, Report};
+pub use ordered::{Act, Ordered};
+pub use report::{Corrupt, End, Halt, Loaded, Report, aside};
 pub use role::Start;
 use verdict::Break;
 pub use verdict::Tail;
@@ -62,6 +64,8 @@ pub struct Recovery {
     /// What is written over with zeros before this recovery ends.
     erasing: Vec<Abandoned>,
     role: Start,
+    /// What is to be done before the log is looked at.
+    ordered: Option<Ordered>,
     meta: Meta,
     phase: Phase,
     buffers: Vec<Buffer>,
@@ -80,7 +84,13 @@ pub struct Recovery {
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "there is one, for as long as a recovery lasts")]
 enum Phase {
+    /// Writing down who ordered what, and why.
+    Audit,
     Meta,
+    /// Writing the metadata as an order wants it.
+    Intend,
+    /// Moving all files but the metadata to the quarantine.
+    PutAside,
     /// Reading the first block of `slots[n]`.
     Headers(usize),
     /// Reading the first block of `checkpoints[n]`.
@@ -171,6 +181,7 @@ impl Recovery {
             dropped: Vec::new(),
             erasing: Vec::new(),
             role,
+            ordered: None,
             meta: Meta::default(),
             phase: Phase::Meta,
             buffers,
@@ -185,7 +196,10 @@ impl Recovery {
     }
 
     pub fn start(&mut self, out: &mut Vec<Io>) {
-        self.read(FileId::Meta, 0, META_BYTES, out);
+        match &self.ordered {
+            Some(ordered) => self.audit(ordered.audit.clone(), out),
+            None => self.read(FileId::Meta, 0, META_BYTES, out),
+        }
     }
 
     /// Begins behind the headers: `segments` is a segment, and its successor if it has one.
@@ -232,7 +246,7 @@ impl Recovery {
 
     pub fn done(&mut self, done: Done, out: &mut Vec<Io>, sink: Sink<'_>) -> Progress {
         assert_eq!(done.id, self.io, "one operation is under way at a time");
-        // A copy to the quarantine brings none back: then any does.
+        // What a keeper of files did brings none back: then any does.
         let buf = done.buf.unwrap_or_else(|| self.take(BLOCK));
         let trouble = match done.result {
             Ok(moved) if moved == self.asked => None,
@@ -262,13 +276,17 @@ impl Recovery {
     fn advance(&mut self, buf: &Buffer, out: &mut Vec<Io>, sink: Sink<'_>) -> Result<(), Halt> {
         let bytes = buf.bytes().get(..self.asked).unwrap_or_default();
         match std::mem::replace(&mut self.phase, Phase::Ended) {
-            Phase::Meta => {
-                self.meta = meta::read(bytes, &self.id).map_err(Halt::metadata)?;
-                if let Some(latch) = &self.meta.latch {
-                    return Err(Halt::latched(latch));
-                }
-                self.next_header(0, out)
+            Phase::Audit => {
+                self.phase = Phase::Meta;
+                self.read(FileId::Meta, 0, META_BYTES, out);
+                Ok(())
             }
+            Phase::Meta => {
+                self.meta = self.meta_of(meta::read(bytes, &self.id))?;
+                self.intend(out)
+            }
+            Phase::Intend => self.as_recorded(out),
+            Phase::PutAside => self.emptied(out),
             Phase::Headers(n) => {
                 let (slot, size) = self.slots[n];
                 self.found.push(Found::read(slot, size, bytes, &self.id)?);

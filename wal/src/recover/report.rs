@@ -32,6 +32,8 @@ pub struct Report {
     pub follows: bool,
     /// What was cut off for good; a copy of it is in the quarantine.
     pub abandoned: Vec<Abandoned>,
+    /// Everything that was here is in the quarantine under this number, or on its way there.
+    pub put_aside: Option<u64>,
     /// Where the log ends; `None` for an empty log.
     pub end: Option<End>,
     /// Bytes of the last in-flight window, written again and flushed before anything was reported.
@@ -180,6 +182,13 @@ impl Halt {
         Self::at("R1", slot, 0, expected, "no older segment".into())
     }
 
+    /// The chain does not hold together, and a header cannot be believed: the file to look at is that one.
+    pub(super) fn by_header(self, slot: SlotId, why: NotValid) -> Self {
+        let Self { rule, file, expected, observed, .. } = self;
+        let observed = format!("{why}; without it, at {file}: expected {expected}, observed {observed}");
+        Self::at(rule, slot, 0, "the header of a segment of this log".into(), observed)
+    }
+
     pub(super) fn nothing_behind(base: &Boundary) -> Self {
         let file = FileId::Checkpoint(CheckpointId(base.cut.index.0)).to_string();
         let expected =
@@ -295,8 +304,9 @@ impl Report {
             format!(r#"{{"slot":{},"from":{from},"to":{to}}}"#, slot.0)
         };
         let abandoned = self.abandoned.iter().map(range).collect::<Vec<_>>().join(",");
+        let put_aside = self.put_aside.map_or("null".into(), |number| number.to_string());
         format!(
-            r#"{{"shard":{},"checkpoint":{checkpoint},"corrupt_checkpoints":[{corrupt}],"segments":{},"batches":{},"records":{},"bytes":{},"last_index":{},"found_epoch":{},"epoch":{},"follows":{},"abandoned":[{abandoned}],"end":{end},"rewritten_bytes":{},"halt":{halt}}}"#,
+            r#"{{"shard":{},"checkpoint":{checkpoint},"corrupt_checkpoints":[{corrupt}],"segments":{},"batches":{},"records":{},"bytes":{},"last_index":{},"found_epoch":{},"epoch":{},"follows":{},"abandoned":[{abandoned}],"put_aside":{put_aside},"end":{end},"rewritten_bytes":{},"halt":{halt}}}"#,
             self.shard,
             self.segments,
             self.batches,
@@ -311,6 +321,11 @@ impl Report {
     }
 }
 
+/// Where a log goes that is put aside, from the directory of its shard.
+pub fn aside(number: u64) -> String {
+    format!("quarantine/reseed-{number:06}")
+}
+
 /// For a JSON string: a latch's text came from elsewhere.
 fn escaped(text: &str) -> String {
     let clean = |c: char| if c.is_control() { ' ' } else { c };
@@ -322,6 +337,9 @@ impl fmt::Display for Report {
         write!(f, "shard {}: ", self.shard)?;
         if let Some(halt) = &self.halt {
             return write!(f, "HALTED. {halt}");
+        }
+        if let Some(number) = self.put_aside {
+            write!(f, "all that was here was put aside in {}; ", aside(number))?;
         }
         for Corrupt { id, offset, why } in &self.corrupt {
             let file = FileId::Checkpoint(*id);

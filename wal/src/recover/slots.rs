@@ -34,8 +34,13 @@ impl Recovery {
         self.dropped = dropped;
         let bare = [cut, Some(self.meta.bare), Some(self.meta.bare_before)].contains(&Some(base.incarnation));
         let chain = chain::link(&found, &base, bare).map_err(|halt| {
-            // Without the checkpoint the log is not complete: that is what has to be said.
-            self.report.corrupt.last().map_or(halt, Halt::corrupt_checkpoint)
+            // Without the checkpoint, or the segment, the log is not complete: that is what has to be said.
+            let rotten = found.iter().filter(|f| !f.blank).find_map(|f| Some((f.slot, f.header.err()?)));
+            match (self.report.corrupt.last(), rotten) {
+                (Some(corrupt), _) => Halt::corrupt_checkpoint(corrupt),
+                (None, Some((slot, why))) => halt.by_header(slot, why),
+                (None, None) => halt,
+            }
         })?;
         self.report.segments = chain.segments.len();
         self.report.found_epoch = match chain.segments.last() {

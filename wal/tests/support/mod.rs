@@ -24,6 +24,9 @@ pub struct Disk {
     pub writes: Vec<(FileId, u64, usize)>,
     /// What was cut off, by the number of the cut and its place.
     pub quarantine: BTreeMap<(u64, SlotId, u64), Vec<u8>>,
+    /// What was put aside, by its number.
+    pub aside: BTreeMap<(u64, FileId), Vec<u8>>,
+    pub audit: Vec<String>,
     /// A checkpoint of another log's, without a name.
     pub offered: Vec<u8>,
 }
@@ -54,6 +57,8 @@ impl Disk {
             dead: false,
             writes: Vec::new(),
             quarantine: BTreeMap::new(),
+            aside: BTreeMap::new(),
+            audit: Vec::new(),
             offered: Vec::new(),
         }
     }
@@ -108,6 +113,20 @@ impl Disk {
                 let bytes = &self.files[&FileId::Slot(slot)];
                 let bytes = bytes[usize::try_from(from).unwrap()..usize::try_from(to).unwrap()].to_vec();
                 self.quarantine.insert((cut, slot, from), bytes);
+                Done { id, result: Ok(0), buf: None }
+            }
+            Io::Audit { id, line } => {
+                self.audit.push(line);
+                Done { id, result: Ok(0), buf: None }
+            }
+            Io::PutAside { id, number } => {
+                let files = std::mem::take(&mut self.files);
+                for (file, bytes) in files {
+                    if file == FileId::Meta {
+                        self.files.insert(file, bytes.clone());
+                    }
+                    self.aside.insert((number, file), bytes);
+                }
                 Done { id, result: Ok(0), buf: None }
             }
             Io::WriteOffered { id, offset, bytes } => {

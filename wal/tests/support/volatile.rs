@@ -24,6 +24,9 @@ pub struct Volatile {
     removed: BTreeMap<FileId, File>,
     /// What was cut off, by the number of the cut and its place.
     pub quarantine: BTreeMap<(u64, SlotId, u64), Rc<Vec<u8>>>,
+    /// What was put aside, by its number.
+    pub aside: BTreeMap<(u64, FileId), Rc<Vec<u8>>>,
+    pub audit: Vec<String>,
     /// A checkpoint of another log's, without a name: a start removes it.
     pub offered: Vec<u8>,
 }
@@ -82,6 +85,8 @@ impl Volatile {
             pending: Vec::new(),
             removed: BTreeMap::new(),
             quarantine: BTreeMap::new(),
+            aside: BTreeMap::new(),
+            audit: Vec::new(),
             offered: Vec::new(),
         }
     }
@@ -159,12 +164,31 @@ impl Volatile {
                 self.quarantine.insert((cut, slot, from), Rc::new(bytes));
                 Done { id, result: Ok(0), buf: None }
             }
+            Io::Audit { id, line } => {
+                self.audit.push(line);
+                Done { id, result: Ok(0), buf: None }
+            }
+            Io::PutAside { id, number } => {
+                self.put_aside(number, usize::MAX);
+                Done { id, result: Ok(0), buf: None }
+            }
             Io::WriteOffered { id, offset, bytes } => {
                 self.offered.truncate(usize::try_from(offset).unwrap());
                 self.offered.extend_from_slice(&bytes);
                 Done { id, result: Ok(bytes.len()), buf: None }
             }
             Io::Fold(_) | Io::Adopt(_) => unreachable!("a fold has a door of its own"),
+        }
+    }
+
+    /// Moves so many files to the quarantine: a crash may come between two of them.
+    pub fn put_aside(&mut self, number: u64, most: usize) {
+        self.removed.clear(); // the directory is flushed
+        let names: Vec<FileId> =
+            self.files.keys().filter(|file| **file != FileId::Meta).take(most).copied().collect();
+        for name in names {
+            let file = self.files.remove(&name).unwrap();
+            self.aside.insert((number, name), file.visible);
         }
     }
 

@@ -35,6 +35,8 @@ pub struct Rejected {
     pub observed: String,
     /// F-S3: it claims to be the log behind the checkpoint that this one begins with, and is not.
     pub forks: bool,
+    /// It goes on in the segment that a checkpoint here ends, as if that had never been closed there.
+    pub goes_on: bool,
     /// F-V1: it is not whole, although the frame around it is: it was not damaged on its way.
     pub damaged: bool,
 }
@@ -159,11 +161,15 @@ impl Follower {
         if named.epoch < place.next.epoch {
             return Err(place.older_epoch(header.epoch));
         }
-        let expected = format!("a batch from index {} at {}", place.next.next.0, here(place));
+        let goes_on = place.segment.is_none() && named == place.next;
+        let expected = match &place.segment {
+            Some(_) => format!("a batch from index {} at {}", place.next.next.0, here(place)),
+            None => format!("a segment from index {} behind {}", place.next.next.0, here(place)),
+        };
         let Expected { incarnation, offset, epoch, next, chain } = named;
         let at = format!("offset {offset} of segment {} (chain {chain:08x})", incarnation.0);
         let observed = format!("one from index {} at {at} in epoch {}", next.0, epoch.0);
-        Err(place.rejected("R1", expected, observed))
+        Err(Rejected { goes_on, ..place.rejected("R1", expected, observed) })
     }
 }
 
@@ -175,7 +181,8 @@ fn here(place: &Place) -> String {
 impl Place {
     fn rejected(&self, rule: &'static str, expected: impl Into<String>, observed: String) -> Rejected {
         let (index, offset) = (self.next.next, self.next.offset);
-        Rejected { rule, index, offset, expected: expected.into(), observed, forks: false, damaged: false }
+        let (forks, goes_on, damaged) = (false, false, false);
+        Rejected { rule, index, offset, expected: expected.into(), observed, forks, goes_on, damaged }
     }
 
     /// Whether a segment that does not continue a checkpoint says that it does, or begins behind the cut in a log that
