@@ -295,6 +295,7 @@ fn unauthenticated() -> Vec<Refusal> {
         lineage: LINEAGE,
         limits: LogLimits::test_min(),
         budget: Budget::default(),
+        read_proof: Default::default(),
         capabilities: Capabilities::default(),
     });
     let (conn, now) = (CONN, Now { mono_us: 1, wall_us: WALL_US });

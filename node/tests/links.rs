@@ -94,7 +94,7 @@ impl World {
                 LinkEffect::Close { conn } => self.closed.push(conn.slot),
                 LinkEffect::Dial { to, .. } => self.dialled.push(to),
                 LinkEffect::Heard { from, shard, frame } => self.heard.push((from, shard, frame)),
-                LinkEffect::Told { said } => self.told.push(said),
+                LinkEffect::Told { said, .. } => self.told.push(said),
             }
         }
     }

@@ -314,6 +314,27 @@ fn a_session_keeps_its_last_outcomes() {
     assert_eq!(bench.status.last().unwrap().shards[0].outcomes as u64, SESSION_OUTCOMES / 8 + 2);
 }
 
+/// A client's clock was set back between two commits of a session: the newer one is forgotten first, and with it what
+/// says that the older ones are behind. What they did must not be done again.
+#[test]
+fn a_session_forgets_nothing_that_it_would_take_again() {
+    let mut bench = Bench::serving();
+    let at = |sequence: u64, born: i64| {
+        Commit::new(PARTITION).session_key(SESSION, sequence, born).add(&total(), "count", 1, ..)
+    };
+    let old = at(1, WALL_US);
+    assert!(matches!(bench.commit_now(&old), Got::Committed(..)));
+    let set_back = WALL_US - 3_600_000_000;
+    assert!(matches!(bench.commit_now(&at(1 + SESSION_OUTCOMES, set_back)), Got::Committed(..)));
+    assert_eq!(refusal(bench.commit_now(&old)).code, Code::KeyExpired);
+    bench.tick_after(KEY_RETENTION_US - 1_800_000_000);
+    bench.settle();
+    let gone = refusal(bench.commit_now(&at(1 + SESSION_OUTCOMES, set_back)));
+    assert_eq!(gone.reason.rule, "request_key.retention", "the newest was forgotten");
+    assert!(matches!(bench.commit_now(&old), Got::Replayed(..)));
+    assert_eq!(count(&mut bench), 2);
+}
+
 /// LOST is said only if the epoch table proves it.
 #[test]
 fn a_token_of_a_lost_history_is_called_lost() {

@@ -367,11 +367,13 @@ fn get_map_tells_what_the_map_says_of_leaders() {
         peer: "10.0.0.3:7413".to_owned(),
         labels,
     }];
-    let (epoch, generation) = (Epoch(9), Generation(1));
+    let (epoch, generation) = (Epoch(9), Generation(2));
     let replicas = Replicas { epoch, leader: Some(leader), ..Replicas::alone(ShardId(1), generation) };
     let ranges = vec![Range { first_hash: 0, shard: ShardId(1) }];
     let parts = Parts { generation, members, ranges, replicas: vec![replicas], audit: None };
     bench.step(Event::MapChanged(Arc::new(Map::of(parts).expect("a map"))));
+    bench.hello();
+    bench.replies();
     bench.ask(Opcode::GetMap, |out| MapRequest { known: Generation::ANY }.encode(out));
     let part = "0: shard 1, epoch 9, leader \"10.0.0.3:7411\" [\"zone=a\"]";
     assert_eq!(bench.hear().what, told(&[part]));

@@ -143,7 +143,7 @@ impl Both {
         let newest = kept.last_key_value().map(|(sequence, (version, _))| (*sequence, *version));
         assert_eq!(held.newest(), newest);
         let below: Vec<u64> = kept.range(..name.sequence).map(|(sequence, _)| *sequence).collect();
-        assert_eq!(held.below(name.sequence).collect::<Vec<_>>(), below);
+        assert_eq!(held.behind(name.sequence, i64::MAX).collect::<Vec<_>>(), below);
         let look = held.look(name.sequence);
         match kept.get(&name.sequence) {
             Some((version, born)) => {

@@ -1,7 +1,7 @@
 //! The clients: each speaks the real protocol through the real codec, keeps several requests under way, and writes
 //! down what it asked and what it was told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use seawall::address::{Address, DEFAULT_NAMESPACE, partition_hash};
 use seawall::map::{Map, ShardId};
@@ -36,7 +36,18 @@ pub struct Workload {
     pub padding: u64,
     /// Reads that need not see what is newest, in thousandths.
     pub relaxed: u64,
+    /// Every second client only reads, until the last operations.
+    pub readers: bool,
 }
+
+impl Workload {
+    pub fn only_reads(&self, client: usize) -> bool {
+        self.readers && client % 2 == 1
+    }
+}
+
+/// So many positions a client remembers.
+const TOKENS: usize = 12;
 
 /// A client waits as long as a refusal says, but no longer than this.
 const PATIENCE_MS: u64 = 20;
@@ -93,8 +104,8 @@ pub struct Client {
     pending: BTreeMap<u64, (usize, Option<Last>)>,
     /// A refusal asked for patience until this moment of virtual time, on the client's clock.
     pub patient_until: u64,
-    /// Of the newest answer to it, for reads of its session.
-    token: Option<Token>,
+    /// Of answers to it, for reads of its session: the newest one last.
+    tokens: VecDeque<Token>,
     /// Virtual time of this step.
     now: u64,
     /// Operations of the first phase that were not begun.
@@ -128,7 +139,7 @@ impl Client {
             half_closed: false,
             pending: BTreeMap::new(),
             patient_until: 0,
-            token: None,
+            tokens: VecDeque::new(),
             now: 0,
             left: workload.operations,
             again: 20 * workload.operations,
@@ -189,7 +200,8 @@ impl Client {
         }
         if self.left > 0 {
             self.left -= 1;
-            if self.random.chance(of.commits) {
+            let commits = if of.only_reads(self.number) { 0 } else { of.commits };
+            if self.random.chance(commits) {
                 self.commit(None, moment, of, at, history, &mut out);
             } else {
                 let place =
@@ -274,7 +286,11 @@ impl Client {
                 Answer::Refused
             }
             (Body::Refused(refusal), _)
-                if matches!(refusal.code, Code::LogFailed | Code::LeadershipLost) && commit =>
+                if commit
+                    && matches!(
+                        refusal.code,
+                        Code::LogFailed | Code::LeadershipLost | Code::DurabilityTimeout
+                    ) =>
             {
                 Answer::Unknown
             }
@@ -284,15 +300,15 @@ impl Client {
             && refusal.code == Code::TokenLostHistory
         {
             history.called_lost.push((operation.shard, at));
-            self.token = None;
+            self.tokens.retain(|token| self::position(token.position) != at);
         }
         history.moments.insert(self.now, moment);
         if let Some(position) = meta.position.filter(|_| operation.answer != Answer::Refused) {
-            self.token = Some(Token {
-                lineage_tag: Lineage(crate::world::LINEAGE).tag(),
-                shard: meta.shard,
-                position,
-            });
+            let lineage_tag = Lineage(crate::world::LINEAGE).tag();
+            self.tokens.push_back(Token { lineage_tag, shard: meta.shard, position });
+            if self.tokens.len() > TOKENS {
+                self.tokens.pop_front();
+            }
         }
         operation.life = self.life;
         operation.answered = Some(moment).filter(|_| operation.answer != Answer::Unknown);
@@ -337,6 +353,9 @@ impl Client {
             });
             changes.push(Change { key: place.stored.clone(), value });
         }
+        if of.relaxed > 0 && self.random.chance(50) {
+            commit = commit.durable_on(*self.random.pick(&[2, 3, 4]));
+        }
         let correlation = self.session.commit(out, &commit, 0).expect("the workload stays within the limits");
         self.pending.insert(correlation, (number, last));
         self.begin(moment, rows[0].shard, Ask::Commit(changes), history);
@@ -358,13 +377,17 @@ impl Client {
     /// A read that a follower may answer.
     fn get_relaxed(&mut self, moment: u64, place: &Place, history: &mut History, out: &mut Vec<u8>) {
         let max_wait_ms = *self.random.pick(&[0, 20]);
-        let (consistency, must) = match self.token.filter(|_| self.random.chance(500)) {
+        let newest = self.random.chance(500);
+        let nth = if newest { self.tokens.len().saturating_sub(1) } else { self.random.index(TOKENS) };
+        let token = self.tokens.get(nth).copied().filter(|_| self.random.chance(500));
+        let (consistency, must) = match token {
             Some(token) => {
                 (Consistency::Session { token, max_wait_ms }, Must::NotBefore(position(token.position)))
             }
             None => {
                 let ms = *self.random.pick(&[150, 400, 3_000]);
-                let until = self.now.saturating_sub(u64::from(ms) * 1000);
+                // The age is measured on a clock that may be slow: by less than a thousandth.
+                let until = self.now.saturating_sub(u64::from(ms) * 1001);
                 let known = history.moments.range(..until).next_back();
                 let seen = known.map_or(0, |(_, moment)| *moment);
                 (Consistency::MaxStaleness { ms }, Must::SeeAllUntil(seen))

@@ -10,12 +10,19 @@ pub struct Clock {
     shown: u64,
     /// What the wall clock shows at virtual time 0.
     wall_us: i64,
+    /// By how much CLOCK_BOOTTIME is fast, in millionths: its own constant rate.
+    drift_ppm: i64,
 }
 
 impl Clock {
     /// `shown` is what CLOCK_BOOTTIME shows at virtual time 0.
     pub fn new(shown: u64) -> Self {
-        Self { started_at: 0, shown, wall_us: 1_780_000_000_000_000 }
+        Self { started_at: 0, shown, wall_us: 1_780_000_000_000_000, drift_ppm: 0 }
+    }
+
+    /// Such a clock with a rate of its own.
+    pub fn drifting(shown: u64, drift_ppm: i64) -> Self {
+        Self { drift_ppm, ..Self::new(shown) }
     }
 
     /// The wall clock is set to another time, forwards or backwards.
@@ -36,13 +43,21 @@ impl Clock {
 
     pub fn read(&self, at: u64) -> Now {
         let wall = i64::try_from(at).expect("virtual time is small");
-        Now { mono_us: self.shown + (at - self.started_at), wall_us: self.wall_us + wall }
+        let ran = i64::try_from(at - self.started_at).expect("virtual time is small");
+        let mono_us = self.shown.saturating_add_signed(ran + ran * self.drift_ppm / 1_000_000);
+        Now { mono_us, wall_us: self.wall_us + wall }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::Clock;
+
+    #[test]
+    fn two_clocks_drift_apart_by_the_difference_of_their_rates() {
+        let (fast, slow) = (Clock::drifting(0, 250), Clock::drifting(0, -250));
+        assert_eq!(fast.read(2_000_000).mono_us - slow.read(2_000_000).mono_us, 1_000);
+    }
 
     #[test]
     fn the_wall_clock_jumps_alone_and_a_reboot_restarts_the_other() {

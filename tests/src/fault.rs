@@ -76,6 +76,8 @@ faults! {
     Partition = "way between members closed",
     /// A member came back with an empty disk.
     DiskLost = "disk lost",
+    /// What a leader said of its state arrived as something else: as if the two had come apart.
+    DigestBent = "digest of a leader bent on its way",
 }
 
 impl Fault {
@@ -103,7 +105,10 @@ impl Fault {
     pub fn of_members_alone(self) -> bool {
         use Fault::*;
         self.of_members_rarely()
-            || matches!(self, MessageLost | MessageTwice | MessageOvertook | Partition | DiskLost)
+            || matches!(
+                self,
+                MessageLost | MessageTwice | MessageOvertook | Partition | DiskLost | DigestBent
+            )
     }
 
     /// So seldom that a run of some thousand seeds may be without: a crash within the one operation that gives another
@@ -117,6 +122,7 @@ impl Fault {
     pub fn of_members_too(self) -> bool {
         use Fault::*;
         matches!(self, Kill | PowerCut | TornWrite | DiskStall | WallJump | WorkerPause)
+            || matches!(self, WriteError | FlushError | ShortWrite | ReadError | BitRot)
     }
 
     /// A log has no clients, no clock and no orderly end.

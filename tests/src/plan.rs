@@ -1,16 +1,18 @@
 //! Plans: what a seed makes of its world. Each seed switches on a random part of the faults (swarm testing), so that
 //! one fault cannot hide what another would show.
 
+mod cluster;
+
 use seawall_node::shard::Budget;
+use seawall_wal::LogLimits;
 use seawall_wal::checkpoint::FoldPolicy;
-use seawall_wal::{BLOCK, LogLimits};
 
 use crate::client::Workload;
-use crate::cluster::{Cut, Told};
 use crate::disk::DiskShape;
 use crate::fault::Fault;
 use crate::net::NetShape;
 use crate::random::Random;
+pub use cluster::{ClusterShape, Mood, cluster};
 
 /// Everything that is drawn for a world before it begins.
 #[derive(Clone, Debug)]
@@ -133,127 +135,6 @@ pub fn slice(random: &mut Random) -> Shape {
     }
 }
 
-/// What is drawn for a cluster beside what each of its nodes has.
-#[derive(Clone, Debug)]
-pub struct ClusterShape {
-    /// Of each member; its crashes, breaks and jumps are drawn here instead.
-    pub node: Shape,
-    pub members: usize,
-    pub min_in_sync: u8,
-    pub lease_ms: u32,
-    pub crashes: Vec<(u64, usize, Crash)>,
-    /// When an operator tells whoever leads what.
-    pub told: Vec<(u64, Told)>,
-    /// Whose disk is lost, and when: at most one.
-    pub disk_lost: Option<(u64, usize)>,
-    /// How often a promotion accepts a loss, in thousandths.
-    pub accept_loss: u64,
-    pub jumps: Vec<(u64, usize, i64)>,
-    /// From when until when which ways are closed.
-    pub cuts: Vec<(u64, u64, Cut)>,
-    pub wire_us: (u64, u64),
-    pub lost: u64,
-    pub twice: u64,
-    pub overtakes: u64,
-    /// When the leader is cut off, and another member is told to lead.
-    pub contests: Vec<u64>,
-    /// A change of the map is followed by worse at once, in thousandths.
-    pub stirs: u64,
-    /// Whoever has said something dies, in thousandths.
-    pub blinks: u64,
-    /// A client leaves a member that leads no more, each time that it thinks, in thousandths.
-    pub leaves: u64,
-    pub restart_us: u64,
-    /// How late the authority's word is, each way.
-    pub map_us: u64,
-    pub pause_us: u64,
-}
-
-/// What a follower is fed from: in memory all of a run fits, or less and less of it; the rest is read back.
-const TAILS: [usize; 4] = [8 << 20, 64 << 10, 16 << 10, 16 << 10];
-
-/// When a member's segments become a checkpoint: never, or the sooner the less may be away without needing one.
-const FOLDS: [FoldPolicy; 4] = [
-    FoldPolicy::NEVER,
-    FoldPolicy { least_bytes: 24 * BLOCK as u64, most_segments: 6 },
-    FoldPolicy { least_bytes: 4 * BLOCK as u64, most_segments: 1 },
-    FoldPolicy { least_bytes: 4 * BLOCK as u64, most_segments: 1 },
-];
-
-/// Three or five members. Their disks stall and lose what was not flushed, and report no errors.
-pub fn cluster(random: &mut Random) -> ClusterShape {
-    let mut node = slice(random);
-    node.workers = 1;
-    node.heal_us = *random.pick(&[2_000_000, 8_000_000, 16_000_000]);
-    node.workload = workload(random, node.heal_us);
-    let most = *random.pick(&[40, 300]);
-    node.workload.operations = random.between(10, most);
-    node.workload.relaxed = *random.pick(&[0, 300, 700]);
-    node.tick_us = *random.pick(&[50_000, 100_000]);
-    node.short_turns = 0;
-    node.limits.tail_bytes = *random.pick(&TAILS);
-    node.limits.fold = *random.pick(&FOLDS);
-    node.limits.checkpoints = *random.pick(&[1, 1, 2]);
-    node.net.notice_us = node.net.notice_us.max(10);
-    let disk = &mut node.disk;
-    disk.offered_damage = swarm(random, &[500]);
-    (disk.write_error, disk.flush_error, disk.short_write, disk.prepare_error) = (0, 0, 0, 0);
-    let (heal_us, members) = (node.heal_us, *random.pick(&[3, 3, 3, 5]));
-    let crashes = times(random, heal_us, 6);
-    let kinds = [Crash::Kill, Crash::PowerCut];
-    let crashes = crashes.into_iter().map(|at| (at, random.index(members), *random.pick(&kinds))).collect();
-    let tells = [Told::HandOver, Told::HandOver, Told::Require, Told::Release];
-    let told = times(random, heal_us, 4).into_iter().map(|at| (at, *random.pick(&tells))).collect();
-    let jumps =
-        times(random, heal_us, 2).into_iter().map(|at| (at, random.index(members), jump(random))).collect();
-    let cut = |random: &mut Random| {
-        let one = random.index(members);
-        match random.below(4) {
-            0 => Cut::Alone(one),
-            1 => Cut::Mute(one),
-            2 => Cut::Deaf(one),
-            _ => Cut::Way(one, (one + 1) % members),
-        }
-    };
-    let cuts = times(random, heal_us, 4);
-    let mut cuts: Vec<_> =
-        cuts.into_iter().map(|at| (at, at + random.below(heal_us / 2), cut(random))).collect();
-    cuts.extend(absence(random, heal_us, members));
-    ClusterShape {
-        members,
-        // With 1 nobody may be required, and then no read is proven.
-        min_in_sync: *random.pick(&[2, 2, 2, 3]),
-        lease_ms: *random.pick(&[100, 300, 500, 2_000]),
-        crashes,
-        told,
-        disk_lost: random.chance(150).then(|| (random.below(heal_us), random.index(members))),
-        // What a follower has in its checkpoint it cannot give up by itself: it would have to be reseeded.
-        accept_loss: if node.limits.fold == FoldPolicy::NEVER { *random.pick(&[0, 300]) } else { 0 },
-        jumps,
-        cuts,
-        wire_us: *random.pick(&[(10, 100), (100, 2_000), (500, 40_000)]),
-        lost: swarm(random, &[20, 150]),
-        twice: swarm(random, &[50, 300]),
-        overtakes: swarm(random, &[100, 900]),
-        contests: times(random, heal_us, 8),
-        stirs: *random.pick(&[0, 100, 500]),
-        blinks: *random.pick(&[0, 2, 20]),
-        leaves: *random.pick(&[2, 100]),
-        restart_us: *random.pick(&[100, 20_000, 3_000_000]),
-        map_us: *random.pick(&[100, 10_000, 300_000]),
-        pause_us: *random.pick(&[30_000, 300_000, 2_500_000]),
-        node,
-    }
-}
-
-/// In half of the worlds nobody hears one of the members for long: what it misses is in no memory any more.
-fn absence(random: &mut Random, heal_us: u64, members: usize) -> Option<(u64, u64, Cut)> {
-    let from = random.below(heal_us / 4);
-    let until = from + random.between(heal_us / 4, heal_us / 2);
-    let cut = Cut::Alone(random.index(members));
-    random.chance(500).then_some((from, until, cut))
-}
-
 /// The world of plan slice, on logs that fold, with time that goes by and with little room in some of them.
 pub fn shard(random: &mut Random) -> Shape {
     let shape = slice(random);
@@ -294,6 +175,7 @@ fn workload(random: &mut Random, heal_us: u64) -> Workload {
         commits: *random.pick(&[300, 500, 700, 900]),
         padding: *random.pick(&[20, 900, 3_000]),
         relaxed: 0,
+        readers: false,
     }
 }
 

@@ -127,10 +127,10 @@ const PLANTS: &[Plant] = &[
         plans: SLICE,
         verdict: "",
         file: "node/src/shard/admit.rs",
-        find: "Ok(index) => self.release.answer(asked.to, index, answer),",
+        find: "Ok(index) => self.release.answer_on(members, asked.to, index, answer),",
         replace: "Ok(index) => {
                 let index = if PLANTED { Index(0) } else { index };
-                self.release.answer(asked.to, index, answer);
+                self.release.answer_on(members, asked.to, index, answer);
             }",
     },
     Plant {
@@ -261,7 +261,7 @@ const PLANTS: &[Plant] = &[
         plans: SHARD,
         verdict: "",
         file: "node/src/shard/admit.rs",
-        find: "            && self.replay(asked.to, scoped, fingerprint)",
+        find: "            && self.replay(asked.to, scoped, fingerprint, members)",
         replace: "            && (!PLANTED || {
                 let time_us = match &mut self.life {
                     Life::Running(running) => running.time.at(now),
@@ -282,7 +282,7 @@ const PLANTS: &[Plant] = &[
                 .run()
                 .is_ok()
             })
-            && self.replay(asked.to, scoped, fingerprint)",
+            && self.replay(asked.to, scoped, fingerprint, members)",
     },
     Plant {
         name: "expire-by-a-local-clock",
@@ -348,9 +348,9 @@ const PLANTS: &[Plant] = &[
         plans: SHARD,
         verdict: "R20, nothing speculative leaks",
         file: "node/src/shard/admit.rs",
-        find: "self.release.answer(to, Index(at.index.0), Answer::Replayed { at, stored, doubt });",
+        find: "self.release.answer_on(members, to, Index(at.index.0), answer);",
         replace: "let until = if PLANTED { Index(0) } else { Index(at.index.0) };
-                        self.release.answer(to, until, Answer::Replayed { at, stored, doubt });",
+                        self.release.answer_on(members, to, until, answer);",
     },
     Plant {
         name: "judge-a-lease-by-its-removal-only",

@@ -74,7 +74,11 @@ impl Memory {
                 self.files.remove(&file);
                 Done { id, result: Ok(0), buf: None }
             }
-            Io::Quarantine { .. } | Io::WriteOffered { .. } | Io::Adopt(_) => {
+            Io::Quarantine { .. }
+            | Io::Audit { .. }
+            | Io::PutAside { .. }
+            | Io::WriteOffered { .. }
+            | Io::Adopt(_) => {
                 unreachable!("nobody is followed")
             }
             Io::Fold(_) => unreachable!("a fold has a door of its own"),

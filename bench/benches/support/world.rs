@@ -56,6 +56,7 @@ impl World {
             lineage: Lineage(LINEAGE),
             limits,
             budget,
+            read_proof: Default::default(),
             capabilities: Capabilities::default(),
         });
         let found = LogFound { files: disk.found(), buffers: limits.buffers() };

@@ -42,6 +42,14 @@ impl Refusal {
         Refusal::new(Code::DurabilityTimeout, "durability.in_time", expected, missing, hint)
     }
 
+    /// DURABILITY_UNAVAILABLE for a request that appended nothing: what it looked at is not committed.
+    pub fn not_committed_in_time(waited_ms: u32, missing: impl Into<Text>, retry_after_ms: u32) -> Refusal {
+        let hint = "what it looked at is on its way to the members: repeat it after the time named";
+        let expected = format!("what was looked at is durable everywhere within {waited_ms} ms");
+        Refusal::new(Code::DurabilityUnavailable, "durability.looked_at", expected, missing, hint)
+            .after(retry_after_ms)
+    }
+
     /// LEADERSHIP_LOST: `newer` began while the record was on its way.
     pub fn leadership_lost(ours: Epoch, newer: Epoch) -> Refusal {
         let hint = "ask the new leader: send it again with the same request key, or RESOLVE the key";

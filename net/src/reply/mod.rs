@@ -83,6 +83,10 @@ impl Flags {
     pub const DEGRADED: Flags = Flags(2);
     /// The answer will never change.
     pub const FINAL: Flags = Flags(4);
+    /// A read that was proven to be the newest by an answer of every required member since it came (R16).
+    pub const ROUND_TRIP: Flags = Flags(8);
+    /// A read that was proven to be the newest by the authority alone: the shard requires no other member (R16).
+    pub const AUTHORITY: Flags = Flags(16);
 
     /// Whether all of `flags` are set.
     pub fn has(self, flags: Flags) -> bool {

@@ -15,11 +15,12 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use seawall::map::Map;
+use seawall::map::{Map, ShardId};
 
 use super::document::Document;
 use super::{Authority, Swap, Trouble};
 use crate::driver::console;
+use crate::driver::incidents::{Incident, Incidents};
 use crate::driver::mailbox::{Control, Post};
 use crate::params::MAP_LOOK_MS;
 use crate::seam::{Event, WorkerId};
@@ -42,31 +43,54 @@ impl Known {
     }
 }
 
-/// Where workers leave their proposals.
+/// What workers want of the authority.
+enum Wish {
+    Propose(Box<Map>),
+    Newest(Question),
+}
+
+/// A shard's question which map is the newest.
+#[derive(Clone, Copy, Debug)]
+pub struct Question {
+    pub worker: WorkerId,
+    pub shard: ShardId,
+    pub round: u64,
+}
+
+/// Where workers leave their proposals and questions.
 #[derive(Clone, Debug)]
-pub struct Proposals(Sender<Box<Map>>);
+pub struct Proposals(Sender<Wish>);
 
 impl Proposals {
     pub fn give(&self, map: Box<Map>) {
         // Nobody takes it any more only when the node ends.
-        let _node_ends = self.0.send(map);
+        let _node_ends = self.0.send(Wish::Propose(map));
+    }
+
+    pub fn ask(&self, question: Question) {
+        let _node_ends = self.0.send(Wish::Newest(question));
     }
 }
 
 pub struct Watch {
-    proposals: Option<Sender<Box<Map>>>,
+    proposals: Option<Sender<Wish>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Watch {
-    pub fn start(authority: Authority, known: Known, post: Arc<Post>) -> io::Result<Self> {
+    pub fn start(
+        authority: Authority,
+        known: Known,
+        post: Arc<Post>,
+        incidents: Incidents,
+    ) -> io::Result<Self> {
         let (sender, proposals) = mpsc::channel();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
-        let thread = thread::Builder::new()
-            .name("seawall-map".into())
-            .spawn(move || Watching { authority, known, post, stopped, said: None }.run(&proposals))?;
+        let thread = thread::Builder::new().name("seawall-map".into()).spawn(move || {
+            Watching { authority, known, post, incidents, stopped, said: None }.run(&proposals);
+        })?;
         Ok(Self { proposals: Some(sender), stop, thread: Some(thread) })
     }
 
@@ -89,23 +113,28 @@ struct Watching {
     authority: Authority,
     known: Known,
     post: Arc<Post>,
+    incidents: Incidents,
     stopped: Arc<AtomicBool>,
     /// The trouble that was told last: it is said once.
     said: Option<String>,
 }
 
 impl Watching {
-    fn run(mut self, proposals: &Receiver<Box<Map>>) {
+    fn run(mut self, wishes: &Receiver<Wish>) {
         while !self.stopped.load(Ordering::Relaxed) {
-            let looked = match proposals.recv_timeout(Duration::from_millis(MAP_LOOK_MS)) {
-                Ok(map) => self.propose(*map).and_then(|()| self.look()),
+            let looked = match wishes.recv_timeout(Duration::from_millis(MAP_LOOK_MS)) {
+                Ok(Wish::Propose(map)) => self.propose(*map).and_then(|()| self.look()),
+                Ok(Wish::Newest(question)) => self.look().map(|()| self.answer(question)),
                 Err(RecvTimeoutError::Timeout) => self.look(),
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             let trouble = looked.err().map(|trouble| trouble.to_string());
             if trouble != self.said {
                 match &trouble {
-                    Some(why) => console::complain(format_args!("THE MAP CANNOT BE READ OR CHANGED: {why}")),
+                    Some(why) => {
+                        let said = format!("THE MAP CANNOT BE READ OR CHANGED: {why}");
+                        self.incidents.note(Incident::MapUnreachable, None, &said);
+                    }
                     None => console::complain("the map can be read and changed again"),
                 }
                 self.said = trouble;
@@ -142,14 +171,25 @@ impl Watching {
 
     fn tell(&self, map: &Arc<Map>) {
         for worker in (0u16..).map(WorkerId).take(self.post.workers()) {
-            let mut news = Control::Told(Box::new(Event::MapChanged(map.clone())));
-            while let Err(back) = self.post.control(worker, news) {
-                if self.stopped.load(Ordering::Relaxed) {
-                    return;
-                }
-                news = back;
-                thread::sleep(Duration::from_millis(1));
+            self.say(worker, Event::MapChanged(map.clone()));
+        }
+    }
+
+    /// It was looked for after the question came: the newest that is known was the newest then, or is newer.
+    fn answer(&self, Question { worker, shard, round }: Question) {
+        let generation = self.known.get().map.generation();
+        self.say(worker, Event::NewestMap { shard, round, generation });
+    }
+
+    /// There is no room only when the worker does not take anything.
+    fn say(&self, worker: WorkerId, event: Event) {
+        let mut news = Control::Told(Box::new(event));
+        while let Err(back) = self.post.control(worker, news) {
+            if self.stopped.load(Ordering::Relaxed) {
+                return;
             }
+            news = back;
+            thread::sleep(Duration::from_millis(1));
         }
     }
 }

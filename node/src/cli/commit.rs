@@ -59,6 +59,9 @@ pub(super) struct CommitVerb {
     /// Tell whoever watches.
     #[arg(long, value_name = "TOPIC=PAYLOAD", value_parser = event)]
     event: Vec<(String, String)>,
+    /// So many members must have it, the leader included, where the shard's policy asks for fewer.
+    #[arg(long, value_name = "MEMBERS")]
+    durable_on: Option<u8>,
     /// Print the commit as JSON, and do nothing.
     #[arg(long)]
     show: bool,
@@ -75,7 +78,11 @@ impl CommitVerb {
                 .and_then(|json| document::read(&json).map_err(|why| format!("{}: {why}", path.display()))),
             None => self.typed(),
         };
-        let commit = match read.and_then(|commit| self.once.apply(commit)) {
+        let wide = |commit: Commit| match self.durable_on {
+            Some(members) => commit.durable_on(members),
+            None => commit,
+        };
+        let commit = match read.map(wide).and_then(|commit| self.once.apply(commit)) {
             Ok(commit) => commit,
             Err(why) => return Exit::Usage(why),
         };

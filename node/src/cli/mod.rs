@@ -27,6 +27,7 @@ mod map;
 mod order;
 mod probe;
 mod put;
+mod replica;
 mod report;
 mod resolve;
 mod scan;
@@ -73,6 +74,7 @@ enum Verb {
     Promote(order::Promote),
     HandOver(order::HandOver),
     SyncSet(order::SyncSet),
+    Replica(replica::Replica),
     Log(log::Log),
     Backup(backup::Backup),
     Probe(probe::ProbeDir),
@@ -111,6 +113,7 @@ pub fn main() -> ExitCode {
         Verb::Promote(promote) => promote.run(),
         Verb::HandOver(order) => order.run(),
         Verb::SyncSet(order) => order.run(),
+        Verb::Replica(replica) => replica.run(),
         Verb::Log(log) => log.run(),
         Verb::Backup(backup) => backup.run(),
         Verb::Probe(probe) => probe.run(),

@@ -107,30 +107,39 @@ impl SyncSet {
 }
 
 impl By {
-    /// Asks until it is done, or known not to be.
     fn order(&self, what: &str) -> Exit {
-        let until = Instant::now() + self.admin.timeout;
-        let (actor, reason) = (encoded(&self.actor), encoded(&self.reason));
-        let mut path = format!("/v1/order?{what}&actor={actor}&reason={reason}");
-        loop {
-            match self.admin.post(&path) {
-                Ok(said) if said["done"] == Json::Bool(true) => {
-                    let what = said["what"].as_str().unwrap_or("done");
-                    console::say(format_args!("member {}: {what}", said["member"]));
-                    return Exit::Done;
-                }
-                Ok(said) if Instant::now() >= until => {
-                    let why = said["why"].as_str().unwrap_or("it is not done yet");
-                    return Exit::Refused(format!(
-                        "{why}; see `seawall map show`, or ask again with a longer --timeout"
-                    ));
-                }
-                Ok(_) => thread::sleep(Duration::from_millis(100)),
-                Err(exit) => return exit,
-            }
-            if !path.ends_with("&again") {
-                path += "&again";
-            }
+        match give(&self.admin, what, &self.actor, &self.reason) {
+            Ok(said) => told(&said),
+            Err(exit) => exit,
+        }
+    }
+}
+
+/// What was done, for people.
+pub(super) fn told(said: &Json) -> Exit {
+    let what = said["what"].as_str().unwrap_or("done");
+    console::say(format_args!("member {}: {what}", said["member"]));
+    Exit::Done
+}
+
+/// Gives an order, and asks until it is done, or known not to be.
+pub(super) fn give(admin: &Admin, what: &str, actor: &str, reason: &str) -> Result<Json, Exit> {
+    let until = Instant::now() + admin.timeout;
+    let (actor, reason) = (encoded(actor), encoded(reason));
+    let mut path = format!("/v1/order?{what}&actor={actor}&reason={reason}");
+    loop {
+        let said = admin.post(&path)?;
+        if said["done"] == Json::Bool(true) {
+            return Ok(said);
+        }
+        if Instant::now() >= until {
+            let why = said["why"].as_str().unwrap_or("it is not done yet");
+            let help = "see `seawall map show`, or ask again with a longer --timeout";
+            return Err(Exit::Refused(format!("{why}; {help}")));
+        }
+        thread::sleep(Duration::from_millis(100));
+        if !path.ends_with("&again") {
+            path += "&again";
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::params::{
     LOG_WRITES, RECEIVE_BUFFERS,
 };
 use crate::service::Limits;
-use crate::shard::Budget;
+use crate::shard::{Budget, ReadProof};
 
 impl Settings {
     /// A node with these settings.
@@ -47,6 +47,10 @@ impl Settings {
             budget: Budget {
                 memory_bytes: self.number("shard.memory_bytes"),
                 request_keys: self.number("shard.request_keys"),
+            },
+            read_proof: match self.word("read_proof") {
+                "round_trip" => ReadProof::RoundTrip,
+                _ => ReadProof::Lease,
             },
             connections: u32::try_from(self.number("connections.per_worker")).expect("its range is small"),
             service: Limits::of(self),

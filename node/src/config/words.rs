@@ -70,6 +70,15 @@ pub const WORDS: &[Word] = &[
         check: |text| one_of(text, &["auto", "link", "dsync"]),
     },
     Word {
+        key: "read_proof",
+        default: "lease",
+        allowed: "lease or round_trip",
+        effect: "What a linearizable read of a leader among members rests on. `lease`: the promises of all required \
+                 members, and nothing is sent for a read. `round_trip`: each of them answers once more before a read \
+                 does, which holds also where a paused virtual machine stops the clock.",
+        check: |text| one_of(text, &["lease", "round_trip"]),
+    },
+    Word {
         key: "receive",
         default: "one-shot",
         allowed: "one-shot or multishot",

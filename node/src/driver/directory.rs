@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! lock                      held by the one process that serves the directory; holds its pid
+//! audit.log                 who ended a halt, or had a log put aside, and why: a line each
 //! probe.json                what the last start found of the machine
 //! superblock                written last when a directory is made: without it nothing here is served
 //! shard-0001/meta           the log's small metadata
@@ -30,6 +31,7 @@ use crate::driver::console;
 pub const SUPERBLOCK: &str = "superblock";
 const LOCK: &str = "lock";
 const PROBE: &str = "probe.json";
+pub const AUDIT: &str = "audit.log";
 pub const META: &str = "meta";
 const UNFINISHED: &str = "tmp";
 
@@ -184,7 +186,7 @@ fn look(path: &Path) -> Result<Found, DirectoryError> {
         let name = name.to_string_lossy();
         match name.as_ref() {
             SUPERBLOCK => found = Found::Ours,
-            LOCK | PROBE => {}
+            LOCK | PROBE | AUDIT => {}
             _ if name.starts_with("shard-") || name.ends_with(".tmp") => {}
             _ => {
                 let foreign = format!("it holds {name:?}, which is not Seawall's");
@@ -416,7 +418,12 @@ impl ShardDirectory {
         OpenOptions::new().read(true).custom_flags(direct_flag(direct)).open(self.offered_checkpoint())
     }
 
-    /// Where copies of what was cut off are kept for a look; nothing here reads them.
+    /// The audit is that of the whole data directory.
+    pub fn audit(&self) -> PathBuf {
+        self.path.with_file_name(AUDIT)
+    }
+
+    /// Where copies of what was cut off, and whole logs, are kept for a look; nothing here reads them.
     pub fn quarantine(&self) -> PathBuf {
         self.path.join("quarantine")
     }

@@ -5,7 +5,8 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
@@ -15,6 +16,7 @@ use std::time::Duration;
 use memmap2::Mmap;
 use seawall::map::ShardId;
 use seawall_wal::checkpoint::Folded;
+use seawall_wal::recover::aside;
 use seawall_wal::{
     AdoptJob, Buffer, Done, FileId, FoldDone, FoldError, FoldJob, Io, IoError, IoId, IoStep, SlotId,
 };
@@ -130,6 +132,16 @@ impl Keeping {
                 let copied = quarantine(log, cut, slot, from..to);
                 let error = |e| IoError { step: IoStep::Quarantine, errno: errno(&e) };
                 Event::Disk { shard, done: Done { id, result: copied.map(|()| 0).map_err(error), buf: None } }
+            }
+            Io::Audit { id, line } => {
+                let done = append_line(&log.audit(), &line);
+                let error = |e| IoError { step: IoStep::Audit, errno: errno(&e) };
+                Event::Disk { shard, done: Done { id, result: done.map(|()| 0).map_err(error), buf: None } }
+            }
+            Io::PutAside { id, number } => {
+                let moved = put_aside(log, number);
+                let error = |e| IoError { step: IoStep::PutAside, errno: errno(&e) };
+                Event::Disk { shard, done: Done { id, result: moved.map(|()| 0).map_err(error), buf: None } }
             }
             Io::ReadBack { id, file, offset, buf, len } => {
                 Event::Disk { shard, done: read_back(log, id, file, offset, buf, len) }
@@ -251,6 +263,41 @@ fn quarantine(log: &ShardDirectory, cut: u64, slot: SlotId, range: Range<u64>) -
     }
     log.handle().sync_all()?; // a crash may have left the name without a flush
     put_file(&directory, &format!("cut-{cut:06}-slot-{:06}-offset-{:010}", slot.0, range.start), &bytes)
+}
+
+/// A line of its own, also behind one that a crash cut short.
+fn append_line(path: &Path, line: &str) -> io::Result<()> {
+    let mut file = File::options().read(true).append(true).create(true).mode(0o600).open(path)?;
+    let end = file.metadata()?.len();
+    let mut last = [b'\n'];
+    if let Some(at) = end.checked_sub(1) {
+        file.read_exact_at(&mut last, at)?;
+    }
+    let cut_short = if last == [b'\n'] { "" } else { "\n" };
+    file.write_all(format!("{cut_short}{line}\n").as_bytes())?;
+    file.sync_all()?;
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// A copy of the metadata first, then every other file of the log, and all of that durable. What an attempt before a
+/// crash moved is there already.
+fn put_aside(log: &ShardDirectory, number: u64) -> io::Result<()> {
+    let to = log.path(FileId::Meta).with_file_name(aside(number));
+    fs::create_dir_all(&to)?;
+    log.handle().sync_all()?;
+    File::open(log.quarantine())?.sync_all()?;
+    let meta = FileId::Meta.to_string();
+    if !to.join(&meta).try_exists()? {
+        put_file(&to, &meta, &fs::read(log.path(FileId::Meta))?)?;
+    }
+    let files = log.files()?;
+    let slots = files.slots.iter().map(|(slot, _)| FileId::Slot(*slot));
+    let checkpoints = files.checkpoints.iter().map(|(id, _)| FileId::Checkpoint(*id));
+    for file in slots.chain(checkpoints) {
+        fs::rename(log.path(file), to.join(file.to_string()))?;
+    }
+    File::open(&to)?.sync_all()?;
+    log.handle().sync_all()
 }
 
 fn failed(file: &str, e: &io::Error) -> FoldError {

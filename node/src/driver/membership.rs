@@ -8,6 +8,7 @@ use seawall::map::{Map, MemberId, ShardId};
 use seawall::position::Lineage;
 
 use super::directory::Owner;
+use super::incidents::Incidents;
 use super::linking::{Door, Linking};
 use super::listener;
 use super::mailbox::Post;
@@ -117,10 +118,11 @@ impl Membership {
     }
 
     /// From here on the map is watched, and members are let in.
-    pub fn start(&mut self, post: &Arc<Post>) -> Result<Running, NodeError> {
+    pub fn start(&mut self, post: &Arc<Post>, incidents: &Incidents) -> Result<Running, NodeError> {
         let (authority, listener) = (self.authority.take(), self.listener.take());
         let (authority, listener) = authority.zip(listener).expect("a node is started once");
-        let watch = Watch::start(authority, self.known.clone(), post.clone()).map_err(NodeError::Start)?;
+        let watch = Watch::start(authority, self.known.clone(), post.clone(), incidents.clone());
+        let watch = watch.map_err(NodeError::Start)?;
         let _door = Door::open(listener, post.clone()).map_err(NodeError::Start)?;
         Ok(Running { watch, _door })
     }

@@ -14,7 +14,7 @@
 //! membership.rs what makes a node a member           linking.rs  links to other members, in their worker's thread
 //! connections.rs  connections by number              admission.rs  when they are accepted, and when not
 //! clock.rs      the two clocks of the core          console.rs  what people are told          bell.rs  an eventfd
-//! huge_pages.rs  the memory of the whole process, in large pages
+//! huge_pages.rs  the memory of the whole process, in large pages     incidents.rs  what went wrong, for whoever asks
 //! engine.rs     one log on one driver, and nothing else, for those who measure it
 //! mailbox.rs    letters between workers, control from the service plane       sleeper.rs  waking only who sleeps
 //! ```
@@ -43,6 +43,7 @@ pub mod directory;
 pub mod either;
 pub mod engine;
 pub mod huge_pages;
+pub mod incidents;
 mod keeper;
 mod linking;
 pub mod listener;

@@ -12,7 +12,7 @@ use seawall::map::{Generation, Map, MemberId, ShardId};
 use seawall_wal::{LogId, LogLimits};
 
 use super::choice::{self, Choice, Kind, Receive};
-use super::directory::{Directory, DirectoryError, Owner, ShardDirectory};
+use super::directory::{AUDIT, Directory, DirectoryError, Owner, ShardDirectory};
 use super::either::DriverConfig;
 use super::keeper::Keeper;
 use super::mailbox::{Control, Post};
@@ -24,10 +24,11 @@ use super::reactor::{self, Notice, Seat};
 use super::{linking, listener, signals};
 use crate::authority::watch::Proposals;
 use crate::driver::console;
+use crate::driver::incidents::{Incident, Incidents};
 use crate::params::{CONNECTIONS_PER_WORKER, SLOTS_PER_SHARD};
 use crate::seam::{WorkerId, WorkerStatus};
 use crate::service::{Facts, Limits, Service};
-use crate::shard::Budget;
+use crate::shard::{Budget, ReadProof};
 use crate::worker::{Capabilities, WorkerConfig};
 
 #[derive(Clone, Debug)]
@@ -48,6 +49,7 @@ pub struct NodeConfig {
     pub durable: Option<Durable>,
     pub log: LogLimits,
     pub budget: Budget,
+    pub read_proof: ReadProof,
     /// Of one worker.
     pub connections: u32,
     pub receive: Receive,
@@ -106,6 +108,7 @@ pub struct Node {
     config: NodeConfig,
     switches: Arc<Switches>,
     stopping: Arc<AtomicBool>,
+    incidents: Incidents,
     /// How the log of each shard was left, by shard.
     ends: Vec<LastEnd>,
 }
@@ -156,6 +159,7 @@ impl Node {
             admin: admin_listener,
             config,
             stopping: Arc::default(),
+            incidents: Incidents::default(),
             ends,
         })
     }
@@ -172,13 +176,18 @@ impl Node {
         signals::listen(move || drop(on_signal.send(Notice::Signal))).map_err(NodeError::Start)?;
         let post = Post::new(self.workers()).map_err(NodeError::Start)?;
         let keeper = self.start_keeper(&post)?;
-        let member = self.membership.as_mut().map(|membership| membership.start(&post)).transpose()?;
+        let member = self
+            .membership
+            .as_mut()
+            .map(|membership| membership.start(&post, &self.incidents))
+            .transpose()?;
         let proposals = member.as_ref().map(membership::Running::proposals);
         let threads = self.start_workers(&post, &sender, &keeper, proposals.as_ref())?;
         let settled = move |workers| drop(sender.send(Notice::Serving(workers)));
         let admin = self.admin.try_clone().map_err(NodeError::Start)?;
         let service = Service::start(admin, post.clone(), self.facts(), self.config.service, settled)
             .map_err(NodeError::Start)?;
+        self.note_kills();
         self.attend(&notices, &post, serving)?;
         for thread in threads {
             thread.join().expect("a worker that panics takes the process with it");
@@ -244,6 +253,7 @@ impl Node {
             lineage: self.directory.lineage(),
             limits: self.config.log,
             budget: self.config.budget,
+            read_proof: self.config.read_proof,
             capabilities: Capabilities {
                 driver: self.driver.kind.name().into(),
                 durable_primitive: self.probe.durable.name().into(),
@@ -268,8 +278,19 @@ impl Node {
             shards: self.directory.shards() as usize,
             parameters: self.config.shown.clone(),
             stopping: self.stopping.clone(),
+            incidents: self.incidents.clone(),
             member: self.membership.as_ref().map(|member| (member.member, member.known.clone())),
+            audit: self.directory.path().join(AUDIT),
             last_ends: self.ends.iter().map(|end| end.json()).collect(),
+        }
+    }
+
+    /// What the process before this one came to, where it left no mark.
+    fn note_kills(&self) {
+        for (shard, end) in (1..=self.directory.shards()).map(ShardId).zip(&self.ends) {
+            if *end == LastEnd::Killed {
+                self.incidents.note(Incident::Killed, Some(shard), &format!("shard {shard}: {end}"));
+            }
         }
     }
 
@@ -291,34 +312,33 @@ impl Node {
                     let again = std::mem::replace(&mut looked[shard.0 as usize - 1], true);
                     self.show_recovery(shard, &report, again);
                 }
-                Notice::Link(said) => console::complain(said),
+                Notice::Link { said, lost: false } => console::complain(said),
+                Notice::Link { said, lost: true } => self.incidents.note(Incident::LinkLost, None, &said),
                 Notice::NoSpace { shard, why } => {
                     let path = self.directory.shard_path(shard);
                     let path = path.display();
-                    console::complain(format_args!(
-                        "THE LOG OF SHARD {} CANNOT GROW: {path}: {why}",
-                        shard.0
-                    ));
-                    console::complain(
-                        "commits are refused until there is space: free space there; it is tried again by itself",
-                    );
+                    let said = format!("THE LOG OF SHARD {shard} CANNOT GROW: {path}: {why}");
+                    self.incidents.note(Incident::NoSpace, Some(shard), &said);
                 }
                 Notice::FoldFailed { shard, why } => {
-                    let shard = shard.0;
-                    console::complain(format_args!("NO NEWER CHECKPOINT OF SHARD {shard}: {why}"));
-                    console::complain("its log grows until one can be made; see `seawall log verify`");
+                    let said = format!("NO NEWER CHECKPOINT OF SHARD {shard}: {why}");
+                    self.incidents.note(Incident::NoCheckpoint, Some(shard), &said);
                 }
                 Notice::ReplicaHalted { shard, why } => {
-                    console::complain(format_args!("THE REPLICA OF SHARD {} HALTED: {why}", shard.0));
-                    console::complain(
-                        "it serves nothing and stays so over restarts, until an operator has looked",
-                    );
+                    let said = format!("THE REPLICA OF SHARD {shard} HALTED: {why}");
+                    self.incidents.note(Incident::ReplicaHalted, Some(shard), &said);
+                }
+                Notice::ReplicaReseeds { shard, why } => {
+                    let said = format!("THE REPLICA OF SHARD {shard} BEGINS ANEW: {why}");
+                    self.incidents.note(Incident::ReplicaReseeds, Some(shard), &said);
                 }
                 Notice::LogFailed { shard, why } => {
-                    console::complain(format_args!("THE LOG OF SHARD {} FAILED: {why}", shard.0));
-                    console::complain(
-                        "nothing more is acknowledged there; restart the node to recover the log",
-                    );
+                    let said = format!("THE LOG OF SHARD {shard} FAILED: {why}");
+                    self.incidents.note(Incident::LogFailed, Some(shard), &said);
+                }
+                Notice::CommitsRefused { shard, why } => {
+                    let said = format!("COMMITS OF SHARD {shard} ARE REFUSED: {why}");
+                    self.incidents.note(Incident::CommitsRefused, Some(shard), &said);
                 }
                 Notice::GaveUpDsync { worker, why } => self.note_switch(worker, why),
                 Notice::Serving(workers) => {
@@ -382,10 +402,16 @@ impl Node {
 
     /// `again`: the log was opened for another role.
     fn show_recovery(&self, shard: ShardId, report: &seawall_wal::recover::Report, again: bool) {
-        console::complain(report);
+        let (said, shard_of) = (report.to_string(), Some(shard));
+        match (&report.halt, report.corrupt.is_empty()) {
+            (Some(_), _) => self.incidents.note(Incident::LogHalted, shard_of, &said),
+            (None, false) => self.incidents.note(Incident::CheckpointCorrupt, shard_of, &said),
+            (None, true) => console::complain(report),
+        }
         let end = self.ends[shard.0 as usize - 1];
         if let Some(why) = end.contradicts(report).filter(|_| !again) {
-            console::complain(format_args!("INTEGRITY FAILURE: THE LOG OF SHARD {}: {why}", shard.0));
+            let said = format!("INTEGRITY FAILURE: THE LOG OF SHARD {shard}: {why}");
+            self.incidents.note(Incident::LogContradicted, Some(shard), &said);
         }
         if let Err(e) = ShardDirectory::put_report(self.directory.path(), shard, &report.json()) {
             console::complain(format_args!("the recovery report of shard {} cannot be stored: {e}", shard.0));

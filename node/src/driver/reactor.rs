@@ -25,7 +25,7 @@ use super::linking::{self, Linking};
 use super::mailbox::{Control, Inbox, PeerFrame, Post};
 use super::probe::Durable;
 use super::probe::watch::Clustered;
-use crate::authority::watch::Proposals;
+use crate::authority::watch::{Proposals, Question};
 use crate::driver::console;
 use crate::seam::order::Obeyed;
 use crate::seam::{Effect, Effects, Event, LinkEffect, LinkEvent, Now, WorkerId, WorkerStatus};
@@ -50,8 +50,18 @@ pub(super) enum Notice {
         shard: ShardId,
         why: String,
     },
+    /// R13: members that commits wait for are missing.
+    CommitsRefused {
+        shard: ShardId,
+        why: String,
+    },
     /// R25: only an operator brings it back.
     ReplicaHalted {
+        shard: ShardId,
+        why: String,
+    },
+    /// R12: it begins anew.
+    ReplicaReseeds {
         shard: ShardId,
         why: String,
     },
@@ -61,7 +71,10 @@ pub(super) enum Notice {
         why: Clustered,
     },
     /// What became of a link to another member.
-    Link(String),
+    Link {
+        said: String,
+        lost: bool,
+    },
     /// Every shard of the node has recovered or given up.
     Serving(Vec<WorkerStatus>),
     Signal,
@@ -281,7 +294,7 @@ impl Reactor {
                 LinkEffect::Send { conn, buf, from } => self.drive(Effect::Send { conn, buf, from }),
                 LinkEffect::Close { conn } => self.drive(Effect::Close { conn }),
                 LinkEffect::Dial { to, address } => linking.dial(to, address),
-                LinkEffect::Told { said } => self.tell(Notice::Link(said)),
+                LinkEffect::Told { said, lost } => self.tell(Notice::Link { said, lost }),
                 LinkEffect::Heard { from, shard, frame } => {
                     match home_of(shard, u16::try_from(self.mailed.len()).expect("workers are few")) {
                         home if home == self.id => self.events.push(Event::Heard { from, shard, frame }),
@@ -360,6 +373,8 @@ impl Reactor {
                 }
             }
             Effect::ReplicaHalted { shard, why } => self.tell(Notice::ReplicaHalted { shard, why }),
+            Effect::CommitsRefused { shard, why } => self.tell(Notice::CommitsRefused { shard, why }),
+            Effect::ReplicaReseeds { shard, why } => self.tell(Notice::ReplicaReseeds { shard, why }),
             Effect::Stopped => self.stopped = true,
             Effect::FoldFailed { shard, why } => self.tell(Notice::FoldFailed { shard, why }),
             Effect::Disk { shard, io } if io.may_take_long() => {
@@ -371,6 +386,10 @@ impl Reactor {
             },
             Effect::Propose { map } => {
                 self.proposals.as_ref().expect("a node that is alone proposes nothing").give(map);
+            }
+            Effect::AskMap { shard, round } => {
+                let proposals = self.proposals.as_ref().expect("a node that is alone asks for no map");
+                proposals.ask(Question { worker: self.id, shard, round });
             }
             Effect::Reopen { shard } => self.reopen(shard),
             Effect::Receive { .. } | Effect::Send { .. } | Effect::Close { .. } | Effect::Disk { .. } => {
@@ -407,83 +426,4 @@ impl Reactor {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-    use std::thread;
-
-    use seawall::map::{Generation, ShardId};
-    use seawall::{Client, Commit};
-    use seawall_wal::LogLimits;
-
-    use super::*;
-    use crate::driver::choice::Kind;
-    use crate::driver::directory::Directory;
-    use crate::driver::keeper::Keeper;
-    use crate::shard::Budget;
-    use crate::worker::Capabilities;
-
-    /// With a tick of a microsecond every write takes whole ticks, so the ring gives RWF_DSYNC up.
-    fn seat(directory: &Directory, post: &Arc<Post>, keeper: &Keeper, notices: Sender<Notice>) -> Seat {
-        let durable = Durable::Dsync;
-        let mut driver = DriverConfig::new(Kind::Ring, 1, durable, true);
-        driver.tick_us = 1;
-        let capabilities =
-            Capabilities { durable_primitive: durable.name().into(), ..Capabilities::default() };
-        let worker = WorkerConfig {
-            id: WorkerId(0),
-            workers: 1,
-            member: None,
-            lineage: directory.lineage(),
-            limits: LogLimits::default(),
-            budget: Budget::default(),
-            capabilities,
-        };
-        Seat {
-            worker,
-            driver,
-            logs: vec![directory.shard(ShardId(1)).unwrap()],
-            map: Arc::new(Map::even(Generation(1), 1)),
-            listener: TcpListener::bind("127.0.0.1:0").unwrap(),
-            cpu: None,
-            post: post.clone(),
-            notices,
-            orders: keeper.orders(),
-            proposals: None,
-            linking: None,
-        }
-    }
-
-    #[test]
-    fn clients_are_told_how_writes_become_durable_after_a_switch() {
-        let beside_the_test = std::env::current_exe().unwrap();
-        let path = beside_the_test.with_file_name(format!("seawall-reactor-{}", std::process::id()));
-        let _left_by_a_killed_run = std::fs::remove_dir_all(&path);
-        let directory = Directory::open(&path, Some(1), 1).unwrap();
-        let post = Post::new(1).unwrap();
-        let keeper = Keeper::start(vec![directory.shard(ShardId(1)).unwrap()], true, post.clone()).unwrap();
-        let (sender, notices) = mpsc::channel();
-        let seat = seat(&directory, &post, &keeper, sender);
-        let address = seat.listener.local_addr().unwrap().to_string();
-        let worker = thread::spawn(move || run(seat));
-        let told = || Client::connect(address.clone()).unwrap().node().unwrap().durable_primitive.clone();
-
-        let before = told();
-        let mut client = Client::connect(address.clone()).unwrap();
-        let commit = Commit::new("p").event("t", "x");
-        let gave_up = |notice| matches!(notice, Notice::GaveUpDsync { worker: WorkerId(0), .. });
-        let mut commits = 0..1000;
-        let switched = commits.any(|_| {
-            drop(client.commit(&commit).unwrap());
-            notices.try_iter().any(gave_up)
-        });
-        let after = told();
-
-        post.control(WorkerId(0), Control::Stop).unwrap();
-        worker.join().unwrap();
-        drop((keeper, directory));
-        std::fs::remove_dir_all(&path).unwrap();
-        assert!(switched, "a thousand writes that took whole ticks");
-        assert_eq!(before, Durable::Dsync.name(), "what the start chose");
-        assert_eq!(after, Durable::Link.name(), "what is so from then on");
-    }
-}
+mod tests;

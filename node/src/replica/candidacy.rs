@@ -81,6 +81,8 @@ pub struct Claim {
     pub sync: BTreeSet<MemberId>,
     pub loss_open: bool,
     pub loss: Loss,
+    /// Where the loss that this promotion accepts begins, as the map is to tell it. One of nothing begins behind the log.
+    pub loss_from: Option<Index>,
     /// Whether the old leader can commit nothing any more.
     pub old_leader_fenced: bool,
 }
@@ -152,6 +154,8 @@ impl Candidacy {
         let old = self.read.write_set();
         let missing = match &self.kind {
             Kind::Recorded => Vec::new(),
+            // Whoever is of the write set itself counts itself, whatever it was told to accept.
+            Kind::AcceptLoss if old.contains(&self.me) => Vec::new(),
             Kind::AcceptLoss if old.iter().any(|member| self.fenced.contains_key(member)) => Vec::new(),
             Kind::AcceptLoss => vec![format!(
                 "an answer to R_FENCE from one of {}: one of them can still commit",
@@ -169,13 +173,21 @@ impl Candidacy {
         if !missing.is_empty() {
             return Err(missing);
         }
+        let loss = self.loss(&old);
+        let loss_from = match (&self.kind, loss) {
+            (Kind::Recorded, _) => None,
+            (_, Loss::Nothing) => Some(Index(self.last.0 + 1)),
+            (_, Loss::Between(after, _)) => Some(Index(after.0 + 1)),
+            (_, Loss::Unknown) => Some(Index(1)),
+        };
         Ok(Claim {
             expected: self.read.generation,
             epoch: self.epoch,
             leader: self.me,
             sync: self.proven().collect(),
             loss_open: self.kind != Kind::Recorded || self.read.loss_open,
-            loss: self.loss(&old),
+            loss,
+            loss_from,
             old_leader_fenced: self
                 .read
                 .leader
@@ -197,6 +209,7 @@ impl Candidacy {
     fn loss(&self, old: &BTreeSet<MemberId>) -> Loss {
         match self.kind {
             Kind::Recorded => Loss::Nothing,
+            Kind::AcceptLoss if old.contains(&self.me) => Loss::Nothing,
             Kind::AcceptSplit { .. } => Loss::Unknown,
             Kind::AcceptLoss => {
                 let held = || {

@@ -36,8 +36,12 @@ struct Member {
     session: u64,
     validated: Index,
     heard_us: u64,
+    /// Since when it has taken nothing of what it lacks.
+    lacks_since_us: Option<u64>,
     /// On the leader's own clock, less the margin.
     promised_until_us: u64,
+    /// When the newest message was sent that it answered in this session.
+    answered_us: Option<u64>,
 }
 
 /// What an R_ACK says, as far as it counts here.
@@ -61,8 +65,19 @@ pub struct Unproven {
 /// Why nothing is appended: members that are missing, or silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unavailable {
-    TooFew { need: usize, have: usize },
-    Silent { member: MemberId, for_us: u64 },
+    TooFew {
+        need: usize,
+        have: usize,
+    },
+    Silent {
+        member: MemberId,
+        for_us: u64,
+    },
+    /// It answers, and takes nothing of what it lacks.
+    Stuck {
+        member: MemberId,
+        for_us: u64,
+    },
 }
 
 impl Leadership {
@@ -82,6 +97,11 @@ impl Leadership {
 
     pub fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// What an operator changed in the map holds from now on.
+    pub fn follow(&mut self, policy: Policy) {
+        self.policy = policy;
     }
 
     pub fn set(&self) -> &SyncSet {
@@ -104,7 +124,10 @@ impl Leadership {
 
     /// A session began. What the member had acknowledged before counts no more: its disk may be another one.
     pub fn greeted(&mut self, member: MemberId, session: u64, validated: Index, now_us: u64) {
-        self.members.insert(member, Member { session, validated, heard_us: now_us, promised_until_us: 0 });
+        // To be greeted again and again is no progress.
+        let lacks_since_us = self.members.get(&member).and_then(|known| known.lacks_since_us);
+        let fresh = Member { session, validated, heard_us: now_us, lacks_since_us, ..Member::default() };
+        self.members.insert(member, fresh);
     }
 
     /// Whether it said anything new; of an older session it says nothing.
@@ -117,7 +140,11 @@ impl Leadership {
             let until = ack.echo_us.saturating_add(less_margin(ack.lease_us));
             known.promised_until_us = known.promised_until_us.max(until);
         }
+        known.answered_us = known.answered_us.max(Some(ack.echo_us));
         let news = ack.validated > known.validated;
+        if news {
+            known.lacks_since_us = None;
+        }
         known.validated = known.validated.max(ack.validated);
         news
     }
@@ -144,6 +171,15 @@ impl Leadership {
         1 + self.set.required().count()
     }
 
+    /// R24: whose disk stands still, or is full, answers and takes nothing. Looked at again and again.
+    pub fn watch(&mut self, durable: Index, now_us: u64) {
+        for member in self.set.required() {
+            let known = self.members.entry(member).or_default();
+            let lacks = known.validated < durable;
+            known.lacks_since_us = lacks.then(|| known.lacks_since_us.unwrap_or(now_us));
+        }
+    }
+
     /// R13: what stops writes until the recorded set is changed. No member is left out silently.
     pub fn unavailable(&self, now_us: u64) -> Option<Unavailable> {
         if !self.enough() {
@@ -155,7 +191,14 @@ impl Leadership {
         };
         let silent = self.set.required().map(silent_for).max_by_key(|(_, us)| *us)?;
         let (member, for_us) = silent;
-        (for_us >= self.policy.member_timeout_us).then_some(Unavailable::Silent { member, for_us })
+        let timeout_us = self.policy.member_timeout_us;
+        if for_us >= timeout_us {
+            return Some(Unavailable::Silent { member, for_us });
+        }
+        let since = |member| self.members.get(&member).and_then(|known| known.lacks_since_us);
+        let stuck = |member| Some((member, now_us.saturating_sub(since(member)?)));
+        let (member, for_us) = self.set.required().filter_map(stuck).max_by_key(|(_, us)| *us)?;
+        (for_us >= timeout_us).then_some(Unavailable::Stuck { member, for_us })
     }
 
     /// R16: the promises of all who are required run, by this clock. `Ok` says until when; with nobody required only
@@ -170,6 +213,13 @@ impl Leadership {
             until = Some(until.map_or(promised, |until: u64| until.min(promised)));
         }
         Ok(until)
+    }
+
+    /// Whether each member that is required, and there is one, has answered what was sent then or later: so long nobody
+    /// else led, whatever clocks did (R16).
+    pub fn answered_since(&self, us: u64) -> bool {
+        let answered = |member| self.members.get(&member).is_some_and(|known| known.answered_us >= Some(us));
+        !self.is_alone() && self.set.required().all(answered)
     }
 
     /// For how long the lease has run out: so old may what this leader knows be. `None`: it never had one, or nobody is

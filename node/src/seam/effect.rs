@@ -35,6 +35,9 @@ pub enum Effect {
     /// Ask the authority to make this the map, if the one before it is still the newest. The answer is
     /// `Event::MapChanged`, sooner, later or never.
     Propose { map: Box<Map> },
+    /// Ask the authority which map is the newest, from now on. The answer is `Event::NewestMap`, after a map that is
+    /// newer than what is known was told, sooner, later or never.
+    AskMap { shard: ShardId, round: u64 },
     /// The log of `shard` has nothing under way: look for its files again, and report `Event::Boot`.
     Reopen { shard: ShardId },
     /// The answer to `Event::Ordered`.
@@ -42,6 +45,10 @@ pub enum Effect {
     /// `shard` of this member found what must not be, and stands still until somebody clears it (R25): say so, loudly.
     /// No event follows.
     ReplicaHalted { shard: ShardId, why: String },
+    /// R13: from now on commits are refused, for want of members that they wait for.
+    CommitsRefused { shard: ShardId, why: String },
+    /// An accepted loss took what the log of `shard` cannot give up by itself: it begins anew (R12). No event follows.
+    ReplicaReseeds { shard: ShardId, why: String },
     /// After `Event::Stop`: nothing is under way any more.
     Stopped,
 }

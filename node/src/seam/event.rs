@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use seawall::map::{Map, MemberId, ShardId};
+use seawall::map::{Generation, Map, MemberId, ShardId};
 use seawall_wal::recover::Files;
 use seawall_wal::{Buffer, Done, FoldDone};
 
@@ -49,6 +49,8 @@ pub enum Event {
     Boot { shard: ShardId, found: LogFound },
     /// The partition map, at the start and whenever it changes.
     MapChanged(Arc<Map>),
+    /// Answers one `Effect::AskMap`: this was the newest map at a time after it was asked for.
+    NewestMap { shard: ShardId, round: u64, generation: Generation },
     /// A whole frame of another member of the cluster, addressed to a shard of this worker.
     Heard { from: MemberId, shard: ShardId, frame: Vec<u8> },
     /// A client connected.

@@ -74,6 +74,8 @@ pub enum LinkEffect {
     /// For the console. No event follows.
     Told {
         said: String,
+        /// There is no link any more.
+        lost: bool,
     },
 }
 

@@ -30,6 +30,10 @@ pub enum Errand {
     /// This member leads: a member that is level comes into the sync set, or one of the set leaves it (R14).
     Require(MemberId),
     Release(MemberId),
+    /// This member is halted, and shall open its log again without the latch (R25). Nothing is mended.
+    Clear,
+    /// This member shall put its log aside, whole, and begin anew with what the leader has (R14).
+    Reseed,
 }
 
 /// What was done. The error of an order that was not done says why, for people.
@@ -49,6 +53,10 @@ pub enum Done {
     HandedOver { to: MemberId, epoch: Epoch },
     /// The map of this generation says so.
     Recorded { generation: Generation },
+    /// Its log was opened again, and it is not halted.
+    Cleared,
+    /// The log of before is in the quarantine, under this number; it begins anew.
+    Reseeds { aside: u64 },
 }
 
 pub type Obeyed = Result<Done, String>;

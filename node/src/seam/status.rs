@@ -58,6 +58,8 @@ pub struct Replication {
     pub leader: Option<MemberId>,
     /// The highest index that it knows to be committed.
     pub committed: u64,
+    /// At a leader: members are missing, and commits are refused.
+    pub refuses_commits: bool,
     /// At a leader: everybody else who keeps the shard.
     pub members: Vec<MemberStatus>,
     /// At anybody else.
@@ -101,5 +103,20 @@ pub struct FollowerStatus {
     pub validated: u64,
     pub applied: u64,
     pub reseeding: bool,
+    /// How far it is with that.
+    pub reseed: Option<ReseedStatus>,
     pub reason: Option<String>,
+}
+
+/// A log that begins anew: from nothing to the target of its follower.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReseedStatus {
+    /// By its own CLOCK_BOOTTIME, as of this process.
+    pub since_us: u64,
+    /// What came since, in how much time.
+    pub bytes: u64,
+    pub bytes_per_second: u64,
+    /// Sessions with a leader.
+    pub attempts: u64,
+    pub reason: String,
 }

@@ -32,6 +32,7 @@ const ROUTES: &[(&str, Method)] = &[
     ("/v1/clock/accept", Method::POST),
     ("/v1/map", Method::GET),
     ("/v1/order", Method::POST),
+    ("/v1/audit", Method::GET),
     (ROWS, Method::GET),
 ];
 
@@ -74,8 +75,27 @@ pub(super) async fn answer(request: Request<Incoming>, door: &Door) -> Answer {
         "/v1/commit" => data::commit(request, door).await,
         "/v1/clock/accept" => accept_clock(door).await,
         "/v1/map" => member::map(door),
+        "/v1/audit" => audit(door),
         "/v1/order" => member::order(&request, door).await,
         _ => data::row(request, path.strip_prefix(ROWS).unwrap_or_default(), door).await,
+    }
+}
+
+/// Who ended halts and had logs put aside. A line that a crash cut short is given as it is.
+fn audit(door: &Door) -> Answer {
+    let read = match std::fs::read_to_string(&door.facts.audit) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        read => read,
+    };
+    match read {
+        Ok(text) => {
+            let line = |line: &str| serde_json::from_str(line).unwrap_or_else(|_| Value::from(line));
+            json_response(StatusCode::OK, &json!({ "lines": text.lines().map(line).collect::<Vec<_>>() }))
+        }
+        Err(e) => {
+            let why = format!("{}: {e}", door.facts.audit.display());
+            json_response(StatusCode::INTERNAL_SERVER_ERROR, &json!({ "error": why }))
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::authority::document;
 use crate::driver::console;
 use crate::replica::{Kind, Loss};
 use crate::seam::order::{Done, Errand, Order};
-use crate::seam::{FollowerStatus, LinkStatus, MemberStatus, Replication};
+use crate::seam::{FollowerStatus, LinkStatus, MemberStatus, Replication, ReseedStatus};
 
 pub(super) fn map(door: &Door) -> Answer {
     match &door.facts.member {
@@ -34,13 +34,15 @@ fn wrong(why: impl Into<String>) -> Answer {
 
 /// How a shard stands among members.
 pub(super) fn replication(replication: &Replication) -> Value {
-    let Replication { role, generation, epoch, leader, committed, members, following } = replication;
+    let Replication { role, generation, epoch, leader, committed, refuses_commits, members, following } =
+        replication;
     json!({
         "role": role,
         "generation": generation,
         "epoch": epoch,
         "leader": leader.map(|leader| leader.0),
         "committed": committed,
+        "refuses_commits": refuses_commits,
         "members": members.iter().map(member).collect::<Vec<_>>(),
         "following": following.as_ref().map(follower),
     })
@@ -78,6 +80,19 @@ fn follower(status: &FollowerStatus) -> Value {
         "validated": status.validated,
         "applied": status.applied,
         "reseeding": status.reseeding,
+        "reseed": status.reseed.as_ref().map(reseed),
+        "reason": status.reason,
+    })
+}
+
+/// From nothing to the target of the follower.
+fn reseed(status: &ReseedStatus) -> Value {
+    json!({
+        "since_us": status.since_us,
+        "start": 0,
+        "bytes": status.bytes,
+        "bytes_per_second": status.bytes_per_second,
+        "attempts": status.attempts,
         "reason": status.reason,
     })
 }
@@ -113,6 +128,7 @@ pub(super) async fn order<B>(request: &Request<B>, door: &Door) -> Answer {
         Errand::HandOver(to) => entry.leader == Some(*to),
         Errand::Require(member) => entry.sync.contains(member),
         Errand::Release(member) => entry.place_of(*member) == Some(Place::Async),
+        Errand::Clear | Errand::Reseed => false,
     };
     let said = |code: StatusCode, key: &str, what: String| {
         json_response(code, &json!({ "done": code == StatusCode::OK, "member": me.0, key: what }))
@@ -164,6 +180,13 @@ fn words(done: &Done) -> String {
         }
         Done::HandedOver { to, epoch } => format!("member {to} takes over from epoch {} on", epoch.0),
         Done::Recorded { generation } => format!("recorded in the map of generation {generation}"),
+        Done::Cleared => "the halt is cleared: its log was opened again, and it follows".to_owned(),
+        Done::Reseeds { aside } => {
+            let place = seawall_wal::recover::aside(*aside);
+            format!(
+                "it reseeds: its log of before is in {place} of the shard's directory; see `seawall status`"
+            )
+        }
     }
 }
 
@@ -201,15 +224,20 @@ impl Asked {
             Some("hand-over") => Errand::HandOver(MemberId(number("member", member)?)),
             Some("require") => Errand::Require(MemberId(number("member", member)?)),
             Some("release") => Errand::Release(MemberId(number("member", member)?)),
+            Some("clear") => Errand::Clear,
+            Some("reseed") => Errand::Reseed,
             _ => {
                 return Err(
-                    "errand is promote, promote-accept-loss, promote-accept-split, hand-over, require or \
-                            release"
+                    "errand is promote, promote-accept-loss, promote-accept-split, hand-over, require, release, \
+                     clear or reseed"
                         .to_owned(),
                 );
             }
         };
         let shard = ShardId(number("shard", shard)?);
+        if reason.is_none() && matches!(errand, Errand::Clear | Errand::Reseed) {
+            return Err("say why, for the audit: reason=...".to_owned());
+        }
         let (actor, reason) = (text(actor, "an operator")?, text(reason, "none was given")?);
         Ok(Self { shard, errand, actor, reason, again: again.is_some() })
     }

@@ -11,6 +11,8 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use seawall::map::ShardId;
+
 use super::status::{Facts, ready};
 use crate::seam::{MemberStatus, Replication, ShardStatus, WorkerStatus};
 use crate::shard::latency::{EDGES_US, Histogram};
@@ -21,7 +23,11 @@ pub(super) fn text(facts: &Facts, workers: Vec<Option<WorkerStatus>>) -> String 
     let mut registry = Registry::with_prefix("seawall");
     let versions = vec![("version", facts.version), ("driver", facts.driver), ("durable", facts.durable)];
     registry.register("node", "What the node is", Info::new(versions));
-    registry.register_collector(Box::new(Snapshot { ready: ready(facts, &workers), workers }));
+    registry.register_collector(Box::new(Snapshot {
+        ready: ready(facts, &workers),
+        incidents: facts.incidents.counts(),
+        workers,
+    }));
     let mut text = String::new();
     encode(&mut text, &registry).expect("a string takes everything");
     text
@@ -31,6 +37,7 @@ pub(super) fn text(facts: &Facts, workers: Vec<Option<WorkerStatus>>) -> String 
 #[derive(Debug)]
 struct Snapshot {
     ready: bool,
+    incidents: Vec<(&'static str, Option<ShardId>, u64)>,
     workers: Vec<Option<WorkerStatus>>,
 }
 
@@ -81,6 +88,13 @@ impl Collector for Snapshot {
         let ready = ConstGauge::new(u64::from(self.ready));
         let help = "1 if every shard answers and serves";
         ready.encode(encoder.encode_descriptor("ready", help, None, MetricType::Gauge)?)?;
+        let help = "What went wrong since the start, by its event; see events at /v1/status";
+        let mut events = encoder.encode_descriptor("events", help, None, MetricType::Counter)?;
+        for (event, shard, count) in &self.incidents {
+            let shard = shard.map_or_else(String::new, |shard| shard.0.to_string());
+            let labels = [("event", (*event).to_owned()), ("shard", shard)];
+            ConstCounter::new(*count).encode(events.encode_family(&labels)?)?;
+        }
         let help = "1 if the worker answers";
         let mut up = encoder.encode_descriptor("worker_up", help, None, MetricType::Gauge)?;
         for (id, worker) in self.workers.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! What is said about the node, as JSON.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,6 +9,7 @@ use seawall::map::MemberId;
 use serde_json::{Value, json};
 
 use crate::authority::watch::Known;
+use crate::driver::incidents::Incidents;
 use crate::driver::probe::Durable;
 use crate::driver::probe::watch::Switches;
 use crate::seam::{ShardStatus, WorkerId, WorkerStatus};
@@ -33,8 +35,12 @@ pub struct Facts {
     pub parameters: Value,
     /// How the log of each shard was left by the process before this one.
     pub last_ends: Vec<Value>,
+    /// Where it is written down who ended a halt.
+    pub audit: PathBuf,
     /// Of a member: its number, and the newest map that it has seen.
     pub member: Option<(MemberId, Known)>,
+    /// What went wrong since the start.
+    pub incidents: Incidents,
     /// Set when the node was told to end.
     pub stopping: Arc<AtomicBool>,
 }
@@ -43,9 +49,10 @@ fn stopping(facts: &Facts) -> bool {
     facts.stopping.load(Ordering::Relaxed)
 }
 
-/// It serves, or follows somebody who does: what a follower is there for.
+/// It serves, or follows somebody who does: what a follower is there for. Who can take no commit is no leader to go to.
 fn is_ready(shard: &ShardStatus) -> bool {
-    matches!(shard.state, "serving" | "streaming" | "catching up")
+    let refuses = shard.replication.as_ref().is_some_and(|replication| replication.refuses_commits);
+    matches!(shard.state, "serving" | "streaming" | "catching up") && !refuses
 }
 
 /// Every shard answers and is ready, and nobody told the node to end.
@@ -71,6 +78,7 @@ pub(super) fn full(facts: &Facts, workers: &[Option<WorkerStatus>]) -> Value {
         "member": facts.member.as_ref().map(|(member, _)| member.0),
         "links": workers.iter().flatten().flat_map(|w| &w.links).map(super::member::link).collect::<Vec<_>>(),
         "last_ends": facts.last_ends,
+        "events": facts.incidents.json(),
         "parameters": facts.parameters,
     })
 }
@@ -188,8 +196,10 @@ mod tests {
             shards: 0,
             parameters: Value::Null,
             last_ends: Vec::new(),
+            audit: PathBuf::new(),
             member: None,
             stopping: Arc::default(),
+            incidents: Incidents::default(),
         };
         assert_eq!(full(&facts, &[None, None])["durable"]["switched"], json!([]));
         facts.switches.note(WorkerId(1), clustered(4_000, [4_000; 64]).expect("they cluster"));

@@ -19,7 +19,7 @@ use super::freshness::epoch_of;
 use super::keys::{Known, Scoped};
 use super::release::{Answer, Doubt};
 use super::{Asked, Life, ReplyTo, Shard, position};
-use crate::params::{PARKED_COMMITS, RETRY_MEMBERS_MS, RETRY_QUEUE_MS, RETRY_QUOTA_MS, RETRY_SPACE_MS};
+use crate::params::{PARKED_COMMITS, RETRY_QUEUE_MS, RETRY_QUOTA_MS, RETRY_SPACE_MS};
 use crate::seam::Now;
 
 /// The log has no room right now, and nothing was done.
@@ -49,17 +49,22 @@ impl Shard {
     }
 
     fn commit(&mut self, now: Now, asked: &Asked<'_>, commit: &CommitRequest<'_>) -> Result<(), Busy> {
-        if commit.min_durability > 1 {
-            let need = usize::from(commit.min_durability);
-            self.refuse(asked.to, Refusal::durability_unavailable(need, 1, RETRY_MEMBERS_MS), None);
-            return Ok(());
-        }
+        let members = match commit.min_durability {
+            0 | 1 => 0,
+            asked_for => match self.wider(asked_for) {
+                Ok(members) => members,
+                Err(refusal) => {
+                    self.refuse(asked.to, refusal, None);
+                    return Ok(());
+                }
+            },
+        };
         let partition = address::begin_stored_key(asked.namespace, commit.partition, &mut self.scratch);
         let scoped =
             commit.request_key.map(|key| Scoped { partition: commit.partition, begins: partition, key });
         let fingerprint = scoped.map(|_| commit.fingerprint()).unwrap_or_default();
         if let Some(scoped) = &scoped
-            && self.replay(asked.to, scoped, fingerprint)
+            && self.replay(asked.to, scoped, fingerprint, members)
         {
             return Ok(());
         }
@@ -97,7 +102,7 @@ impl Shard {
             Ok(()) => Answer::Committed { position: stamp.at, results: self.draft.results.clone(), doubt },
             Err(why) => Answer::Rejected { why: Box::new(why.at(stamp.at)), doubt },
         };
-        self.append_draft(now, asked, stamp, seen, answer)
+        self.append_draft(now, asked, stamp, seen, answer, members)
     }
 
     /// The draft of the record gets the outcome; of a rejection nothing else.
@@ -117,7 +122,7 @@ impl Shard {
 
     /// Answers what the key says already; false: it says nothing. Whoever comes while the first one is on its way
     /// to the disk waits for the same record, so they are answered alike.
-    fn replay(&mut self, to: ReplyTo, scoped: &Scoped<'_>, sent: Fingerprint) -> bool {
+    fn replay(&mut self, to: ReplyTo, scoped: &Scoped<'_>, sent: Fingerprint, members: u8) -> bool {
         match scoped.look_up(&self.state, &mut self.scratch) {
             Known::Unseen { .. } => return false,
             Known::Expired { why, rests_on } => self.refuse(to, why, Some(rests_on)),
@@ -131,7 +136,8 @@ impl Shard {
                     }
                     Decision::Committed { .. } | Decision::Rejected { .. } => {
                         let doubt = doubt(scoped);
-                        self.release.answer(to, Index(at.index.0), Answer::Replayed { at, stored, doubt });
+                        let answer = Answer::Replayed { at, stored, doubt };
+                        self.release.answer_on(members, to, Index(at.index.0), answer);
                     }
                     Decision::Aborted => self.refuse(to, Refusal::key_aborted(at), Some(at)),
                 }
@@ -160,6 +166,7 @@ impl Shard {
         stamp: Stamp,
         seen: Option<Position>,
         answer: Answer,
+        members: u8,
     ) -> Result<(), Busy> {
         if let Some(refusal) = self.over_budget(asked.namespace) {
             // It rests on everything that is in memory.
@@ -173,7 +180,7 @@ impl Shard {
             self.latency.appended(*index, now.mono_us);
         }
         match appended {
-            Ok(index) => self.release.answer(asked.to, index, answer),
+            Ok(index) => self.release.answer_on(members, asked.to, index, answer),
             Err(NoRoom::Busy) => return Err(Busy),
             Err(NoRoom::TooLarge) => {
                 let Life::Running(running) = &self.life else { return Ok(()) };

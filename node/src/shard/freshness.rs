@@ -92,7 +92,7 @@ impl Shard {
     pub(super) fn answer_read(&mut self, asked: &Asked<'_>, until: Index, answer: Answer) {
         let role = self.role;
         let only_if = match consistency_of(asked) {
-            Consistency::Linearizable => OnlyIf::Leased,
+            Consistency::Linearizable => self.linearizable(),
             _ if self.is_alone() => OnlyIf::Always,
             Consistency::MaxStaleness { ms } => OnlyIf::Young { role, ms: ms.min(MAX_UNPROVEN_MS) },
             Consistency::Session { .. } => OnlyIf::Young { role, ms: MAX_UNPROVEN_MS },
@@ -105,7 +105,10 @@ impl Shard {
             return Fresh::Never(refusal);
         }
         match *consistency {
-            Consistency::Linearizable => self.unproven(now).map_or(Fresh::Now, Fresh::Never),
+            Consistency::Linearizable => match self.linearizable() {
+                OnlyIf::Leased => self.unproven(now).map_or(Fresh::Now, Fresh::Never),
+                _ => Fresh::Now, // and leaves once it is proven
+            },
             Consistency::MaxStaleness { ms } => match self.staleness_ms(now) {
                 Some(have) if have <= ms => Fresh::Now,
                 have => Fresh::Never(Refusal::stale_bound(have, ms)),
@@ -128,7 +131,10 @@ impl Shard {
     /// Nobody else keeps this shard: what is durable here is all that there is.
     fn is_alone(&self) -> bool {
         match &self.life {
-            Life::Running(running) => running.lead.as_ref().is_none_or(|lead| lead.leadership.is_alone()),
+            Life::Running(running) => match &running.lead {
+                Some(lead) => lead.leadership.is_alone(),
+                None => self.has_no_members(),
+            },
             _ => false,
         }
     }
@@ -272,7 +278,8 @@ impl Gate {
     /// What was true when it was evaluated may be so no more: R16, and of a follower F-RS2.
     pub(super) fn look_again(&self, released: Released) -> Released {
         let refused = match released.only_if {
-            OnlyIf::Always => None,
+            OnlyIf::Always | OnlyIf::Proven(_) => None,
+            OnlyIf::Led { .. } => unreachable!("it is held until it is proven"),
             OnlyIf::Leased => self.unleased.clone(),
             OnlyIf::Young { role, .. } if role != self.role => {
                 Some(Refusal::replica_unsafe("F-RS2", "its role has changed since the read began"))

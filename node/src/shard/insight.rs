@@ -9,18 +9,30 @@ use seawall::message::request_key::RequestKey;
 use seawall::position::Position;
 use seawall_wal::{Follower, Index, Log, LogStats};
 
+use super::freshness::epoch_of;
 use super::keys::{Known, Scoped};
 use super::release::{Answer, Fact};
 use super::{Asked, Life, Shard, to_wal, watch};
 use crate::seam::{Now, ShardStatus};
 
 impl Shard {
+    /// The record at which the state of this replica stands, and what it holds, as one number (I7); `None` while it has
+    /// no state that stands for a log.
+    pub fn held(&self) -> Option<(Position, u64)> {
+        let at = match &self.life {
+            Life::Running(running) if running.epoch_start.is_some() => running.log.appended(),
+            Life::Following(following) if following.halted.is_none() => following.held.applied(),
+            _ => return None,
+        };
+        Some((epoch_of(self.state.epochs(), at), self.state.digest()))
+    }
+
     pub fn status(&self) -> ShardStatus {
         let (state, reason, log) = match &self.life {
             Life::Recovering { .. } | Life::Deposed { .. } | Life::Reopening { .. } => {
                 ("recovering", None, None)
             }
-            Life::Following(following) => (following.state().name(), following.reason(), None),
+            Life::Following(following) => (self.state_of(following), following.reason(), None),
             Life::Running(running) => {
                 let serves = running.serves(self.release.committed());
                 let state = if serves { "serving" } else { "recovering" };

@@ -77,8 +77,9 @@ impl<'a> Scoped<'a> {
         }
     }
 
-    /// Puts the outcome into the record; what its session has left behind goes, a few at a time: it is refused
-    /// anyway.
+    /// Puts the outcome into the record; what its session has left behind goes, a few at a time. It is refused as long
+    /// as one stands here that far ahead, and afterwards because the horizon has passed its birth: what was born after
+    /// this one stays, or it might be taken again when the horizon has passed this one alone.
     pub fn store(
         &self,
         outcome: &StoredOutcome<'_>,
@@ -90,7 +91,7 @@ impl<'a> Scoped<'a> {
         if let KeyName::Session { sequence, .. } = self.key.name {
             let (holder, _) = self.split(scratch);
             let outcomes = state.outcomes().of(holder);
-            for stale in outcomes.below(oldest_kept(sequence)).take(SESSION_SWEEP) {
+            for stale in outcomes.behind(oldest_kept(sequence), self.key.first_sent_us).take(SESSION_SWEEP) {
                 set_sequence(scratch, stale);
                 draft.push(spaces::OUTCOMES, scratch, None);
             }

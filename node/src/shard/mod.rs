@@ -26,6 +26,7 @@ mod read;
 mod recover;
 mod refuse;
 pub mod release;
+mod running;
 mod scan;
 mod settle;
 pub mod spaces;
@@ -39,9 +40,7 @@ use seawall::message::Request;
 use seawall::position::{Lineage, Position};
 use seawall::reply::{Role, State as ReplyState};
 use seawall_wal::recover::Report;
-use seawall_wal::{
-    Done, Entry, Epoch, Failure, FoldDone, Index, Io, Kind, Log, LogId, LogLimits, Recovery, Start,
-};
+use seawall_wal::{Done, Epoch, FoldDone, Index, Io, Kind, Log, LogId, LogLimits, Ordered, Recovery, Start};
 
 use crate::params::{FENCE_IDLE_US, FOLD_RETRY_US, NAMESPACE_KEYS, PREPARE_RETRY_US, SHARD_MEMORY_BYTES};
 use crate::seam::{Effect, Effects, LogFound, Now};
@@ -51,12 +50,13 @@ use draft::Draft;
 use freshness::Waiting;
 pub use freshness::{Verdict, judge};
 use latency::Latency;
-use members::{Following, Held, Lead, Membership, Orders};
+pub use members::ReadProof;
+use members::{Following, Held, Lead, Membership, Orders, Reseed};
 use parked::Parked;
 use release::{Answer, Release, Released};
+use running::Running;
 pub use scan::Scanned;
 use state::State;
-use time::LeaderTime;
 use watch::Watchers;
 pub use watch::{Told, unknown_subscription};
 
@@ -82,9 +82,14 @@ pub struct Shard {
     lineage: Lineage,
     limits: LogLimits,
     budget: Budget,
+    read_proof: ReadProof,
     /// `None`: this node is alone.
     membership: Option<Membership>,
     orders: Orders,
+    /// What the next recovery is to do first.
+    ordered: Option<Ordered>,
+    /// While its log begins anew.
+    reseed: Option<Reseed>,
     state: State,
     release: Release,
     parked: Parked,
@@ -130,22 +135,6 @@ enum Life {
     },
 }
 
-#[derive(Debug)]
-struct Running {
-    log: Log,
-    /// `None`: alone.
-    lead: Option<Box<Lead>>,
-    time: LeaderTime,
-    /// The first record of this epoch; nothing is served before it is committed (R10).
-    epoch_start: Option<Index>,
-    retry_prepare_us: u64,
-    retry_fold_us: u64,
-    /// When the last commit was appended.
-    appended_us: u64,
-    /// Why nothing is decided by the clock, as of the last tick.
-    clock_doubt: Option<String>,
-}
-
 impl Shard {
     /// Starts recovery of the log that was found.
     pub fn boot(
@@ -162,8 +151,11 @@ impl Shard {
             lineage,
             limits,
             budget,
+            read_proof: ReadProof::default(),
             membership: None,
             orders: Orders::default(),
+            ordered: None,
+            reseed: None,
             state: State::default(),
             release: Release::default(),
             parked: Parked::default(),
@@ -187,7 +179,8 @@ impl Shard {
             unreachable!("a log is opened when it was asked for")
         };
         let log = LogId { lineage: self.lineage.0, shard: self.id.0 };
-        let mut recovery = Box::new(Recovery::new(log, self.limits, found.files, found.buffers, start));
+        let recovery = Recovery::new(log, self.limits, found.files, found.buffers, start);
+        let mut recovery = Box::new(recovery.ordered(self.ordered.take()));
         recovery.start(&mut self.ios);
         self.state = State::default();
         self.role += 1;
@@ -198,6 +191,11 @@ impl Shard {
 
     pub fn id(&self) -> ShardId {
         self.id
+    }
+
+    /// This node is alone, and keeps the only replica.
+    fn has_no_members(&self) -> bool {
+        self.membership.is_none()
     }
 
     /// Takes a request; its answer comes out of [`Shard::take_ready`], now or after a later event.
@@ -241,7 +239,11 @@ impl Shard {
                 Ok(Some(why)) => effects.push(Effect::NoSpace { shard: self.id, why }),
                 Err(failure) => self.log_failed(failure.to_string(), effects),
             },
-            Life::Following(_) => self.follower_done(done),
+            Life::Following(following) => {
+                let could_grow = following.log.prepare_error().is_none();
+                self.follower_done(done);
+                effects.extend(self.no_space().filter(|_| could_grow));
+            }
             Life::Failed { log, .. } | Life::Deposed { log } => {
                 let _ = log.done(done); // what became of it, the next recovery sees
             }
@@ -274,7 +276,13 @@ impl Shard {
 
     /// Alone, durable is committed; among members, what all who are required have validated, too (R13).
     fn committed_grew(&mut self, now: Now) {
+        let alone = self.has_no_members();
         let Life::Running(running) = &mut self.life else { return };
+        // A leader whose epoch has no first record yet counts nobody, and is not alone for that: what is durable here may be
+        // on no other disk.
+        if running.lead.is_none() && !alone {
+            return;
+        }
         let committed = running.committed();
         if committed > self.release.committed() {
             running.log.commit(committed);
@@ -282,6 +290,7 @@ impl Shard {
             self.latency.committed(committed, now.mono_us);
             self.state.bury(to_net(committed));
             self.serve_waiting();
+            self.widen();
         }
     }
 
@@ -306,6 +315,7 @@ impl Shard {
         }
         self.catch_up(now);
         self.ship(now);
+        self.prove(now, effects);
         self.go_on(effects);
     }
 
@@ -328,10 +338,15 @@ impl Shard {
 
     pub fn tick(&mut self, now: Now, effects: &mut Effects) {
         self.expire_waiting(now);
+        self.give_up_late(now);
         self.candidate_tick(now, effects);
         self.leader_tick(now, effects);
+        self.reseed_tick(now, effects);
         self.orders_tick(now, effects);
         self.mark(now);
+        if let Life::Following(following) = &mut self.life {
+            following.retry(now);
+        }
         let Life::Running(running) = &mut self.life else { return };
         running.clock_doubt = running.time.distrust(now).map(|refusal| refusal.to_string());
         if now.mono_us >= running.retry_prepare_us {
@@ -415,59 +430,6 @@ impl Shard {
             | Life::Reopening { .. }
             | Life::Following(_) => ReplyState::Recovering,
             Life::Halted(_) | Life::Failed { .. } => ReplyState::Halted,
-        }
-    }
-}
-
-impl Running {
-    /// Everything up to here is committed, as far as this member knows.
-    fn committed(&mut self) -> Index {
-        let durable = self.log.durable();
-        match &mut self.lead {
-            None => durable,
-            Some(lead) => to_wal(lead.leadership.advance(to_net(durable))),
-        }
-    }
-
-    /// Bytes that were sealed and are not committed.
-    fn uncommitted_bytes(&self, committed: Index) -> u64 {
-        let next = Index(committed.0 + 1);
-        self.log.recent(next).map_or(u64::MAX, |batches| batches.map(|(_, bytes)| bytes.len() as u64).sum())
-    }
-
-    fn serves(&self, committed: Index) -> bool {
-        self.epoch_start.is_some_and(|start| start <= committed)
-    }
-
-    /// Takes back one operation; says why if the log cannot grow from now on.
-    fn done(&mut self, done: Done) -> Result<Option<String>, Failure> {
-        let could_grow = self.log.prepare_error().is_none();
-        self.log.done(done)?;
-        Ok(self.log.prepare_error().filter(|_| could_grow).map(|error| error.to_string()))
-    }
-
-    /// What the log suffers from while it serves.
-    fn trouble(&self) -> Option<String> {
-        let grow = self.log.prepare_error().map(|error| format!("the log cannot grow: {error}"));
-        let fold = || self.log.fold_error().map(|error| format!("no newer checkpoint can be made: {error}"));
-        let clock = || self.clock_doubt.as_ref().map(|why| format!("commits are refused: {why}"));
-        grow.or_else(clock).or_else(fold)
-    }
-
-    /// The first record of the epoch. A pool without a prepared slot has no room yet; then the next turn tries.
-    fn start_epoch(&mut self, now: Now, state: &mut State, membership: Option<&Membership>) {
-        let (epoch, first) = (self.log.epoch(), self.log.appended().0 + 1);
-        let (key, value) = (epoch.0.to_be_bytes(), first.to_le_bytes());
-        let told = membership.map(Membership::told).unwrap_or_default();
-        let begins = Entry { space: spaces::EPOCHS, key: &key, value: Some(&value) };
-        let tells = Entry { space: spaces::PROMOTIONS, key: &key, value: Some(&told) };
-        let entries = || std::iter::once(begins).chain((!told.is_empty()).then_some(tells));
-        let time_us = self.time.at(now);
-        self.epoch_start = self.log.append(Kind::EpochStart, time_us, entries()).ok();
-        if let Some(first) = self.epoch_start {
-            for Entry { space, key, value } in entries() {
-                state.apply(space, key, value, position(epoch, first));
-            }
         }
     }
 }

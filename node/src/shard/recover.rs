@@ -45,6 +45,7 @@ impl Shard {
                 self.state.recovered();
                 self.release.advance(committed);
                 self.life = Life::Following(Box::new(Following::new(*log, held, now)));
+                self.reseeds_after(now, &report);
                 self.follower_sees_map(now);
                 Box::new(report)
             }

@@ -16,6 +16,7 @@ use seawall_wal::Index;
 
 use super::state::Bytes;
 use super::{ReplyTo, Scanned};
+use crate::params::COMMIT_PATIENCE_US;
 
 /// What to RESOLVE where the outcome of an appended record becomes unknown: a partition and a request key. Nearly
 /// always it is thrown away, so it is no more than their bytes, one behind the other, until somebody asks.
@@ -143,6 +144,47 @@ pub struct Released {
     pub only_if: OnlyIf,
 }
 
+/// What an answer waited for in vain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Late {
+    /// That the record which it appended is committed, on as many members as it asked for.
+    Appended,
+    /// That the record which it looked at is committed.
+    Looked,
+    /// A proof that this shard led.
+    Unproven,
+}
+
+impl Released {
+    /// Nothing is said any more of what it rests on: `appended` if that may be committed yet, by this very request.
+    fn refused(self, appended: &dyn Fn() -> Refusal, none: &dyn Fn() -> Refusal) -> Self {
+        let unknown = |doubt: Option<Doubt>| {
+            let mut refusal = appended();
+            if let Some(doubt) = doubt {
+                refusal.reason.detail = doubt.detail();
+            }
+            refusal
+        };
+        let refusal = match self.answer {
+            Answer::Committed { doubt, .. } | Answer::Rejected { doubt, .. } => unknown(doubt),
+            Answer::Replayed { doubt, .. } | Answer::Status { doubt: Some(doubt), .. } => {
+                unknown(Some(doubt))
+            }
+            Answer::Declared { .. } => unknown(None),
+            Answer::Status { doubt: None, .. }
+            | Answer::Row { .. }
+            | Answer::Rows { .. }
+            | Answer::Page { .. }
+            | Answer::Described { .. }
+            | Answer::Report { .. }
+            | Answer::Subscribed { .. }
+            | Answer::Done
+            | Answer::Refused(_) => none(),
+        };
+        Self { to: self.to, answer: Answer::refused(refusal), only_if: OnlyIf::Always }
+    }
+}
+
 /// What is looked at again when an answer leaves: what it says may be so no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnlyIf {
@@ -150,8 +192,21 @@ pub enum OnlyIf {
     Always,
     /// A lease proves that it is the newest (R16).
     Leased,
+    /// A round that begins after the read came proves that this shard still led then (R16).
+    Led { round: u64 },
+    /// That has been proven.
+    Proven(Proof),
     /// The shard has the role in which it was evaluated, and what it knows is proven to be no older than this (R22, F-RS2).
     Young { role: u64, ms: u32 },
+}
+
+/// How it was proven that this shard led when a read came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Every required member answered.
+    RoundTrip,
+    /// Nobody is required, and the authority had recorded nobody else.
+    Authority,
 }
 
 /// Answers wait in groups, one per batch, because batches become durable as a whole.
@@ -162,19 +217,44 @@ pub struct Release {
     groups: VecDeque<Group>,
     /// Answers that wait for the open batch.
     open: Vec<Held>,
+    /// Since when the oldest of them waits, as far as a tick has seen it.
+    open_since_us: Option<u64>,
+    /// What they rest on is committed, and more members are to have it.
+    wide: Vec<Beyond>,
+    /// What they rest on is committed, and it is to be proven that this shard led when they were asked for.
+    unproven: Vec<Beyond>,
     ready: Vec<Released>,
 }
 
 #[derive(Debug)]
 struct Group {
     through: Index,
+    since_us: Option<u64>,
     held: Vec<Held>,
 }
 
 #[derive(Debug)]
 struct Held {
     until: Index,
+    /// How many members must have it, where that is more than the shard's policy says; else 0.
+    members: u8,
     released: Released,
+}
+
+/// An answer that waits for more than the commit.
+#[derive(Debug)]
+struct Beyond {
+    since_us: Option<u64>,
+    held: Held,
+}
+
+impl Held {
+    fn patience_us(&self) -> u64 {
+        match self.released.to.request.deadline_ms {
+            0 => COMMIT_PATIENCE_US,
+            ms => u64::from(ms) * 1000,
+        }
+    }
 }
 
 impl Release {
@@ -184,23 +264,35 @@ impl Release {
 
     /// Hands in an answer that rests on the record `until`.
     pub fn answer(&mut self, to: ReplyTo, until: Index, answer: Answer) {
-        self.hold(until, Released { to, answer, only_if: OnlyIf::Always });
+        self.hold(Held { until, members: 0, released: Released { to, answer, only_if: OnlyIf::Always } });
     }
 
     /// The same, for what a read found.
     pub fn answer_if(&mut self, only_if: OnlyIf, to: ReplyTo, until: Index, answer: Answer) {
-        self.hold(until, Released { to, answer, only_if });
+        self.hold(Held { until, members: 0, released: Released { to, answer, only_if } });
     }
 
-    fn hold(&mut self, until: Index, released: Released) {
-        if until <= self.committed {
-            self.ready.push(released);
-            return;
+    /// The same, for what so many members are to have before it is said; 0: as many as the policy says.
+    pub fn answer_on(&mut self, members: u8, to: ReplyTo, until: Index, answer: Answer) {
+        self.hold(Held { until, members, released: Released { to, answer, only_if: OnlyIf::Always } });
+    }
+
+    fn hold(&mut self, held: Held) {
+        if held.until <= self.committed {
+            return self.let_go(held);
         }
-        let held = Held { until, released };
-        match self.groups.iter_mut().find(|group| group.through >= until) {
+        match self.groups.iter_mut().find(|group| group.through >= held.until) {
             Some(group) => group.held.push(held),
             None => self.open.push(held),
+        }
+    }
+
+    /// What it rests on is committed.
+    fn let_go(&mut self, held: Held) {
+        match held.released.only_if {
+            _ if held.members > 0 => self.wide.push(Beyond { since_us: None, held }),
+            OnlyIf::Led { .. } => self.unproven.push(Beyond { since_us: None, held }),
+            _ => self.ready.push(held.released),
         }
     }
 
@@ -213,7 +305,8 @@ impl Release {
             self.open.iter().all(|h| h.until <= through),
             "nobody waits for a record that does not exist"
         );
-        self.groups.push_back(Group { through, held: std::mem::take(&mut self.open) });
+        let since_us = self.open_since_us.take();
+        self.groups.push_back(Group { through, since_us, held: std::mem::take(&mut self.open) });
     }
 
     /// The contiguous committed prefix grew.
@@ -222,8 +315,27 @@ impl Release {
         self.committed = committed;
         while self.groups.front().is_some_and(|group| group.through <= committed) {
             let Some(group) = self.groups.pop_front() else { return };
-            self.ready.extend(group.held.into_iter().map(|held| held.released));
+            group.held.into_iter().for_each(|held| self.let_go(held));
         }
+    }
+
+    /// More members may have what was answered for: `have` counts those that have an index.
+    pub fn widen(&mut self, have: impl Fn(Index) -> usize) {
+        let enough = |beyond: &mut Beyond| have(beyond.held.until) >= usize::from(beyond.held.members);
+        self.ready.extend(self.wide.extract_if(.., enough).map(|beyond| beyond.held.released));
+    }
+
+    /// Whether reads wait for a proof.
+    pub fn wants_proof(&self) -> bool {
+        !self.unproven.is_empty()
+    }
+
+    /// It is proven that this shard led when this round began: reads that had come by then leave.
+    pub fn led(&mut self, last: u64, proof: Proof) {
+        let proven = |beyond: &mut Beyond| matches!(beyond.held.released.only_if, OnlyIf::Led { round } if round <= last);
+        let only_if = OnlyIf::Proven(proof);
+        let released = self.unproven.extract_if(.., proven).map(|beyond| beyond.held.released);
+        self.ready.extend(released.map(|released| Released { only_if, ..released }));
     }
 
     /// The log failed (R4). Whether an appended commit survives, only recovery knows; everything else that waits
@@ -241,38 +353,50 @@ impl Release {
 
     /// The disk is read anew: nothing is known to be committed.
     pub fn begin_anew(&mut self) {
-        assert!(self.groups.is_empty() && self.open.is_empty(), "everybody was answered");
+        assert!(
+            self.groups.is_empty() && self.open.is_empty() && self.wide.is_empty(),
+            "everybody was answered"
+        );
         self.committed = Index(0);
     }
 
     fn end(&mut self, appended: &dyn Fn() -> Refusal, none: &dyn Fn() -> Refusal) {
-        let unknown = |doubt: Option<Doubt>| {
-            let mut refusal = appended();
-            if let Some(doubt) = doubt {
-                refusal.reason.detail = doubt.detail();
-            }
-            refusal
-        };
         let groups = std::mem::take(&mut self.groups).into_iter().flat_map(|group| group.held);
-        for held in groups.chain(std::mem::take(&mut self.open)) {
-            let refusal = match held.released.answer {
-                Answer::Committed { doubt, .. } | Answer::Rejected { doubt, .. } => unknown(doubt),
-                Answer::Replayed { doubt, .. } | Answer::Status { doubt: Some(doubt), .. } => {
-                    unknown(Some(doubt))
-                }
-                Answer::Declared { .. } => unknown(None),
-                Answer::Status { doubt: None, .. }
-                | Answer::Row { .. }
-                | Answer::Rows { .. }
-                | Answer::Page { .. }
-                | Answer::Described { .. }
-                | Answer::Report { .. }
-                | Answer::Subscribed { .. }
-                | Answer::Done
-                | Answer::Refused(_) => none(),
-            };
-            let (to, answer) = (held.released.to, Answer::refused(refusal));
-            self.ready.push(Released { to, answer, only_if: OnlyIf::Always });
+        let beyond = std::mem::take(&mut self.wide).into_iter().chain(std::mem::take(&mut self.unproven));
+        let held = groups.chain(std::mem::take(&mut self.open)).chain(beyond.map(|beyond| beyond.held));
+        self.open_since_us = None;
+        self.ready.extend(held.map(|held| held.released.refused(appended, none)));
+    }
+
+    /// R13: whoever has waited as long as it wants to, is told; what it waits for goes its way. `late` says what is
+    /// missing: of what was appended, of what only looked at it, and of reads that nothing proves.
+    pub fn tick(&mut self, now_us: u64, late: &dyn Fn(Late, u32) -> Refusal) {
+        if !self.open.is_empty() {
+            self.open_since_us.get_or_insert(now_us);
+        }
+        let over = |since_us: u64, held: &Held| now_us >= since_us.saturating_add(held.patience_us());
+        let mut tired: Vec<Held> = Vec::new();
+        let waiting = self.groups.iter_mut().map(|group| (&mut group.since_us, &mut group.held));
+        for (since_us, held) in waiting.chain([(&mut self.open_since_us, &mut self.open)]) {
+            if held.is_empty() {
+                continue;
+            }
+            let since_us = *since_us.get_or_insert(now_us);
+            tired.extend(held.extract_if(.., |held| over(since_us, held)));
+        }
+        let gives_up = |beyond: &mut Beyond| over(*beyond.since_us.get_or_insert(now_us), &beyond.held);
+        tired.extend(self.wide.extract_if(.., gives_up).map(|beyond| beyond.held));
+        let unproven: Vec<Held> = self.unproven.extract_if(.., gives_up).map(|beyond| beyond.held).collect();
+        let ms = |held: &Held| u32::try_from(held.patience_us() / 1000).unwrap_or(u32::MAX);
+        for held in tired {
+            let ms = ms(&held);
+            let refused = held.released.refused(&|| late(Late::Appended, ms), &|| late(Late::Looked, ms));
+            self.ready.push(refused);
+        }
+        for held in unproven {
+            let ms = ms(&held);
+            let why = || late(Late::Unproven, ms);
+            self.ready.push(held.released.refused(&why, &why));
         }
     }
 

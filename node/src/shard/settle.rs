@@ -72,7 +72,7 @@ impl Shard {
                 let status = Status::Stored { at: stamp.at, stored: Bytes::from(stored) };
                 let doubt = Some(doubt(&scoped));
                 let answer = Answer::Status { position: stamp.at, status, doubt };
-                return self.append_draft(now, asked, stamp, changed, answer);
+                return self.append_draft(now, asked, stamp, changed, answer, 0);
             }
         };
         let (until, position) = self.rests_on(Some(seen));

@@ -299,7 +299,7 @@ impl Links {
         line.decoder.set_limit(PEER_BODY_MAX);
         let peer = self.peers.entry(member).or_default();
         (peer.times, peer.reason) = (peer.times + 1, None);
-        effects.push(LinkEffect::Told { said: format!("member {member} is linked") });
+        effects.push(LinkEffect::Told { said: format!("member {member} is linked"), lost: false });
         Ok(())
     }
 
@@ -390,7 +390,7 @@ impl Links {
             // Strangers must not fill the console.
             None if now.mono_us >= self.next_word_us => {
                 self.next_word_us = now.mono_us + LINK_GREETING_US;
-                effects.push(LinkEffect::Told { said: format!("a link was closed: {why}") });
+                effects.push(LinkEffect::Told { said: format!("a link was closed: {why}"), lost: false });
             }
             None => {}
         }
@@ -400,7 +400,8 @@ impl Links {
     fn lost(&mut self, member: MemberId, why: String, effects: &mut Vec<LinkEffect>) {
         let peer = self.peers.entry(member).or_default();
         if peer.reason.as_ref() != Some(&why) {
-            effects.push(LinkEffect::Told { said: format!("no link to member {member}: {why}") });
+            let said = format!("no link to member {member}: {why}");
+            effects.push(LinkEffect::Told { said, lost: true });
             peer.reason = Some(why);
         }
     }

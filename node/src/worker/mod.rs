@@ -20,15 +20,16 @@ use std::sync::Arc;
 
 use seawall::map::{Generation, Map, MemberId, ShardId};
 use seawall::message::{HelloReply, Limits, Request, RequestMeta};
-use seawall::position::Lineage;
+use seawall::position::{Lineage, Position};
 use seawall::refusal::Refusal;
-use seawall::reply::{self, ReplyMeta};
+use seawall::reply::{self, Flags, ReplyMeta};
 use seawall::session::{Fatal, Next};
 use seawall_wal::{LogLimits, Start};
 
 use crate::params::STOP_US;
 use crate::seam::{ConnId, Effect, Effects, Event, Letter, LogFound, Now, WorkerId, WorkerStatus};
-use crate::shard::{Budget, ReplyTo, Sent, Shard, release::Released};
+use crate::shard::release::{OnlyIf, Proof, Released};
+use crate::shard::{Budget, ReadProof, ReplyTo, Sent, Shard};
 use connection::Connections;
 use route::Peers;
 pub use route::home_of;
@@ -45,6 +46,7 @@ pub struct WorkerConfig {
     pub lineage: Lineage,
     pub limits: LogLimits,
     pub budget: Budget,
+    pub read_proof: ReadProof,
     pub capabilities: Capabilities,
 }
 
@@ -102,12 +104,16 @@ impl Worker {
         }
         match event {
             Event::Boot { shard, found } => self.boot(shard, found, effects),
-            // What is told late is older than what is known.
-            Event::MapChanged(map) if map.generation() < self.generation() => {}
+            // What is told late is older than what is known; and what is told twice changes nothing: a candidate that
+            // waits for the authority would begin anew each time.
+            Event::MapChanged(map) if map.generation() <= self.generation() => {}
             Event::MapChanged(map) => {
                 let member = self.config.member;
                 self.shards.iter_mut().for_each(|shard| shard.map_changed(now, member, &map, effects));
                 self.map = Some(map);
+            }
+            Event::NewestMap { shard, round, generation } => {
+                self.shard(shard).newest_map_is(round, generation, effects);
             }
             Event::Heard { from, shard, frame } => {
                 // A follower that is to end takes nothing more: its log would never be quiet.
@@ -248,12 +254,18 @@ impl Worker {
         for shard in shards.iter_mut().filter(|shard| shard.has_ready()) {
             let (id, state, staleness_ms) = (shard.id(), shard.reply_state(), shard.staleness_ms(now));
             let role = shard.reply_role();
-            for Released { to, answer, .. } in shard.take_ready(now) {
+            for Released { to, answer, only_if } in shard.take_ready(now) {
+                let (staleness_ms, flags) = match only_if {
+                    OnlyIf::Proven(Proof::RoundTrip) => (Some(0), Flags::ROUND_TRIP),
+                    OnlyIf::Proven(Proof::Authority) => (Some(0), Flags::AUTHORITY),
+                    _ => (staleness_ms, Flags::default()),
+                };
                 let meta = ReplyMeta {
                     shard: id,
                     generation,
                     role,
                     state,
+                    flags,
                     staleness_ms,
                     ..ReplyMeta::to(&to.request)
                 };
@@ -276,7 +288,9 @@ impl Worker {
             return again.opened(found, effects);
         }
         let start = if config.member.is_some() { Start::Follow } else { Start::Alone };
-        shards.push(Shard::boot(id, config.lineage, config.limits, config.budget, found, start, effects));
+        let mut shard = Shard::boot(id, config.lineage, config.limits, config.budget, found, start, effects);
+        shard.prove_reads_by(config.read_proof);
+        shards.push(shard);
     }
 
     fn tick(&mut self, now: Now, effects: &mut Effects) {
@@ -308,6 +322,12 @@ impl Worker {
             shards: self.shards.iter().map(Shard::status).collect(),
             links: Vec::new(),
         }
+    }
+
+    /// Where the state of a shard stands here, and what it holds, as one number: whoever stands there, too, holds the same
+    /// (I7).
+    pub fn held(&self, shard: ShardId) -> Option<(Position, u64)> {
+        self.shards.iter().find(|known| known.id() == shard)?.held()
     }
 
     fn shard(&mut self, id: ShardId) -> &mut Shard {

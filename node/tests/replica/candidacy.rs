@@ -91,12 +91,38 @@ fn an_accepted_loss_is_measured_at_a_fenced_member_of_the_write_set() {
     assert_eq!(claim.sync, BTreeSet::from([B]), "it holds all that C leads with; what it has more is cut");
 }
 
+/// The recorded leader was told to accept a loss before it had heard that it is the one, alone: nobody else can be fenced,
+/// and nobody else could have committed anything.
+#[test]
+fn a_member_of_the_write_set_counts_itself_whatever_it_accepts() {
+    let read = Recorded { sync: BTreeSet::new(), ..map() };
+    let own = (table(&[(1, 1), (3, 10)]), Index(20));
+    let candidate = Candidacy::stand(A, Kind::AcceptLoss, read, Epoch(0), own, false, 0).expect("electable");
+    let claim = candidate.claim().expect("it is of the write set");
+    assert_eq!((claim.loss, claim.loss_from), (Loss::Nothing, Some(Index(21))));
+}
+
 /// From where the *tables* part, which may be before the candidate's last index.
 #[test]
 fn a_loss_begins_where_the_tables_part() {
     let mut candidate = stand(C, Kind::AcceptLoss, 15).expect("a loss is accepted");
     candidate.fenced(A, Epoch(4), &table(&[(1, 1), (4, 8)]).table(), Index(22));
     assert_eq!(candidate.claim().expect("A is fenced").loss, Loss::Between(Index(7), Index(22)));
+}
+
+/// Who is not recorded and holds everything loses nothing. It was to be accepted all the same, so the map is told of a
+/// loss: one of what follows its log.
+#[test]
+fn an_accepted_loss_may_be_one_of_nothing() {
+    let mut candidate = stand(C, Kind::AcceptLoss, 22).expect("a loss is accepted");
+    candidate.fenced(B, Epoch(4), &table(&[(1, 1), (3, 10)]).table(), Index(22));
+    let claim = candidate.claim().expect("B is fenced");
+    assert_eq!((claim.loss, claim.loss_from), (Loss::Nothing, Some(Index(23))));
+    let lossy = stand(C, Kind::AcceptLoss, 15).map(|mut candidate| {
+        candidate.fenced(B, Epoch(4), &table(&[(1, 1), (3, 10)]).table(), Index(22));
+        candidate.claim().expect("B is fenced").loss_from
+    });
+    assert_eq!(lossy, Ok(Some(Index(16))), "what the map tells begins where this loss does");
 }
 
 /// 0006: a leader that never served may have published an empty set, and its predecessor still runs, unaware. So

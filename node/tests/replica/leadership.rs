@@ -83,6 +83,27 @@ fn a_silent_member_stops_writes() {
     assert_eq!(leader.unavailable(1_000_000), None);
 }
 
+/// R24: its disk stands still, or is full. To be greeted again changes nothing; to take something does.
+#[test]
+fn a_member_that_answers_and_takes_nothing_stops_writes() {
+    let mut leader = leader(&[B]);
+    leader.acknowledged(B, &ack(START), 0);
+    leader.watch(Index(START), 5_000_000);
+    leader.acknowledged(B, &ack(START), 5_000_000);
+    assert_eq!(leader.unavailable(5_000_000), None, "it lacks nothing, however long that is so");
+    leader.watch(Index(START + 2), 5_100_000);
+    for now in [5_500_000, 6_000_000, 6_100_000] {
+        assert_eq!(leader.unavailable(now - 1), None);
+        leader.greeted(B, 2, Index(START), now);
+        leader.watch(Index(START + 2), now);
+    }
+    let stuck = Unavailable::Stuck { member: B, for_us: 1_000_000 };
+    assert_eq!(leader.unavailable(6_100_000), Some(stuck));
+    leader.acknowledged(B, &Ack { session: 2, ..ack(START + 1) }, 6_200_000);
+    leader.watch(Index(START + 2), 6_200_000);
+    assert_eq!(leader.unavailable(6_300_000), None, "it takes what it lacks");
+}
+
 /// A member that starts again on a lost disk holds nothing of what it had acknowledged.
 #[test]
 fn an_older_session_counts_for_nothing() {

@@ -142,6 +142,7 @@ impl Bench {
             lineage: LINEAGE,
             limits,
             budget,
+            read_proof: Default::default(),
             capabilities: Default::default(),
         };
         let shard = ShardId(u32::from(id) + 1);
@@ -170,9 +171,7 @@ impl Bench {
         bench.step(Event::Boot { shard, found });
         bench.step(Event::MapChanged(Arc::new(Map::even(Generation(1), u32::from(workers)))));
         bench.step(Event::Accepted { conn: CONN });
-        let mut hello = Vec::new();
-        bench.session.hello(&mut hello, &HelloRequest::new("test", ""), 0);
-        bench.receive(&hello);
+        bench.hello();
         bench
     }
 
@@ -210,6 +209,13 @@ impl Bench {
     pub fn tick_after(&mut self, us: u64) {
         self.pass(us);
         self.step(Event::Tick);
+    }
+
+    /// The client learns the node's map.
+    pub fn hello(&mut self) {
+        let mut out = Vec::new();
+        self.session.hello(&mut out, &HelloRequest::new("test", ""), 0);
+        self.receive(&out);
     }
 
     /// Any request.
@@ -262,9 +268,12 @@ impl Bench {
                 Effect::LogFailed { why, .. } => self.log_failed = Some(why),
                 Effect::Say { .. }
                 | Effect::Propose { .. }
+                | Effect::AskMap { .. }
                 | Effect::Reopen { .. }
                 | Effect::Obeyed { .. }
-                | Effect::ReplicaHalted { .. } => {
+                | Effect::ReplicaHalted { .. }
+                | Effect::CommitsRefused { .. }
+                | Effect::ReplicaReseeds { .. } => {
                     unreachable!("it is alone")
                 }
                 Effect::Stopped => self.stopped = true,
@@ -308,7 +317,8 @@ impl Bench {
         let io = self.disk.remove(n);
         let done = match (io, error) {
             (Io::Fold(job), _) => return self.fold(&job),
-            (Io::Quarantine { .. } | Io::WriteOffered { .. } | Io::Adopt(_), _) => {
+            (Io::Quarantine { .. } | Io::Audit { .. } | Io::PutAside { .. }, _)
+            | (Io::WriteOffered { .. } | Io::Adopt(_), _) => {
                 unreachable!("nothing is followed here")
             }
             (Io::Remove { id, file }, _) => {

@@ -9,6 +9,7 @@
     reason = "a tool at the edge: it copies files, runs processes and prints what it found"
 )]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -56,10 +57,11 @@ fn main() -> ExitCode {
 
 fn plant_and_hunt(root: &Path, wanted: &Arguments) -> Result<usize, String> {
     let tree = root.join("target/planted/tree");
-    copy_sources(root, &tree).map_err(|e| format!("copying the sources: {e}"))?;
+    let mut sources = read_sources(root).map_err(|e| format!("reading the sources: {e}"))?;
     for plant in plants::all() {
-        put(plant, &tree)?;
+        put(plant, &mut sources)?;
     }
+    write_tree(&tree, &sources).map_err(|e| format!("writing the copy: {e}"))?;
     let sim = build(root, &tree)?;
     let is_wanted = |plan: Plan| wanted.plan.as_ref().is_none_or(|name| name == plan.name());
     let seeds = |plan| wanted.seeds.unwrap_or(seeds(plan));
@@ -89,37 +91,49 @@ fn plant_and_hunt(root: &Path, wanted: &Arguments) -> Result<usize, String> {
     if survivors.is_empty() { Ok(hunts.len()) } else { Err(format!("not found: {}", survivors.join(", "))) }
 }
 
-fn copy_sources(root: &Path, tree: &Path) -> std::io::Result<()> {
-    if tree.exists() {
-        fs::remove_dir_all(tree)?;
+/// Every file of the packages by its path.
+type Sources = BTreeMap<PathBuf, Vec<u8>>;
+
+fn read_sources(root: &Path) -> std::io::Result<Sources> {
+    let mut sources = Sources::new();
+    for name in ["Cargo.toml", "Cargo.lock", "wal", "net", "node", "bench", "tests", "model"] {
+        read(root, Path::new(name), &mut sources)?;
     }
+    Ok(sources)
+}
+
+fn read(root: &Path, path: &Path, sources: &mut Sources) -> std::io::Result<()> {
+    let file = root.join(path);
+    if !file.is_dir() {
+        sources.insert(path.to_owned(), fs::read(file)?);
+        return Ok(());
+    }
+    for entry in fs::read_dir(file)? {
+        read(root, &path.join(entry?.file_name()), sources)?;
+    }
+    Ok(())
+}
+
+/// What is there already stays as it is, so that only what changed is built again.
+fn write_tree(tree: &Path, sources: &Sources) -> std::io::Result<()> {
     fs::create_dir_all(tree)?;
-    for file in ["Cargo.toml", "Cargo.lock"] {
-        fs::copy(root.join(file), tree.join(file))?;
+    let mut there = Sources::new();
+    read(tree, Path::new(""), &mut there)?;
+    for path in there.keys().filter(|path| !sources.contains_key(*path)) {
+        fs::remove_file(tree.join(path))?;
     }
-    for package in ["wal", "net", "node", "bench", "tests", "model"] {
-        copy_folder(&root.join(package), &tree.join(package))?;
-    }
-    Ok(())
-}
-
-fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let (source, copy) = (entry.path(), to.join(entry.file_name()));
-        if entry.file_type()?.is_dir() {
-            copy_folder(&source, &copy)?;
-        } else {
-            fs::copy(&source, &copy)?;
-        }
+    for (path, bytes) in sources.iter().filter(|(path, bytes)| there.get(*path) != Some(*bytes)) {
+        let copy = tree.join(path);
+        fs::create_dir_all(copy.parent().expect("it is below the tree"))?;
+        fs::write(copy, bytes)?;
     }
     Ok(())
 }
 
-fn put(plant: &Plant, tree: &Path) -> Result<(), String> {
-    let path = tree.join(plant.file);
-    let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", plant.file))?;
+fn put(plant: &Plant, sources: &mut Sources) -> Result<(), String> {
+    let file =
+        sources.get_mut(Path::new(plant.file)).ok_or_else(|| format!("{}: no such file", plant.file))?;
+    let text = String::from_utf8_lossy(file).into_owned();
     match text.matches(plant.find).count() {
         1 => {}
         count => {
@@ -134,8 +148,8 @@ fn put(plant: &Plant, tree: &Path) -> Result<(), String> {
          *ON.get_or_init(|| std::env::var(\"SEAWALL_PLANT\").is_ok_and(|on| on == \"{}\")) }})",
         plant.name
     );
-    let text = text.replace(plant.find, &plant.replace.replace("PLANTED", &switch));
-    fs::write(&path, text).map_err(|e| format!("{}: {e}", plant.file))
+    *file = text.replace(plant.find, &plant.replace.replace("PLANTED", &switch)).into_bytes();
+    Ok(())
 }
 
 fn build(root: &Path, tree: &Path) -> Result<PathBuf, String> {

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use seawall::map::ShardId;
 
 use crate::cluster::Loss;
-use crate::history::{Answer, At, Change, History, Must};
+use crate::history::{Answer, At, Change, History, Must, Operation};
 
 /// One record of the final log, as recovery reads it back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,9 +53,10 @@ pub fn violation<T>(rule: &'static str, text: String) -> Result<T, Violation> {
 
 impl History {
     /// What an accepted loss took is as if nobody had been told of it. Returned is how many answers that were.
-    pub fn forgive(&mut self, logs: &Logs, losses: &[Loss]) -> u64 {
+    pub fn forgive(&mut self, logs: &Logs, losses: &[Loss]) -> Result<u64, Violation> {
         let mut within = 0;
-        for operation in &mut self.operations {
+        let begun = losses.iter().map(|loss| self.first_answer_from(loss.epoch)).collect::<Vec<_>>();
+        for (number, operation) in self.operations.iter_mut().enumerate() {
             let Some(at) = operation.position() else { continue };
             let taken = |loss: &Loss| at.epoch < loss.epoch && (loss.from..=loss.until).contains(&at.index);
             let lost = losses.iter().any(taken) && record(logs, operation.shard, at).is_none();
@@ -66,12 +67,27 @@ impl History {
             {
                 operation.must = Must::NotBeAnswered;
             }
+            // I2: but whoever was deposed answers nothing that is asked after the one behind it has answered (R16).
+            let taken = losses.iter().zip(&begun).filter(|(loss, _)| taken(loss));
+            let after = taken.filter_map(|(_, begun)| *begun).find(|begun| operation.invoked > *begun);
+            if let (true, Must::Newest, Some(_)) = (lost, operation.must, after) {
+                let text = format!(
+                    "operation {number} was answered as of {at}, and asked when a later epoch had answered"
+                );
+                return violation("I2, what is deposed answers nothing new", text);
+            }
             if lost {
                 (operation.answer, operation.answered) = (Answer::Unknown, None);
                 within += 1;
             }
         }
-        within
+        Ok(within)
+    }
+
+    /// When anything of this epoch or a later one was answered first.
+    fn first_answer_from(&self, epoch: u64) -> Option<u64> {
+        let of_it = |o: &&Operation| o.position().is_some_and(|at| at.epoch >= epoch);
+        self.operations.iter().filter(of_it).filter_map(|operation| operation.answered).min()
     }
 }
 

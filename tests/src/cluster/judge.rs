@@ -34,9 +34,14 @@ impl Cluster {
     pub(super) fn obeyed(&mut self, obeyed: &Obeyed) {
         let Ok(done) = obeyed else { return };
         self.counts.add("orders done", 1);
-        if let Done::Leads { epoch, loss: replica::Loss::Between(_, until), .. } = done {
+        if let Done::Leads { epoch, loss, .. } = done {
+            let until = match loss {
+                replica::Loss::Between(_, until) => until.0,
+                replica::Loss::Nothing => 0,
+                replica::Loss::Unknown => u64::MAX,
+            };
             let of_it = self.losses.iter_mut().filter(|loss| loss.epoch == epoch.0);
-            of_it.for_each(|loss| loss.until = until.0);
+            of_it.for_each(|loss| loss.until = until);
         }
     }
 
@@ -46,28 +51,39 @@ impl Cluster {
         };
         let limits = self.shape.node.limits;
         let mut logs = Vec::new();
-        for member in &mut self.members {
+        for (nth, member) in self.members.iter_mut().enumerate() {
             member.disk.kill();
-            let read = read_log(&mut member.disk, SHARD, limits)?;
-            logs.push(self.written.whole_log(&read)?);
+            match read_log(&mut member.disk, SHARD, limits) {
+                // What is damaged may be refused, and counts for nothing.
+                _ if self.harm.halted() == Some(nth) => logs.push(None),
+                Err(_) if self.harm.is_damaged(nth) => logs.push(None),
+                read => logs.push(Some(self.written.whole_log(&read?)?)),
+            }
         }
+        let Some(Some(before)) = logs.get(leader) else {
+            return violation("I8, a healed cluster is led by a whole member", format!("{:?}", self.map));
+        };
         one_record_a_position(&logs)?;
-        self.all_are_level(leader, &logs)?;
-        let mut epochs: Vec<u64> = logs[leader].iter().map(|record| record.at.epoch).collect();
+        self.all_are_level(leader, before, &logs)?;
+        let mut epochs: Vec<u64> = before.iter().map(|record| record.at.epoch).collect();
         epochs.dedup();
         self.counts.add("epochs", epochs.len() as u64);
         let in_sync = self.map.replicas(SHARD).map_or(0, |entry| entry.sync.len());
         self.counts.add("members in sync at the end", in_sync as u64);
         let Self { members, map, counts, trace, crowd, now, losses, .. } = self;
-        let before = &logs[leader];
         let note = &mut |line: std::fmt::Arguments<'_>| trace.note(*now, line);
         crowd.judge(Left { losses, disk: &mut members[leader].disk, map, limits, before, counts, note })
     }
 
     /// I8: everybody has what the leader knew to be committed when the clients were done; I7: and it is the same.
-    fn all_are_level(&self, leader: usize, logs: &[Vec<Whole>]) -> Result<(), Violation> {
-        let ours = &logs[leader];
+    fn all_are_level(
+        &self,
+        leader: usize,
+        ours: &[Whole],
+        logs: &[Option<Vec<Whole>>],
+    ) -> Result<(), Violation> {
         for (nth, log) in logs.iter().enumerate() {
+            let Some(log) = log else { continue };
             // What a leader wrote last may still be on its way when the run ends.
             let short = ours.len().saturating_sub(log.len());
             if short > 2 {
@@ -89,10 +105,10 @@ impl Cluster {
 }
 
 /// I6: a position names one record, on whatever disk it stands.
-fn one_record_a_position(logs: &[Vec<Whole>]) -> Result<(), Violation> {
+fn one_record_a_position(logs: &[Option<Vec<Whole>>]) -> Result<(), Violation> {
     let mut seen: BTreeMap<_, LogRecord> = BTreeMap::new();
     for (nth, log) in logs.iter().enumerate() {
-        for record in log {
+        for record in log.iter().flatten() {
             let rows = rows_of(record);
             let first = seen.entry(record.at).or_insert_with(|| rows.clone());
             if *first != rows {

@@ -17,10 +17,14 @@ use crate::check::{Violation, violation};
 use crate::clock::Clock;
 use crate::disk::{self, Disk};
 use crate::fault::Fault;
+use crate::history::At;
 use crate::net::Net;
 use crate::plan::{ClusterShape, Crash};
 use crate::random::Random;
 use crate::world::{LINEAGE, describe};
+
+/// An older map comes at most so long behind a newer one.
+const OLDER_MAP_US: u64 = 30_000;
 
 pub struct Member {
     pub id: MemberId,
@@ -36,6 +40,8 @@ pub struct Member {
 
 struct Process {
     life: u32,
+    /// How many errors its disk had reported before it.
+    errors: u64,
     worker: Worker,
     inbox: VecDeque<Event>,
     turn_is_due: bool,
@@ -45,10 +51,18 @@ struct Process {
 
 impl Member {
     pub fn new(nth: usize, shape: &ClusterShape, random: &mut Random) -> Self {
-        let mut disk = Disk::new(shape.node.disk.clone(), random.fork());
+        let mut of_disk = shape.node.disk.clone();
+        if shape.slow == Some(nth) {
+            of_disk.write_us = (50_000, 700_000);
+        }
+        if shape.flaky == Some(nth) {
+            (of_disk.write_error, of_disk.flush_error, of_disk.short_write, of_disk.read_error) =
+                (3, 6, 3, 6);
+        }
+        let mut disk = Disk::new(of_disk, random.fork());
         format(&mut disk);
         let net = Net::new(shape.node.net.clone(), random.fork());
-        let clock = Clock::new(random.below(1 << 40));
+        let clock = Clock::drifting(random.below(1 << 40), shape.drift_ppm[nth]);
         Self {
             id: MemberId(nth as u32 + 1),
             disk,
@@ -63,6 +77,11 @@ impl Member {
     pub fn new_disk(&mut self) {
         self.disk.lose_all(SHARD);
         format(&mut self.disk);
+    }
+
+    /// Whether its disk has reported an error to this process.
+    pub fn met_error(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| self.disk.errors() > process.errors)
     }
 
     pub fn life(&self) -> Option<u32> {
@@ -83,6 +102,7 @@ impl Cluster {
         self.lives += 1;
         let life = self.lives;
         self.counts.add("starts", 1);
+        self.harm_of_start(nth);
         self.trace.note(self.now, format_args!("member {nth} starts as process {life}"));
         let worker = Worker::new(WorkerConfig {
             id: WorkerId(0),
@@ -91,10 +111,12 @@ impl Cluster {
             lineage: Lineage(LINEAGE),
             limits: self.shape.node.limits,
             budget: self.shape.node.budget,
+            read_proof: self.shape.read_proof,
             capabilities: Capabilities::default(),
         });
         let (inbox, writes) = (VecDeque::new(), BTreeMap::new());
-        self.members[nth].process = Some(Process { life, worker, inbox, turn_is_due: false, writes });
+        let errors = self.members[nth].disk.errors();
+        self.members[nth].process = Some(Process { life, errors, worker, inbox, turn_is_due: false, writes });
         self.boot(nth);
         let map = self.map.clone();
         self.tell(nth, Event::MapChanged(map));
@@ -162,9 +184,11 @@ impl Cluster {
         let Event::Disk { done, .. } = event else { return };
         let process = self.members[nth].process.as_mut().expect("it took this turn");
         let Some((marks, len)) = process.writes.remove(&done.id) else { return };
+        let life = process.life;
         if done.result == Ok(len) {
-            let life = process.life;
             marks.into_iter().for_each(|mark| self.crowd.durable(mark, self.moment, life));
+        } else {
+            self.crowd.failed(SHARD, self.moment, life);
         }
     }
 
@@ -187,31 +211,37 @@ impl Cluster {
                     self.at(self.now + late, What::Proposed(map));
                 }
             }
+            Effect::AskMap { round, .. } => {
+                let late = self.map_takes();
+                if !self.healed && self.random.chance(self.shape.lost) {
+                    self.fired.add(Fault::MessageLost);
+                } else if self.is_mapped(nth) {
+                    self.at(self.now + late, What::MapAsked(nth, life, round));
+                }
+            }
             Effect::Reopen { .. } => {
                 let late = self.random.between(1, 500);
                 self.at(self.now + late, What::Reopened(nth, life));
             }
             Effect::Recovered { report, .. } => {
-                if let Some(halt) = report.halt {
-                    return violation(
-                        "I4, a log without damage is recovered",
-                        format!("member {nth}: {halt:?}"),
-                    );
-                }
+                self.recovered(nth, life, report.halt.as_ref())?;
                 if self.healed {
                     self.accept_clock(nth);
                 }
             }
-            Effect::LogFailed { why, .. } => {
-                return violation("a log fails only after an I/O error", format!("member {nth}: {why}"));
-            }
-            Effect::Status { .. } | Effect::NoSpace { .. } | Effect::FoldFailed { .. } => {}
+            Effect::LogFailed { why, .. } => self.log_failed(nth, life, &why)?,
+            Effect::Status { .. }
+            | Effect::NoSpace { .. }
+            | Effect::FoldFailed { .. }
+            | Effect::CommitsRefused { .. } => {}
             Effect::Obeyed { obeyed, .. } => {
                 self.trace.note(self.now, format_args!("m{nth} obeys: {obeyed:?}"));
                 self.obeyed(&obeyed);
             }
-            Effect::ReplicaHalted { why, .. } => {
-                return violation("nobody halts without damage", format!("member {nth}: {why}"));
+            Effect::ReplicaHalted { why, .. } => self.replica_halted(nth, life, &why)?,
+            Effect::ReplicaReseeds { why, .. } => {
+                self.counts.add("members that reseed by themselves", 1);
+                self.trace.note(self.now, format_args!("m{nth} reseeds: {why}"));
             }
             Effect::Mail { .. } | Effect::Stopped => {
                 return violation("nobody asked for it", format!("member {nth}: {effect:?}"));
@@ -231,6 +261,7 @@ impl Cluster {
             Io::ReadBack { file: FileId::Slot(_), .. } => self.counts.add("reads of segments for members", 1),
             Io::ReadBack { .. } => self.counts.add("reads of checkpoints for members", 1),
             Io::Adopt(_) => self.counts.add("checkpoints adopted", 1),
+            Io::PutAside { .. } => self.counts.add("logs put aside", 1),
             Io::Fold(_) => self.counts.add("folds of members", 1),
             _ => {}
         }
@@ -262,6 +293,7 @@ impl Cluster {
     }
 
     fn say(&mut self, from: usize, to: usize, frame: &[u8]) {
+        let frame = &self.bent(to, frame)[..];
         let times = match () {
             () if self.wire.healed => 1,
             () if self.random.chance(self.shape.lost) => 0,
@@ -309,6 +341,11 @@ impl Cluster {
     pub(super) fn map_told(&mut self, nth: usize, life: u32, map: &Arc<Map>) {
         if self.members[nth].life() == Some(life) && self.is_mapped(nth) {
             self.tell(nth, Event::MapChanged(map.clone()));
+            if !self.healed && self.random.chance(self.shape.late_maps) {
+                let older = self.random.pick(&self.maps).clone();
+                let late = self.random.between(1, OLDER_MAP_US);
+                self.at(self.now + late, What::MapTold(nth, life, older));
+            }
         }
     }
 
@@ -320,9 +357,12 @@ impl Cluster {
         }
     }
 
-    pub(super) fn tick(&mut self, nth: usize, life: u32) {
+    pub(super) fn tick(&mut self, nth: usize, life: u32) -> Result<(), Violation> {
         if self.members[nth].life() != Some(life) {
-            return;
+            return Ok(());
+        }
+        if self.healed || self.moment.is_multiple_of(4) {
+            self.compare_state(nth)?;
         }
         if self.random.chance(50) {
             self.tell(nth, Event::StatusAsked { ticket: self.moment });
@@ -335,6 +375,24 @@ impl Cluster {
         }
         let jitter = self.random.below(1 + self.shape.node.tick_us / 8);
         self.at(self.now + self.shape.node.tick_us + jitter, What::Tick(nth, life));
+        Ok(())
+    }
+
+    /// I7: whoever stands at the same record holds the same state, whatever way it came there.
+    fn compare_state(&mut self, nth: usize) -> Result<(), Violation> {
+        let process = self.members[nth].process.as_ref();
+        let Some((at, digest)) = process.and_then(|process| process.worker.held(SHARD)) else {
+            return Ok(());
+        };
+        let at = At { epoch: at.epoch.0, index: at.index.0 };
+        if let Some((first, known)) = self.states.insert(at, (nth, digest)) {
+            self.counts.add("states compared", u64::from(first != nth));
+            if known != digest {
+                let text = format!("member {nth} and, before it, member {first} at {at}");
+                return violation("I7, states at one record are one", text);
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn accept_clock(&mut self, nth: usize) {
@@ -344,7 +402,14 @@ impl Cluster {
     }
 
     pub(super) fn crash(&mut self, nth: usize, crash: Crash) {
-        if self.healed || self.members[nth].process.is_none() {
+        if !self.healed {
+            self.end(nth, crash);
+        }
+    }
+
+    /// Its process ends, and another one starts before long.
+    pub(super) fn end(&mut self, nth: usize, crash: Crash) {
+        if self.members[nth].process.is_none() {
             return;
         }
         self.trace.note(self.now, format_args!("member {nth} ends: {crash:?}"));

@@ -5,12 +5,14 @@
 //! mod.rs      the queue: what happens next, whatever happens
 //! member.rs   one member: it starts, works in turns, dies
 //! wire.rs     messages between members: lost, twice, late, overtaking, one way only
+//! harm.rs     disks that report errors or damage their data, and members that halt
 //! story.rs    faults that belong together: contests for the leadership, deaths in the worst moment
 //! written.rs  every record that was ever written, for those that folds take away
 //! judge.rs    the end: every log is read back and held against every answer
 //! ```
 //! Like the world of one node it executes what the workers ask for, and never decides what comes next for them.
 
+mod harm;
 mod judge;
 pub use judge::Loss;
 mod member;
@@ -27,6 +29,7 @@ use seawall::position::Epoch;
 use crate::check::{Violation, violation};
 use crate::disk;
 use crate::fault::{Fault, Fired};
+use crate::history::At;
 use crate::net::{self, LinkId, News};
 use crate::plan::{self, ClusterShape, Crash};
 use crate::random::Random;
@@ -35,6 +38,7 @@ use crate::trace::{Bytes, Sink, Trace};
 use crate::world::{Crowd, Slice, When};
 use member::Member;
 use seawall_node::replica::Kind;
+use seawall_node::seam::Event;
 pub use story::Told;
 pub use wire::Cut;
 use wire::Wire;
@@ -47,9 +51,10 @@ const LEVEL_US: u64 = 12_000_000;
 const EVENTS_MAX: u64 = 400_000;
 /// Between two looks for the leader.
 const LOOK_US: u64 = 5_000;
-/// Between two requests of a client while the leadership is contested, at most.
-const HURRY_US: u64 = 30_000;
-const COUNTS: [&str; 20] = [
+/// How late a healed authority's word is at most.
+const QUICK_US: u64 = 1_000;
+const OLDER_MAPS: usize = 3;
+const COUNTS: [&str; 26] = [
     "lines of trace",
     "starts",
     "commits answered",
@@ -69,7 +74,13 @@ const COUNTS: [&str; 20] = [
     "reads of segments for members",
     "reads of checkpoints for members",
     "checkpoints adopted",
+    "logs put aside",
+    "members that reseed by themselves",
     "folds of members",
+    "logs that failed",
+    "members halted for good",
+    "halted members started again",
+    "states compared",
 ];
 
 /// Something in the queue. `life` tells processes apart, over all members.
@@ -88,6 +99,9 @@ enum What {
     Proposed(Box<Map>),
     /// A member hears of a map.
     MapTold(usize, u32, Arc<Map>),
+    /// The authority is asked for the newest map; and its answer is heard.
+    MapAsked(usize, u32, u64),
+    NewestMap(usize, u32, u64, Generation),
     Reopened(usize, u32),
     Think(usize),
     Crash(usize, Crash),
@@ -97,6 +111,12 @@ enum What {
     Contest,
     /// A member's disk is replaced by an empty one.
     DiskLost(usize),
+    /// What one of the disks holds turns into something else.
+    Rot(usize),
+    /// What this member hears of its leader's state is not so from now on.
+    Bend(usize),
+    /// An operator starts a process again whose log failed.
+    Mend(usize, u32),
     /// After the faults: whoever leads by the map may be unable to.
     Care,
     /// An operator tells a member to lead, again and again until this time.
@@ -119,6 +139,8 @@ pub struct Cluster {
     members: Vec<Member>,
     /// What the authority holds.
     map: Arc<Map>,
+    /// The last ones that it held: somebody may yet hear of them.
+    maps: Vec<Arc<Map>>,
     wire: Wire,
     crowd: Box<dyn Crowd>,
     written: written::Written,
@@ -132,6 +154,11 @@ pub struct Cluster {
     losses: Vec<judge::Loss>,
     /// Its disk was lost.
     blank: Option<usize>,
+    harm: harm::Harm,
+    /// An operator looks after the cluster.
+    cares: bool,
+    /// What was held where, and by whom: by the record at which a state stood.
+    states: BTreeMap<At, (usize, u64)>,
     fired: Fired,
     counts: Counts,
 }
@@ -163,6 +190,7 @@ impl Cluster {
             queue: BTreeMap::new(),
             moment: 0,
             members,
+            maps: vec![map.clone()],
             map,
             wire: Wire::default(),
             crowd,
@@ -174,6 +202,9 @@ impl Cluster {
             left: story::Left::default(),
             losses: Vec::new(),
             blank: None,
+            harm: harm::Harm::default(),
+            cares: false,
+            states: BTreeMap::new(),
             fired: Fired::default(),
             counts: Counts::new(&COUNTS),
             random,
@@ -185,6 +216,7 @@ impl Cluster {
 
     fn schedule(&mut self) {
         let shape = self.shape.clone();
+        self.trace.note(0, format_args!("{:?}: {} members", shape.mood, shape.members));
         (0..shape.members).for_each(|nth| self.at(0, What::Start(nth)));
         self.at(shape.node.heal_us, What::Heal);
         self.at(shape.node.heal_us + PATIENCE_US, What::GiveUp);
@@ -193,6 +225,8 @@ impl Cluster {
         shape.jumps.iter().for_each(|(at, nth, by)| self.at(*at, What::Jump(*nth, *by)));
         shape.contests.iter().for_each(|at| self.at(*at, What::Contest));
         shape.disk_lost.iter().for_each(|(at, nth)| self.at(*at, What::DiskLost(*nth)));
+        shape.rot.iter().for_each(|(at, nth)| self.at(*at, What::Rot(*nth)));
+        shape.bend.iter().for_each(|(at, nth)| self.at(*at, What::Bend(*nth)));
         shape.cuts.iter().for_each(|(at, until, cut)| self.at(*at, What::Cut(cut.clone(), *until)));
         (0..shape.node.workload.clients).for_each(|client| self.at(client as u64, What::Think(client)));
     }
@@ -229,10 +263,19 @@ impl Cluster {
             What::Disk(nth, ticket, step) => return self.disk_step(nth, ticket, step),
             What::Net(nth, step) => self.members[nth].net.step(self.now, step),
             What::Turn(nth, life) => return self.turn(nth, life),
-            What::Tick(nth, life) => self.tick(nth, life),
+            What::Tick(nth, life) => return self.tick(nth, life),
             What::Arrives { to, from, frame } => self.arrives(to, from, frame),
             What::Proposed(map) => self.proposed(*map),
             What::MapTold(nth, life, map) => self.map_told(nth, life, &map),
+            What::MapAsked(nth, life, round) => {
+                let (late, generation) = (self.map_takes(), self.map.generation());
+                self.at(self.now + late, What::NewestMap(nth, life, round, generation));
+            }
+            What::NewestMap(nth, life, round, generation) => {
+                if self.members[nth].life() == Some(life) {
+                    self.tell(nth, Event::NewestMap { shard: SHARD, round, generation });
+                }
+            }
             What::Reopened(nth, life) => self.reopened(nth, life),
             What::Think(client) => self.think(client),
             What::Crash(nth, crash) => self.crash(nth, crash),
@@ -240,6 +283,9 @@ impl Cluster {
             What::Tell(told) => self.tell_leader(told),
             What::Contest => self.contest(),
             What::DiskLost(nth) => self.disk_lost(nth),
+            What::Rot(nth) => self.rot(nth),
+            What::Bend(nth) => self.bend(nth),
+            What::Mend(nth, life) => self.mend(nth, life),
             What::Care => self.care(),
             What::Urge(nth, until, kind) => self.urge(nth, until, kind),
             What::Cut(_, until) if until <= self.now || self.healed => {}
@@ -269,14 +315,19 @@ impl Cluster {
     fn heal(&mut self) {
         self.trace.note(self.now, format_args!("the faults end"));
         self.healed = true;
-        self.at(self.now, What::Care);
+        self.begin_care();
         self.wire.heal();
         for nth in 0..self.members.len() {
             (self.members[nth].paused_until, self.members[nth].unmapped_until) = (0, 0);
             self.members[nth].disk.heal();
+            self.members[nth].disk.pace(self.shape.node.disk.write_us);
             self.members[nth].net.heal();
             self.at(self.now, What::Start(nth));
             self.accept_clock(nth);
+            if let Some(life) = self.members[nth].life() {
+                // Whoever is paused goes on now, and not at the end of its pause.
+                self.at(self.now, What::Turn(nth, life));
+            }
         }
     }
 
@@ -289,6 +340,9 @@ impl Cluster {
             let before = self.leader();
             self.note_loss(&map);
             self.map = Arc::new(map);
+            self.maps.push(self.map.clone());
+            let older = self.maps.len().saturating_sub(OLDER_MAPS);
+            self.maps.drain(..older);
             let taken = before.is_some() && before != self.leader();
             self.counts.add("takeovers", u64::from(taken));
             if taken {
@@ -305,6 +359,12 @@ impl Cluster {
         }
     }
 
+    /// A question that reads wait for; a healed cluster is to be done before long.
+    fn map_takes(&mut self) -> u64 {
+        let most = if self.healed { self.shape.map_us.min(QUICK_US) } else { self.shape.map_us };
+        self.random.between(1, most)
+    }
+
     fn leader(&self) -> Option<usize> {
         let leader = self.map.replicas(SHARD)?.leader?;
         Some(leader.0 as usize - 1)
@@ -314,7 +374,7 @@ impl Cluster {
         let (low, high) = self.shape.node.workload.think_us;
         let next = match () {
             () if self.healed => 4_000,
-            () if self.now < self.hurry_until => self.random.between(500, HURRY_US),
+            () if self.now < self.hurry_until => self.random.between(500, self.shape.hurry_us),
             () => self.random.between(low, high),
         };
         let leader = self.leader();
@@ -327,7 +387,11 @@ impl Cluster {
             return;
         }
         let Some((nth, link)) = self.at[client] else { return self.connect(client, leader) };
-        let leaves = if self.healed { 100 } else { self.shape.leaves };
+        let leaves = match () {
+            () if self.healed => 100,
+            () if self.shape.node.workload.only_reads(client) => 5,
+            () => self.shape.leaves,
+        };
         let elsewhere = leader != Some(nth) && self.random.chance(leaves);
         if elsewhere || self.crowd.is_stale(client) {
             self.members[nth].net.client_closes(self.now, link);
@@ -344,7 +408,9 @@ impl Cluster {
 
     fn connect(&mut self, client: usize, leader: Option<usize>) {
         let other = self.random.index(self.members.len());
+        let slow = self.shape.slow.filter(|_| self.shape.node.workload.only_reads(client));
         let nth = leader.filter(|_| self.healed || self.random.chance(800)).unwrap_or(other);
+        let nth = slow.filter(|_| !self.healed && self.random.chance(800)).unwrap_or(nth);
         let Some(life) = self.members[nth].life() else { return };
         let link = self.members[nth].net.connect(self.now, seawall_node::seam::WorkerId(0));
         self.at[client] = Some((nth, link));

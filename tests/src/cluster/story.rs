@@ -12,7 +12,7 @@ use seawall_node::seam::order::Errand;
 use super::{Cluster, SHARD, What};
 use crate::cluster::Cut;
 use crate::fault::Fault;
-use crate::plan::Crash;
+use crate::plan::{Crash, Mood};
 
 /// Between two tries of an operator.
 const URGE_US: u64 = 100_000;
@@ -44,6 +44,11 @@ pub enum Told {
 
 impl Cluster {
     pub(super) fn contest(&mut self) {
+        match self.shape.mood {
+            Mood::Divided => return self.divide(),
+            Mood::Usurped => return self.usurp(),
+            Mood::Any | Mood::Behind => {}
+        }
         let Some(leader) = self.leader().filter(|_| !self.healed) else { return };
         let Some(heir) = self.heir(leader) else { return };
         let lease_us = u64::from(self.shape.lease_ms) * 1000;
@@ -75,6 +80,53 @@ impl Cluster {
         let (heir, kind) = self.perhaps_with_loss(leader, heir);
         let first = self.random.below(lease_us);
         self.at(self.now + first, What::Urge(heir, self.now + first + lasts, kind));
+    }
+
+    /// One member of the sync set stays with the leader, another one leads with everybody else.
+    fn divide(&mut self) {
+        let Some(leader) = self.leader().filter(|_| !self.healed) else { return };
+        let mut sync = self.in_sync();
+        self.random.shuffle(&mut sync);
+        let &[heir, stays, ..] = &sync[..] else { return };
+        let lasts = self.begin_contest(leader, heir);
+        self.cut_for(Cut::Sides(1 << leader | 1 << stays), lasts);
+        self.at(self.now, What::Urge(heir, self.now + lasts, Kind::Recorded));
+    }
+
+    /// A member that is not recorded, and that may have heard nothing for a while, leads.
+    fn usurp(&mut self) {
+        let Some(leader) = self.leader().filter(|_| !self.healed) else { return };
+        let sync = self.in_sync();
+        let others = (0..self.members.len()).filter(|nth| *nth != leader && !sync.contains(nth));
+        let others: Vec<usize> = others.collect();
+        if others.is_empty() {
+            return;
+        }
+        let heir = *self.random.pick(&others);
+        let lasts = self.begin_contest(leader, heir);
+        let behind = if self.random.chance(600) { self.random.below(700_000) } else { 0 };
+        if behind > 0 {
+            self.cut_for(Cut::Way(leader, heir), behind + lasts);
+        }
+        let from = self.now + behind;
+        self.at(from, What::Cut(Cut::Alone(leader), from + lasts));
+        self.at(from, What::Urge(heir, from + lasts, Kind::AcceptLoss));
+    }
+
+    /// The leader hears nothing of the authority. Returned is for how long.
+    fn begin_contest(&mut self, leader: usize, heir: usize) -> u64 {
+        let lease_us = u64::from(self.shape.lease_ms) * 1000;
+        let lasts = 2 * lease_us + self.random.below(lease_us) + TAKEOVER_US;
+        self.counts.add("contests", 1);
+        self.trace.note(self.now, format_args!("a contest: {heir} for {leader}, {lasts} us"));
+        self.hurry_until = self.now + lasts;
+        self.members[leader].unmapped_until = self.now + lasts;
+        lasts
+    }
+
+    pub(super) fn in_sync(&self) -> Vec<usize> {
+        let sync = self.map.replicas(SHARD).into_iter().flat_map(|entry| &entry.sync);
+        sync.map(|member| member.0 as usize - 1).collect()
     }
 
     /// The map has changed.
@@ -133,13 +185,14 @@ impl Cluster {
 
     /// At most one copy is lost in a run: more than that is permitted to lose what was acknowledged.
     pub(super) fn disk_lost(&mut self, nth: usize) {
-        let alone = self.map.replicas(SHARD).is_none_or(|entry| entry.sync.is_empty());
-        let about_to_lead = self.queue.values().any(|what| {
-            let map = if let What::Proposed(map) = what { Some(map) } else { None };
-            map.and_then(|map| map.replicas(SHARD)?.leader) == Some(self.members[nth].id)
-        });
-        if self.healed || about_to_lead || alone && self.leader().is_none_or(|leader| leader == nth) {
+        if !self.may_lose(nth) {
             return;
+        }
+        // An operator may as well have it put its log aside. Nothing is halted here that could be cleared.
+        if self.random.chance(500) {
+            self.blank = Some(nth);
+            self.order(nth, Errand::Clear);
+            return self.order(nth, Errand::Reseed);
         }
         self.crash(nth, Crash::PowerCut);
         self.trace.note(self.now, format_args!("the disk of member {nth} is lost"));
@@ -148,13 +201,36 @@ impl Cluster {
         self.blank = Some(nth);
     }
 
-    /// A member whose disk was lost does not stand, and nobody else does of its own accord.
+    /// Others hold all that this member has acknowledged, and go on without it.
+    pub(super) fn may_lose(&self, nth: usize) -> bool {
+        let alone = self.map.replicas(SHARD).is_none_or(|entry| entry.sync.is_empty());
+        let about_to_lead = self.queue.values().any(|what| {
+            let map = if let What::Proposed(map) = what { Some(map) } else { None };
+            map.and_then(|map| map.replicas(SHARD)?.leader) == Some(self.members[nth].id)
+        });
+        let only_one = alone && self.leader().is_none_or(|leader| leader == nth);
+        !self.healed && !about_to_lead && !only_one
+    }
+
+    pub(super) fn begin_care(&mut self) {
+        if !self.cares {
+            self.cares = true;
+            self.at(self.now, What::Care);
+        }
+    }
+
+    /// Whoever lost its disk, or is halted, does not stand, and nobody else does of its own accord. A halted member is
+    /// silent: nothing is committed until it is required no more.
     pub(super) fn care(&mut self) {
-        let sync = self.map.replicas(SHARD).and_then(|entry| entry.sync.first().copied());
-        if let (Some(blank), Some(sync)) = (self.blank, sync)
-            && self.leader() == Some(blank)
+        let sync = self.in_sync();
+        let lost = [self.blank, self.harm.halted()];
+        let led_by_nobody = lost.iter().flatten().any(|nth| self.leader() == Some(*nth));
+        if let (true, Some(heir)) = (led_by_nobody, sync.iter().find(|nth| !lost.contains(&Some(**nth)))) {
+            self.order(*heir, Errand::Promote(Kind::Recorded));
+        } else if let (Some(leader), Some(halted)) = (self.leader(), self.harm.halted())
+            && sync.contains(&halted)
         {
-            self.order(sync.0 as usize - 1, Errand::Promote(Kind::Recorded));
+            self.order(leader, Errand::Release(self.members[halted].id));
         }
         self.at(self.now + CARE_US, What::Care);
     }

@@ -26,6 +26,18 @@ impl Disk {
         self.fired.add(Fault::BitRot);
     }
 
+    /// What a file holds, flushed or not.
+    pub fn bytes(&self, shard: ShardId, file: FileId) -> Option<&[u8]> {
+        self.files.get(&(shard, file)).map(super::File::image)
+    }
+
+    /// How many operations ended with an error.
+    pub fn errors(&self) -> u64 {
+        let errors =
+            [Fault::WriteError, Fault::FlushError, Fault::ShortWrite, Fault::ReadError, Fault::ShortRead];
+        errors.iter().map(|fault| self.fired.count(*fault)).sum()
+    }
+
     /// Whether a range of a file is not what was meant to be there.
     pub fn damaged(&self, shard: ShardId, file: FileId, offset: usize, len: usize) -> bool {
         self.files.get(&(shard, file)).is_some_and(|file| file.damaged(offset, len))

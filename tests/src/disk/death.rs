@@ -70,7 +70,8 @@ impl Disk {
                     self.files.insert((operation.shard, FileId::Slot(slot)), File::new(vec![0; left]));
                 }
             }
-            Task::Read { .. } | Task::Quarantine | Task::Offered { .. } => {}
+            Task::Read { .. } | Task::Kept | Task::Offered { .. } => {}
+            Task::PutAside => self.put_aside(operation.shard, 500),
             Task::Adopt(job) => self.abandon_adoption(operation.shard, &job),
             Task::Fold(job) => self.abandon_fold(operation.shard, &job),
             Task::Remove(file) => {

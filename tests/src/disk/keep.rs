@@ -100,6 +100,13 @@ impl Disk {
         Ok(0)
     }
 
+    /// The files of a log leave it, so many of a thousand of them.
+    pub(super) fn put_aside(&mut self, shard: ShardId, share: u64) {
+        self.removed.clear(); // the directory is flushed
+        let Self { files, random, .. } = self;
+        files.retain(|(of, file), _| *of != shard || *file == FileId::Meta || !random.chance(share));
+    }
+
     /// The power went before the directory was flushed.
     pub(super) fn bring_back(&mut self) {
         for (name, content) in std::mem::take(&mut self.removed) {

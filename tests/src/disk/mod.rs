@@ -25,6 +25,8 @@
 //!   it is absent or complete. What stands in the nameless file may be damaged before.
 //! * A **removed** file is gone, until a power cut that comes before the directory was flushed: then it may be back
 //!   as it was. A **remove error** leaves the file.
+//! * A log that is **put aside** leaves the directory, all but its metadata, file by file, durably. A crash before the end
+//!   of that leaves any of the files where they were.
 //! * A **full disk** has room for so many bytes of files: a preparation or a fold that would need more fails.
 //! * A **write error** leaves any of the pieces accepted. A **short write** leaves a prefix, and is not flushed.
 //! * A **flush error** treats each sector that it should have kept in one of three ways: thrown away, so that a
@@ -157,6 +159,11 @@ impl Disk {
         self.shape.heal();
     }
 
+    /// Writes take as long as this from now on.
+    pub fn pace(&mut self, write_us: (u64, u64)) {
+        self.shape.write_us = write_us;
+    }
+
     /// The files of a shard as a start finds them, in any order.
     pub fn found(&mut self, shard: ShardId) -> Files {
         self.removed.clear(); // who looks has flushed the directory
@@ -235,9 +242,12 @@ impl Disk {
                 plan(now + 4 * self.latency(self.shape.prepare_us), ticket, Step::End);
                 Task::Adopt(job)
             }
-            Io::Quarantine { .. } => {
+            Io::Quarantine { .. } | Io::Audit { .. } | Io::PutAside { .. } => {
                 plan(now + self.latency(self.shape.prepare_us), ticket, Step::End);
-                Task::Quarantine
+                match io {
+                    Io::PutAside { .. } => Task::PutAside,
+                    _ => Task::Kept,
+                }
             }
             Io::Remove { file, .. } => {
                 plan(now + self.latency(self.shape.write_us), ticket, Step::End);
@@ -383,7 +393,11 @@ impl Disk {
                 return Some((shard, Ended::Fold(FoldDone { id, result })));
             }
             Task::Offered { offset, bytes } => (Ok(self.take_offered(shard, offset, &bytes)), None),
-            Task::Quarantine => (Ok(0), None),
+            Task::Kept => (Ok(0), None),
+            Task::PutAside => {
+                self.put_aside(shard, 1000);
+                (Ok(0), None)
+            }
             Task::Remove(file) => (self.remove(shard, file), None),
         };
         Some((shard, Ended::Io(Done { id, result, buf })))

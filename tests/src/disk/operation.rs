@@ -42,8 +42,10 @@ pub enum Task {
         bytes: Vec<u8>,
     },
     Adopt(AdoptJob),
-    /// What is copied to the quarantine is not looked at again.
-    Quarantine,
+    /// A copy in the quarantine, or a line of the audit: it is not looked at again.
+    Kept,
+    /// All files but the metadata leave the log.
+    PutAside,
     Remove(FileId),
 }
 

@@ -220,6 +220,8 @@ impl World {
             | Io::Fold(_)
             | Io::Remove { .. }
             | Io::Quarantine { .. }
+            | Io::Audit { .. }
+            | Io::PutAside { .. }
             | Io::WriteOffered { .. }
             | Io::Adopt(_) => trace.note(self.now, format_args!("{io:?}")),
         }

@@ -40,6 +40,8 @@ pub struct Judge<'a> {
     pub decided: BTreeMap<u64, Decided>,
     /// What stands under each key, by the commits that asked for it.
     by_key: BTreeMap<&'a [u8], Vec<usize>>,
+    /// Where each key was decided, also of those that are forgotten.
+    settled: BTreeMap<Vec<u8>, At>,
     /// Commits that took effect.
     done: BTreeSet<usize>,
     resolved: BTreeSet<&'a [u8]>,
@@ -61,8 +63,8 @@ impl<'a> Judge<'a> {
             _ => None,
         };
         let resolved = book.attempts.iter().filter_map(|attempt| resolve(&attempt.ask)).collect();
-        let (decided, done, ends) = Default::default();
-        Self { book, model: Model::default(), decided, by_key, done, resolved, ends, met }
+        let (decided, settled, done, ends) = Default::default();
+        Self { book, model: Model::default(), decided, by_key, settled, done, resolved, ends, met }
     }
 
     /// Replays a whole log. `resting` are the attempts whose answers name its positions.
@@ -155,6 +157,7 @@ impl<'a> Judge<'a> {
             }
         };
         self.decided.insert(at.index, decided);
+        self.settled.insert(key.to_vec(), at);
         self.model.outcomes.insert(key.to_vec(), Remembered { key: known, at });
         self.forgets(record)
     }
@@ -168,8 +171,8 @@ impl<'a> Judge<'a> {
     ) -> Result<(), Violation> {
         let rule = "I3, a key takes effect at most once";
         let at = record.at;
-        if let Some(before) = self.model.outcomes.get(&key.stored) {
-            return violation(rule, format!("what was decided at {} is decided again at {at}", before.at));
+        if let Some(before) = self.settled.get(&key.stored) {
+            return violation(rule, format!("what was decided at {before} is decided again at {at}"));
         }
         if self.model.forgotten(key) {
             let text = format!("{at} decides on a key of {}, which is forgotten", key.born_us);

@@ -93,6 +93,7 @@ pub const fn by(code: Code) -> By {
         | Code::Compacted
         | Code::ClockUntrusted
         | Code::DurabilityUnavailable
+        | Code::DurabilityTimeout
         | Code::DiskFull
         | Code::LogFailed
         | Code::Throttled
@@ -112,7 +113,6 @@ pub const fn by(code: Code) -> By {
         | Code::ShardMoving
         | Code::LeaseUnproven
         | Code::ReplicaUnsafe
-        | Code::DurabilityTimeout
         | Code::LeadershipLost
         | Code::PromoteRefused
         // One replica that serves is proven to be the newest.

@@ -69,7 +69,9 @@ pub fn answer(ask: &Ask, reply: &Reply<'_>) -> Option<Answer> {
                     position?;
                     Answer::Refused(why)
                 }
-                Outcome::Unknown if why.code == Code::LogFailed => Answer::Unknown,
+                Outcome::Unknown if matches!(why.code, Code::LogFailed | Code::DurabilityTimeout) => {
+                    Answer::Unknown
+                }
                 _ => return None,
             }
         }

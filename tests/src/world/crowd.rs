@@ -166,7 +166,7 @@ impl Crowd for Slice {
             note(format_args!("shard {} holds {} records", range.shard, records.len()));
             logs.insert(range.shard, records);
         }
-        let within = self.history.forgive(&logs, losses);
+        let within = self.history.forgive(&logs, losses)?;
         if !losses.is_empty() {
             counts.add("answers within them", within);
         }

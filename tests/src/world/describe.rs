@@ -32,6 +32,7 @@ impl Display for Heard<'_> {
         match self.0 {
             Event::Boot { shard, found } => write!(f, "boot of shard {shard} from {:?}", found.files.slots),
             Event::MapChanged(map) => write!(f, "map of generation {}", map.generation()),
+            Event::NewestMap { round, generation, .. } => write!(f, "round {round}: generation {generation}"),
             Event::Received { conn, result, .. } => {
                 write!(f, "received {}.{} {result:?}", conn.slot, conn.serial)
             }
@@ -84,10 +85,15 @@ impl Display for Asked<'_> {
                 Io::Quarantine { id, slot, from, to, .. } => {
                     write!(f, "shard {shard} {id:?} copies {from}..{to} of {slot:?} to the quarantine")
                 }
+                Io::Audit { id, line } => write!(f, "shard {shard} {id:?} audits: {line}"),
+                Io::PutAside { id, number } => {
+                    write!(f, "shard {shard} {id:?} puts the log aside as {number}")
+                }
                 Io::Remove { id, file } => write!(f, "shard {shard} {id:?} removes {file}"),
             },
             Effect::Say { to, frame } => write!(f, "says {} to member {to}", Said(frame)),
             Effect::Propose { map } => write!(f, "proposes generation {}", map.generation()),
+            Effect::AskMap { round, .. } => write!(f, "round {round}: asks for the newest map"),
             Effect::Mail { to, letter } => write!(f, "mail to {to:?} {}", Post(letter)),
             Effect::Close { .. }
             | Effect::Reopen { .. }
@@ -98,6 +104,8 @@ impl Display for Asked<'_> {
             | Effect::LogFailed { .. }
             | Effect::Obeyed { .. }
             | Effect::ReplicaHalted { .. }
+            | Effect::CommitsRefused { .. }
+            | Effect::ReplicaReseeds { .. }
             | Effect::Stopped => write!(f, "{:?}", self.0),
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use seawall::map::ShardId;
 use seawall::position::Lineage;
 use seawall_node::seam::{Effect, Event, Letter, LogFound, WorkerId};
+use seawall_node::shard::ReadProof;
 use seawall_node::worker::{Capabilities, Worker, WorkerConfig};
 use seawall_wal::{Io, IoId};
 
@@ -77,6 +78,7 @@ impl World {
             lineage: Lineage(LINEAGE),
             limits: self.shape.limits,
             budget: self.shape.budget,
+            read_proof: ReadProof::default(),
             capabilities: Capabilities::default(),
         });
         Seat { worker, inbox: VecDeque::new(), turn_is_due: false, stopped: false }
@@ -194,9 +196,12 @@ impl World {
             Effect::FoldFailed { .. } => {}
             Effect::Say { .. }
             | Effect::Propose { .. }
+            | Effect::AskMap { .. }
             | Effect::Reopen { .. }
             | Effect::Obeyed { .. }
-            | Effect::ReplicaHalted { .. } => {
+            | Effect::ReplicaHalted { .. }
+            | Effect::CommitsRefused { .. }
+            | Effect::ReplicaReseeds { .. } => {
                 return violation(
                     "a node that is alone has no members",
                     describe::Asked(&effect).to_string(),

@@ -3,7 +3,7 @@
 use seawall::message::report::Subject;
 use seawall::message::{Commit, Consistency, GetRequest, HelloRequest, Opcode};
 use seawall::refusal::Refusal;
-use seawall::reply::Body;
+use seawall::reply::{Body, ReplyMeta};
 use seawall::session::{self, ClientSession};
 use seawall::{Key, Row, Value, row};
 
@@ -21,6 +21,8 @@ pub struct Client {
     session: ClientSession,
     lent: Option<Vec<u8>>,
     heard: Vec<u8>,
+    /// The head of the last reply that was answered.
+    said: ReplyMeta,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -63,6 +65,7 @@ impl Client {
                 panic!("the worker sends whole frames")
             };
             rest = &rest[used..];
+            self.said = reply.meta;
             answers.extend(match reply.body {
                 Body::Hello(_) => None,
                 Body::Committed { .. } => {
@@ -140,6 +143,15 @@ impl Duo {
         let wide = |name: &'static str| (name, format!("{n:0WIDTH$}"));
         let commit = Commit::new(PARTITION).put(&row("t", "r"), [wide("a"), wide("b")]);
         self.ask(nth, Opcode::Commit, |out| commit.encode(out))
+    }
+
+    pub fn send_commit(&mut self, nth: usize, commit: &Commit) -> usize {
+        self.ask(nth, Opcode::Commit, |out| commit.encode(out))
+    }
+
+    /// The head of what was answered last.
+    pub fn last_reply(&self, nth: usize, slot: usize) -> &ReplyMeta {
+        &self.members[nth].clients[slot].said
     }
 
     /// Nobody was told that it is there, and nobody was told that it is not.

@@ -8,6 +8,7 @@ use seawall::map::{Generation, Map, MemberId, Parts, Policy, Replicas, ShardId};
 use seawall::position::{Epoch, Lineage};
 use seawall_node::seam::order::Obeyed;
 use seawall_node::seam::{Effect, Event, FollowerStatus, LogFound, Now, ShardStatus, WorkerId};
+use seawall_node::shard::ReadProof;
 use seawall_node::worker::{Capabilities, Worker, WorkerConfig};
 use seawall_wal::recover::Report;
 use seawall_wal::{Io, LogLimits};
@@ -21,8 +22,6 @@ pub const LEADER: usize = 0;
 pub const FOLLOWER: usize = 1;
 const SECOND: u64 = 1_000_000;
 const TICK_US: u64 = 50_000;
-/// When the world begins, by its wall clocks.
-const WALL_US: i64 = 1_767_225_598_000_000;
 
 /// An operation of a disk, or its end that the worker has not heard of.
 #[derive(Debug)]
@@ -60,12 +59,20 @@ pub struct Duo {
     /// Nothing that they say arrives.
     pub parted: bool,
     pub limits: LogLimits,
+    read_proof: ReadProof,
     pub now_us: u64,
 }
 
 impl Duo {
+    /// When the world begins, by its wall clocks.
+    pub const WALL_US: i64 = 1_767_225_598_000_000;
+
     /// Disks as they are after `seawall format`, and nobody runs.
     pub fn new(limits: LogLimits, min_in_sync: u8) -> Self {
+        Self::proving(limits, min_in_sync, ReadProof::Lease)
+    }
+
+    pub fn proving(limits: LogLimits, min_in_sync: u8, read_proof: ReadProof) -> Self {
         let member = || Member {
             disk: Volatile::new(),
             worker: None,
@@ -79,7 +86,7 @@ impl Duo {
         };
         let map = Arc::new(map(min_in_sync));
         let members = [member(), member()];
-        Self { members, map, wire: VecDeque::new(), parted: false, limits, now_us: SECOND }
+        Self { members, map, wire: VecDeque::new(), parted: false, limits, read_proof, now_us: SECOND }
     }
 
     /// Both run, one leads, the other one streams and is recorded.
@@ -100,6 +107,7 @@ impl Duo {
             lineage: Lineage(LOG.lineage),
             limits: self.limits,
             budget: Default::default(),
+            read_proof: self.read_proof,
             capabilities: Capabilities::default(),
         });
         let member = &mut self.members[nth];
@@ -131,7 +139,7 @@ impl Duo {
 
     pub fn event(&mut self, nth: usize, event: Event) {
         self.now_us += 1;
-        let now = Now { mono_us: self.now_us, wall_us: WALL_US + self.now_us.cast_signed() };
+        let now = Now { mono_us: self.now_us, wall_us: Self::WALL_US + self.now_us.cast_signed() };
         let Some(worker) = &mut self.members[nth].worker else { return };
         let mut effects = Vec::new();
         worker.step(now, event, &mut effects);
@@ -165,11 +173,17 @@ impl Duo {
                 }
                 self.wire.extend([Letter::Map { to: LEADER }, Letter::Map { to: FOLLOWER }]);
             }
+            Effect::AskMap { shard, round } => {
+                let generation = self.map.generation();
+                self.event(nth, Event::NewestMap { shard, round, generation });
+            }
             Effect::Status { mut status, .. } => member.status = status.shards.pop(),
             Effect::Recovered { report, .. } => member.reports.push(*report),
             Effect::ReplicaHalted { why, .. } => member.loud.push(format!("halted: {why}")),
+            Effect::ReplicaReseeds { why, .. } => member.loud.push(format!("reseeds: {why}")),
             Effect::LogFailed { why, .. } => member.loud.push(format!("failed: {why}")),
             Effect::FoldFailed { why, .. } => member.loud.push(format!("not folded: {why}")),
+            Effect::CommitsRefused { why, .. } => member.loud.push(format!("commits are refused: {why}")),
             Effect::NoSpace { why, .. } => member.loud.push(format!("no space: {why}")),
             Effect::Mail { .. } | Effect::Stopped => panic!("nobody asked for {effect:?}"),
         }

@@ -10,6 +10,7 @@ mod document;
 mod duo;
 mod forbidden;
 mod forgery;
+mod leaving;
 mod observed;
 mod primary;
 mod principles;
@@ -22,6 +23,7 @@ mod support;
 mod validation;
 #[path = "../../../wal/tests/support/volatile.rs"]
 mod volatile;
+mod waits;
 
 use std::sync::OnceLock;
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,10 +11,8 @@ use seawall::client::Error;
 use seawall::message::Consistency;
 use seawall::refusal::{Code, Detail};
 use seawall::{Client, Commit, Outcome, Token, row};
-use serde_json::Value as Json;
 
 use crate::members::{Cluster, MEMBER_TIMEOUT_MS, PATIENCE, at, get, leads};
-use crate::node::BINARY;
 
 /// A record of about this size: some dozens fill a segment.
 const LARGE: usize = 60_000;
@@ -33,24 +30,9 @@ fn put(client: &mut Client, n: i64, size: usize) -> Token {
     committed.token
 }
 
-/// What `seawall log` says of a member's log, and whether it is clean.
-fn log(cluster: &Cluster, verb: &str, nth: usize) -> (bool, Json) {
-    let done = Command::new(BINARY).args(["log", verb, "--json"]).arg(cluster.data(nth)).output();
-    let done = done.expect("the command runs");
-    let said = String::from_utf8_lossy(&done.stdout);
-    (done.status.success(), serde_json::from_str(&said).expect("one JSON object"))
-}
-
 /// The segments of a member's log by their first index, the open one last: where they are, and how long.
 fn segments(cluster: &Cluster, nth: usize) -> BTreeMap<u64, (PathBuf, u64)> {
-    let (_, inspected) = log(cluster, "inspect", nth);
-    let number = |segment: &Json, key: &str| segment[key].as_u64().expect("a number");
-    let chain: Vec<Json> = inspected["logs"][0]["chain"].as_array().expect("segments").clone();
-    let place = |segment: &Json| {
-        let name = format!("shard-0001/slot-{:06}.seg", number(segment, "slot"));
-        (number(segment, "first_index"), (cluster.data(nth).join(name), number(segment, "used_bytes")))
-    };
-    chain.iter().map(place).collect()
+    cluster.log_chain(nth).into_iter().map(|one| (one.first, (one.path, one.used))).collect()
 }
 
 /// All that the two have in common is the same, byte for byte; of what ends each log, as far as both go. Returns how many
@@ -117,7 +99,7 @@ fn a_follower_that_missed_more_than_is_in_memory_gets_it_from_segments() {
     cluster.wait_until_level(0, 2);
     (0..3).for_each(|nth| cluster.terminate(nth));
     for nth in 0..3 {
-        let (clean, said) = log(&cluster, "verify", nth);
+        let (clean, said) = cluster.log("verify", nth);
         assert!(clean, "member {}: {said}", nth + 1);
     }
     let same = [same_segments(&cluster, 0, 1), same_segments(&cluster, 0, 2)];
@@ -149,7 +131,7 @@ fn a_follower_that_no_segment_reaches_gets_a_checkpoint() {
     }
     (0..3).for_each(|nth| cluster.terminate(nth));
     for nth in 0..3 {
-        let (clean, said) = log(&cluster, "verify", nth);
+        let (clean, said) = cluster.log("verify", nth);
         assert!(clean, "member {}: {said}", nth + 1);
     }
     assert!(same_segments(&cluster, 0, 2) > 0, "no segment is at both");
@@ -161,8 +143,10 @@ fn a_flipped_bit_halts_a_follower_and_its_leader_keeps_to_the_policy() {
     let mut cluster = Cluster::start_with("behind-flipped", 1, &[]);
     cluster.wait(0, "leading", leads);
     let mut client = cluster.client();
-    cluster.require(0, 1);
-    cluster.require(0, 2);
+    for nth in [1, 2] {
+        cluster.wait_until_level(0, nth);
+        cluster.require(0, nth);
+    }
     for n in 0..100 {
         put(&mut client, n, LARGE);
     }
@@ -201,16 +185,64 @@ fn a_flipped_bit_halts_a_follower_and_its_leader_keeps_to_the_policy() {
     let refused = cluster.client_of(0).commit(&Commit::new("p").put(&row("t", 0), [("n", 1)]));
     let Err(Error::Refused(refused)) = refused else { panic!("member 3 does not answer: {refused:?}") };
     assert_eq!(refused.code, Code::DurabilityUnavailable, "{refused}");
-    cluster.order(0, &["sync-set", "release", "1", "3"]).expect("another one is in the set");
-    put(&mut client, 1000, 10);
 
-    // It begins again from nothing.
+    cleared_in_vain(&mut cluster, &first.expect("it was halted"));
+    begins_anew(&mut cluster, &mut client, &file);
+    (0..3).for_each(|nth| cluster.terminate(nth));
+    for nth in 0..3 {
+        let (clean, said) = cluster.log("verify", nth);
+        assert!(clean, "member {}: {said}", nth + 1);
+    }
+    let same = [same_segments(&cluster, 0, 1), same_segments(&cluster, 0, 2)];
+    assert!(same.iter().all(|same| *same > 0), "{same:?} segments can be compared");
+    let aside = std::fs::read_dir(cluster.data(2).join("shard-0001/quarantine")).expect("it is there");
+    let aside = aside.map(|entry| entry.expect("a name").path()).next().expect("one log");
+    let kept = std::fs::read(aside.join(&file)).expect("the segment that was damaged");
+    assert_eq!(kept[usize::try_from(used / 2).expect("a place")], byte[0] ^ 1, "as it was");
+}
+
+/// To clear it mends nothing, and says so, also after another start.
+fn cleared_in_vain(cluster: &mut Cluster, reason: &str) {
+    for _ in 0..2 {
+        let again = cluster.order(2, &["replica", "clear", "1", "--reason", "the disk was looked at"]);
+        let again = again.expect_err("the bit is still another one");
+        let words = reason.split("HALTED. ").last().expect("some words");
+        assert!(again.contains("halted again") && again.contains(words), "{again}");
+        assert_eq!(cluster.shards(2)[0]["state"], "halted");
+        cluster.kill(2);
+        cluster.revive(2);
+        cluster.wait(2, "halted", |shard| shard["state"] == "halted");
+    }
+    let refused =
+        cluster.order(0, &["replica", "reseed", "1", "--reason", "it leads"]).expect_err("it leads");
+    assert!(refused.contains("R14") && refused.contains("seawall hand-over"), "{refused}");
+    let refused = cluster.order(1, &["replica", "clear", "1", "--reason", "none"]).expect_err("it is well");
+    assert!(refused.contains("R25") && refused.contains("not halted"), "{refused}");
+}
+
+/// It is not required any more before it takes data. A healthy one may begin anew, too.
+fn begins_anew(cluster: &mut Cluster, client: &mut Client, file: &str) {
+    let said = cluster.order(2, &["replica", "reseed", "1", "--reason", "a bit flipped", "--actor", "ada"]);
+    let said = said.expect("a halted one may begin anew");
+    assert!(said.contains("quarantine/reseed-"), "{said}");
     cluster.kill(2);
-    std::fs::remove_dir_all(cluster.data(2)).expect("its data go");
     cluster.revive(2);
+    put(client, 1000, 10);
     cluster.wait_until_level(0, 2);
     cluster.require(0, 2);
-    put(&mut client, 1001, 10);
+    put(client, 1001, 10);
+    cluster.wait_until_level(0, 2);
+    let audit = cluster.order(2, &["replica", "audit"]).expect("it is kept");
+    let lines: Vec<&str> = audit.lines().collect();
+    let [one, other, last] = lines[..] else { panic!("{audit}") };
+    assert!([one, other].iter().all(|line| line.contains("clear by an operator (the disk was looked at)")));
+    assert!(last.contains("reseed by ada (a bit flipped)") && last.contains(file), "{last}");
+
+    cluster.order(1, &["replica", "reseed", "1", "--reason", "to try it"]).expect("it follows");
+    cluster.wait_until_level(0, 1);
+    put(client, 1002, 10);
+    cluster.wait_until_level(0, 1);
+    cluster.wait_until_level(0, 2);
 }
 
 /// After a start a follower knows nothing of its age before its leader has answered it.

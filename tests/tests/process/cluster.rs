@@ -8,8 +8,9 @@ use std::time::Duration;
 use seawall::client::Options;
 use seawall::{Client, Commit, Outcome, Value, row};
 
-use crate::members::{Cluster, LEASE_MS, Writers, at, get, leads};
+use crate::members::{Cluster, LEASE_MS, at, get, leads};
 use crate::node::{BINARY, folder};
+use crate::witness::Writers;
 
 /// A leader is killed under load, the next one is promoted, and the first one comes back as its follower.
 fn works_as_a_cluster(test: &str, options: &[&str]) {
@@ -107,7 +108,7 @@ fn what_does_not_fit_is_refused_by_name() {
         assert!(!ended.status.success());
         String::from_utf8_lossy(&ended.stderr).into_owned()
     };
-    let [_, _, peers] = cluster.ports[1].map(at);
+    let peers = cluster.peers(1);
     let (map, elsewhere) = (map.display().to_string(), cluster.folder.join("other").display().to_string());
     let as_second = |map: &str| -> Vec<String> {
         ["--member", "2", "--map", map, "--peer-listen", &peers].map(str::to_owned).to_vec()

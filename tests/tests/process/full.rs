@@ -17,11 +17,11 @@ const BALLAST_BYTES: usize = 28 << 20;
 const NOTE_BYTES: usize = 30_000;
 
 /// A small file system in a file of its own, gone when this is dropped.
-struct Disk {
-    mount: PathBuf,
+pub struct Disk {
+    pub mount: PathBuf,
 }
 
-fn run(command: &str, arguments: &[&str]) -> Result<(), String> {
+pub fn run(command: &str, arguments: &[&str]) -> Result<(), String> {
     let output = Command::new(command).args(arguments).stdin(Stdio::null()).output();
     let output = output.map_err(|e| format!("{command}: {e}"))?;
     let said = String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or_default().to_owned();
@@ -30,7 +30,7 @@ fn run(command: &str, arguments: &[&str]) -> Result<(), String> {
 
 impl Disk {
     /// `Err` says what is missing here.
-    fn new(folder: &Path) -> Result<Self, String> {
+    pub fn new(folder: &Path) -> Result<Self, String> {
         let (image, mount) = (folder.join("image"), folder.join("mount"));
         std::fs::create_dir_all(&mount).expect("making a folder");
         let made = std::fs::File::create(&image).and_then(|file| file.set_len(DISK_BYTES));
@@ -43,7 +43,7 @@ impl Disk {
         Ok(Self { mount })
     }
 
-    fn ballast(&self) -> PathBuf {
+    pub fn ballast(&self) -> PathBuf {
         self.mount.join("ballast")
     }
 }
@@ -143,4 +143,11 @@ fn commits(client: &mut Client) -> bool {
         Err(Error::Refused(refusal)) if refusal.code == Code::DiskFull => false,
         other => panic!("{other:?}"),
     }
+}
+
+/// What `df` says.
+pub fn free_bytes(mount: &Path) -> u64 {
+    let df = Command::new("df").args(["--output=avail", "-B1"]).arg(mount).output().expect("it starts");
+    let said = String::from_utf8_lossy(&df.stdout).into_owned();
+    said.lines().nth(1).and_then(|free| free.trim().parse().ok()).expect("a number of bytes")
 }

@@ -9,13 +9,18 @@
 
 mod backup;
 mod behind;
+mod cast;
 mod clerk;
 mod cluster;
+mod disks;
 mod end;
 mod examples;
+mod flipped;
 mod full;
 mod hostile;
+mod isolated;
 mod load;
+mod loud;
 mod members;
 mod node;
 mod once;
@@ -23,7 +28,9 @@ mod orders;
 mod parted;
 mod pause;
 mod rounds;
+mod silence;
 mod watched;
+mod witness;
 mod workloads;
 
 use std::process::{Command, Stdio};

@@ -1,17 +1,15 @@
-//! Three real processes that are one cluster, for tests: started, told what to do, looked at, and loaded.
+//! Three real processes that are one cluster, for tests: started, told what to do, and looked at.
 
-use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::thread::{self, JoinHandle};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use seawall::Client;
 use seawall::client::Options;
-use seawall::{Client, Commit, Outcome, Value, row};
 
 use crate::node::{BINARY, Node, folder};
 
@@ -26,8 +24,28 @@ pub struct Cluster {
     /// Of each member: for clients, for operators, for members.
     pub ports: Vec<[u16; 3]>,
     pub nodes: Vec<Option<Node>>,
-    shards: u32,
+    pub shards: u32,
     options: Vec<String>,
+}
+
+pub struct Segment {
+    pub path: PathBuf,
+    pub first: u64,
+    pub used: u64,
+}
+
+#[derive(Clone, Copy)]
+pub struct Shape<'a> {
+    pub shards: u32,
+    pub lease_ms: u64,
+    /// Of every node.
+    pub options: &'a [&'a str],
+}
+
+impl Default for Shape<'_> {
+    fn default() -> Self {
+        Self { shards: 2, lease_ms: LEASE_MS, options: &[] }
+    }
 }
 
 /// Ports that nobody has at the moment, below those that the kernel gives to whoever connects: a member that is started
@@ -35,18 +53,29 @@ pub struct Cluster {
 fn free_ports() -> Vec<[u16; 3]> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let first = std::process::id() % 700 * 30;
-    let bind = || loop {
+    let bind = |at: &dyn Fn(u16) -> String| loop {
         let port = 10_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 21_000;
         if let Ok(held) = TcpListener::bind(at(u16::try_from(port).expect("below 31,000"))) {
             return held;
         }
     };
-    let held: Vec<[TcpListener; 3]> = (0..MEMBERS).map(|_| [bind(), bind(), bind()]).collect();
+    let held: Vec<[TcpListener; 3]> =
+        (0..MEMBERS).map(|nth| [bind(&at), bind(&at), bind(&|port| peer_at(nth, port))]).collect();
     held.iter().map(|three| three.each_ref().map(|one| one.local_addr().expect("a port").port())).collect()
 }
 
 pub fn at(port: u16) -> String {
     format!("127.0.0.1:{port}")
+}
+
+/// A member speaks to the others from an address of its own, so that a rule about two addresses is one about two
+/// members, and none about clients.
+pub fn peer_host(nth: usize) -> String {
+    format!("127.0.0.1{}", nth + 1)
+}
+
+fn peer_at(nth: usize, port: u16) -> String {
+    format!("{}:{port}", peer_host(nth))
 }
 
 impl Cluster {
@@ -56,19 +85,28 @@ impl Cluster {
     }
 
     pub fn start_with(test: &str, shards: u32, options: &[&str]) -> Self {
+        Self::begin(test, Shape { shards, options, ..Shape::default() }, |_| {})
+    }
+
+    /// `prepare` makes the folders of the members what they shall be before the first start.
+    pub fn begin(test: &str, shape: Shape<'_>, prepare: impl FnOnce(&Self)) -> Self {
+        let Shape { shards, lease_ms, options } = shape;
         let folder = folder(test);
         let ports = free_ports();
         let mut init = Command::new(BINARY);
-        init.args(["map", "init", "--shards", &shards.to_string(), "--lease-ms", &LEASE_MS.to_string()]);
+        init.args(["map", "init", "--shards", &shards.to_string(), "--lease-ms", &lease_ms.to_string()]);
         init.args(["--member-timeout-ms", &MEMBER_TIMEOUT_MS.to_string(), "--dir"]).arg(folder.join("map"));
         for (nth, [clients, _, peers]) in ports.iter().enumerate() {
-            init.arg("--member").arg(format!("{}={},peer={}", nth + 1, at(*clients), at(*peers)));
+            let (clients, peers) = (at(*clients), peer_at(nth, *peers));
+            init.arg("--member").arg(format!("{}={clients},peer={peers}", nth + 1));
         }
         let made = init.output().expect("the first map");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let options = options.iter().map(|option| (*option).to_owned()).collect();
         let mut cluster = Self { folder, ports, nodes: Vec::new(), shards, options };
-        cluster.nodes = (0..MEMBERS).map(|nth| Some(cluster.node(nth))).collect();
+        cluster.nodes.resize_with(MEMBERS, || None);
+        prepare(&cluster);
+        (0..MEMBERS).for_each(|nth| cluster.revive(nth));
         cluster
     }
 
@@ -104,7 +142,8 @@ impl Cluster {
     }
 
     fn node(&self, nth: usize) -> Node {
-        let [clients, admin, peers] = self.ports[nth].map(at);
+        let [clients, admin, _] = self.ports[nth].map(at);
+        let peers = self.peers(nth);
         let (own, map) = (self.folder.join(format!("member-{}", nth + 1)), self.folder.join("map"));
         std::fs::create_dir_all(&own).expect("a folder for the member");
         let member = (nth + 1).to_string();
@@ -112,6 +151,37 @@ impl Cluster {
         let mut all = vec!["--member", &member, "--map", &map, "--peer-listen", &peers, "--admin", &admin];
         all.extend(self.options.iter().map(String::as_str));
         Node::start_member(&own, &clients, &all)
+    }
+
+    /// Where other members find it.
+    pub fn peers(&self, nth: usize) -> String {
+        peer_at(nth, self.ports[nth][2])
+    }
+
+    /// What it has said on standard error since the cluster began.
+    pub fn complaints(&self, nth: usize) -> String {
+        let file = self.folder.join(format!("member-{}/stderr.txt", nth + 1));
+        std::fs::read_to_string(file).expect("its messages")
+    }
+
+    /// What `seawall log` says of its log, and whether it is clean.
+    pub fn log(&self, verb: &str, nth: usize) -> (bool, serde_json::Value) {
+        let done = Command::new(BINARY).args(["log", verb, "--json"]).arg(self.data(nth)).output();
+        let done = done.expect("the command runs");
+        let said = String::from_utf8_lossy(&done.stdout);
+        (done.status.success(), serde_json::from_str(&said).expect("one JSON object"))
+    }
+
+    /// The segments of the log of its first shard, the open one last.
+    pub fn log_chain(&self, nth: usize) -> Vec<Segment> {
+        let (_, inspected) = self.log("inspect", nth);
+        let chain = inspected["logs"][0]["chain"].as_array().expect("segments").iter();
+        let segment = |segment: &serde_json::Value| {
+            let number = |key: &str| segment[key].as_u64().expect("a number");
+            let path = self.data(nth).join(format!("shard-0001/slot-{:06}.seg", number("slot")));
+            Segment { path, first: number("first_index"), used: number("used_bytes") }
+        };
+        chain.map(segment).collect()
     }
 
     pub fn addresses(&self) -> String {
@@ -153,8 +223,13 @@ impl Cluster {
 
     /// What an operator tells a member, and how that ended.
     pub fn order(&self, nth: usize, order: &[&str]) -> Result<String, String> {
+        self.order_within(nth, &[order, &["--timeout", "20s"]].concat())
+    }
+
+    /// The order names its timeout.
+    pub fn order_within(&self, nth: usize, order: &[&str]) -> Result<String, String> {
         let mut command = Command::new(BINARY);
-        command.args(order).args(["--timeout", "20s", "--admin", &at(self.ports[nth][1])]);
+        command.args(order).args(["--admin", &at(self.ports[nth][1])]);
         let done = command.output().expect("the command runs");
         match done.status.success() {
             true => Ok(String::from_utf8_lossy(&done.stdout).into_owned()),
@@ -187,6 +262,22 @@ impl Cluster {
         String::from_utf8_lossy(&show.expect("the command runs").stdout).into_owned()
     }
 
+    pub fn wait_for_map(&self, words: &str) {
+        let until = Instant::now() + PATIENCE;
+        while !self.map().contains(words) {
+            assert!(Instant::now() < until, "no {words:?} in {}", self.map());
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// An operator changes the map.
+    pub fn propose(&self, change: &[&str], reason: &str) {
+        let mut command = Command::new(BINARY);
+        command.args(["map", "propose", "--actor", "ada", "--reason", reason, "--dir"]);
+        let done = command.arg(self.folder.join("map")).args(change).output().expect("the command runs");
+        assert!(done.status.success(), "{change:?}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+
     /// Everything that its leader has is here as well.
     pub fn wait_until_level(&self, leader: usize, follower: usize) {
         let member = follower + 1;
@@ -212,74 +303,4 @@ pub fn get(port: u16, path: &str) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
     answer.split_once("\r\n\r\n").expect("a head").1.to_owned()
-}
-
-/// Commits under request keys, in partitions of both shards, and remembers what was acknowledged.
-pub struct Writers {
-    /// Of all writers in this process: a key that was used before would be answered from memory, and load nothing.
-    run: u32,
-    stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<BTreeMap<i64, bool>>>,
-}
-
-const WRITERS: usize = 3;
-
-impl Writers {
-    pub fn begin(addresses: &str) -> Self {
-        static RUNS: AtomicU32 = AtomicU32::new(0);
-        let (run, stop) = (RUNS.fetch_add(1, Ordering::Relaxed), Arc::new(AtomicBool::new(false)));
-        let one = |nth: usize| {
-            let (addresses, stop) = (addresses.to_owned(), stop.clone());
-            thread::spawn(move || write_until(run, nth, addresses, &stop))
-        };
-        let threads = (0..WRITERS).map(one).collect();
-        Self { run, stop, threads }
-    }
-
-    /// Each acknowledged row is there, once; returns how many there are.
-    pub fn verify(self, client: &mut Client) -> usize {
-        self.stop.store(true, Ordering::Relaxed);
-        let mut acknowledged = 0;
-        for (nth, thread) in self.threads.into_iter().enumerate() {
-            for (n, told) in thread.join().expect("a writer does not panic") {
-                let got =
-                    client.get(partition(self.run, nth, n), &row("booking", n)).expect("somebody leads");
-                let value = got.row.as_ref().and_then(|row| row.get("n")).cloned();
-                match value {
-                    Some(value) => assert_eq!(value, Value::from(n), "writer {nth}"),
-                    None => assert!(!told, "booking {n} of writer {nth} was acknowledged, and is gone"),
-                }
-                acknowledged += usize::from(told);
-            }
-        }
-        acknowledged
-    }
-}
-
-fn partition(run: u32, nth: usize, n: i64) -> String {
-    format!("writer-{run}-{nth}-{}", n % 5)
-}
-
-fn write_until(run: u32, nth: usize, addresses: String, stop: &AtomicBool) -> BTreeMap<i64, bool> {
-    let options = Options { deadline: Duration::from_secs(2), attempts: 100, ..Options::default() };
-    let mut client = None;
-    let mut sent = BTreeMap::new();
-    for n in 0.. {
-        if stop.load(Ordering::Relaxed) {
-            break;
-        }
-        let Some(connected) = &mut client else {
-            client = Client::connect_with(addresses.clone(), options.clone()).ok();
-            continue;
-        };
-        let commit = Commit::new(partition(run, nth, n)).key(format!("{run}-{nth}-{n}"));
-        let commit = commit.put(&row("booking", n), [("n", Value::from(n))]);
-        let told = match connected.commit(&commit) {
-            Ok(Outcome::Committed(_)) => true,
-            Ok(Outcome::Rejected(why)) => panic!("a commit without checks was rejected: {why}"),
-            Ok(Outcome::Unknown(_)) | Err(_) => false,
-        };
-        sent.insert(n, told);
-    }
-    sent
 }

@@ -8,7 +8,9 @@ use seawall::client::Error;
 use seawall::refusal::Code;
 use seawall::{Client, Commit, Outcome, Value, row};
 
-use crate::members::{Cluster, MEMBER_TIMEOUT_MS, Writers, leads};
+use crate::cast::Cast;
+use crate::members::{Cluster, MEMBER_TIMEOUT_MS, leads};
+use crate::witness::Writers;
 
 fn put(client: &mut Client, n: i64) {
     let commit = Commit::new("p").key(format!("k{n}")).put(&row("t", n), [("n", Value::from(n))]);
@@ -145,4 +147,62 @@ fn a_promotion_that_accepts_a_loss_says_how_much_and_whether_the_old_leader_is_f
     }
     put(&mut client, 101);
     assert!(is_there(&mut client, 100) && !is_there(&mut client, 2));
+}
+
+/// Nobody of those who have what was acknowledged is there any more. Whoever is left knows neither how much that was, nor
+/// whether they are really gone: both stand in the answer, and each one that is not there has to be named.
+#[test]
+fn a_promotion_without_anybody_of_the_write_set_says_that_the_loss_is_unknown() {
+    let mut cluster = Cluster::start_with("orders-split", 1, &[]);
+    Cast::FIRST.settle(&cluster);
+    let mut client = cluster.client();
+    put(&mut client, 1);
+    cluster.wait_until_level(0, 2);
+    cluster.terminate(2);
+    (2..12).for_each(|n| put(&mut client, n));
+    cluster.kill(0);
+    cluster.kill(1);
+    cluster.revive(2);
+
+    let refused = cluster.order(2, &["promote", "1"]).expect_err("it is not recorded");
+    assert!(refused.contains("R15: member 3 is not recorded in the sync set"), "{refused}");
+    // A loss is accepted, and cannot be measured; one of the two could still commit: it waits for them.
+    for order in [&["promote", "1", "--accept-loss"][..], &["promote", "1", "--accept-split", "--off", "1"]] {
+        let refused = cluster.order_within(2, &[order, &["--timeout", "3s"]].concat());
+        let refused = refused.expect_err("somebody is neither fenced nor named");
+        assert!(refused.contains("it is at work, and not done yet"), "{refused}");
+        cluster.kill(2);
+        cluster.revive(2);
+    }
+    // It leads from then on, and as it is alone it commits nothing before the policy says that this is enough.
+    let both = ["promote", "1", "--accept-split", "--off", "1,2", "--actor", "ada", "--reason", "a fire"];
+    let said = thread::scope(|scope| {
+        let promoted = scope.spawn(|| cluster.order(2, &both));
+        cluster.wait_for_map("led by member 3");
+        assert!(cluster.map().contains("by ada: a fire"), "{}", cluster.map());
+        let policy = ["policy", "1", "--min-in-sync", "1"];
+        cluster.propose(&policy, "nobody else is left");
+        promoted.join().expect("no panic")
+    });
+    let said = said.expect("both are declared powered off");
+    assert!(said.contains("what is lost is unknown"), "{said}");
+    assert!(said.contains("the leader of before has not heard of it"), "{said}");
+    cluster.wait(2, "leading", leads);
+    put(&mut cluster.client_of(2), 50);
+
+    // What was lost is put aside by whoever has it, and is not there any more.
+    cluster.revive(0);
+    cluster.revive(1);
+    for nth in [0, 1] {
+        cluster.wait_until_level(2, nth);
+        let aside = cluster.data(nth).join("shard-0001/quarantine");
+        assert!(std::fs::read_dir(&aside).is_ok_and(|files| files.count() > 0), "{}", aside.display());
+    }
+    let back = ["policy", "1", "--min-in-sync", "2"];
+    cluster.require(2, 0);
+    cluster.propose(&back, "they are back");
+    let mut client = cluster.client();
+    put(&mut client, 100);
+    let there = [1, 2, 50, 100].map(|n| is_there(&mut client, n));
+    assert_eq!(there, [true, false, true, true], "what was lost is gone, and nothing else");
 }

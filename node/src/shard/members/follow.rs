@@ -19,7 +19,7 @@ use super::Held;
 use super::greet::Pending;
 use super::proof::Proof;
 use super::stand::Standing;
-use crate::params::{DISK_PATIENCE_US, REPLICA_WINDOW};
+use crate::params::{DISK_PATIENCE_US, FOLD_RETRY_US, PREPARE_RETRY_US, REPLICA_WINDOW};
 use crate::replica::{self, Grant};
 use crate::seam::Now;
 use crate::shard::{Life, Shard, to_net, to_wal};
@@ -39,15 +39,19 @@ pub(in crate::shard) struct Following {
     bytes: usize,
     /// The role to begin anew with, once nothing is under way.
     pub leaving: Option<Start>,
+    /// What an accepted loss took, and this log cannot give up by itself (R12).
+    pub(super) given_up: Option<String>,
     /// Why nothing goes on until somebody acts (R4, R25).
     pub halted: Option<String>,
     pub(super) halt_said: bool,
-    /// While it reseeds: a map was seen in which it is not recorded.
-    seen_out: bool,
+    /// While it reseeds: the epoch of a session in which the leader said that it is not recorded.
+    seen_out: Option<Epoch>,
     /// What went wrong last, for `status`.
     pub(super) trouble: Option<String>,
     /// Since when the disk owes an answer.
     owes_since_us: Option<u64>,
+    retry_prepare_us: u64,
+    retry_fold_us: u64,
     /// An R_ACK is due.
     news: bool,
 }
@@ -63,6 +67,8 @@ pub(super) struct Stream {
     pub seat: Seat,
     /// The leader's last index, as far as it said so.
     pub last: Index,
+    /// The epoch in which a loss was accepted that takes whatever is behind this log.
+    pub loss: Option<Epoch>,
 }
 
 impl Following {
@@ -79,11 +85,14 @@ impl Following {
             blocks: VecDeque::new(),
             bytes: 0,
             leaving: None,
+            given_up: None,
             halted: None,
             halt_said: false,
-            seen_out: false,
+            seen_out: None,
             trouble: None,
             owes_since_us: None,
+            retry_prepare_us: 0,
+            retry_fold_us: 0,
             news: false,
         }
     }
@@ -115,12 +124,10 @@ impl Following {
         if blank && !meta.reseeding && of_the_map > Epoch(0) {
             self.log.wish(|meta| meta.reseeding = true);
         }
-        // A leader that has recorded it since may die before it says so: the map says it, too.
-        if self.log.wanted().reseeding {
-            if recorded && self.seen_out {
-                self.log.wish(|meta| meta.reseeding = false);
-            }
-            self.seen_out |= !recorded;
+        // A leader that has recorded it since may die before it says so: the map says it, too. That of an epoch whose
+        // leader knew it to be out: a map alone may be older than the loss.
+        if recorded && self.log.wanted().reseeding && self.seen_out == Some(of_the_map) {
+            self.log.wish(|meta| meta.reseeding = false);
         }
     }
 
@@ -129,7 +136,21 @@ impl Following {
     }
 
     pub fn reason(&self) -> Option<String> {
-        self.halted.clone().or_else(|| self.trouble.clone())
+        let grow = || self.log.prepare_error().map(|error| format!("the log cannot grow: {error}"));
+        let fold = || self.log.fold_error().map(|error| format!("no newer checkpoint can be made: {error}"));
+        self.halted.clone().or_else(grow).or_else(|| self.trouble.clone()).or_else(fold)
+    }
+
+    /// What failed, for lack of room say, is tried again, as whoever leads does.
+    pub fn retry(&mut self, now: Now) {
+        if now.mono_us >= self.retry_prepare_us {
+            self.retry_prepare_us = now.mono_us + PREPARE_RETRY_US;
+            self.log.retry_prepare();
+        }
+        if now.mono_us >= self.retry_fold_us {
+            self.retry_fold_us = now.mono_us + FOLD_RETRY_US;
+            self.log.retry_fold();
+        }
     }
 
     /// Nothing more of the leader of before counts.
@@ -189,6 +210,17 @@ impl Following {
                     self.bytes -= blocks.len();
                     self.blocks.pop_front();
                 }
+                // R12: what closed the segment is lost, and with it where the checkpoint ends.
+                Err(why) if (why.forks || why.goes_on) && self.loss().is_some() => {
+                    self.given_up = self.loss().map(|epoch| {
+                        format!(
+                            "R12: epoch {} began with a loss that was accepted, and the checkpoint here ends where no log \
+                             does now: expected {}, observed {}",
+                            epoch.0, why.expected, why.observed
+                        )
+                    });
+                    return self.hang_up();
+                }
                 Err(why) if why.forks => {
                     let expected = format!("F-S3: {}", why.expected);
                     let at = (why.offset, to_net(why.index));
@@ -212,6 +244,10 @@ impl Following {
                 }
             }
         }
+    }
+
+    fn loss(&self) -> Option<Epoch> {
+        self.session.and_then(|session| session.loss)
     }
 
     /// R23: a piece of a checkpoint. It takes the place of a log that the leader's log holds whole, and ends later: that is
@@ -280,6 +316,7 @@ impl Shard {
                     return self.no_session(from, &append.stamp, append.session);
                 }
                 following.hears(append.sent_us, None, append.committed);
+                self.reseed.iter_mut().for_each(|reseed| reseed.got(now, append.blocks.len()));
                 if following.bytes + append.blocks.len() <= 2 * REPLICA_WINDOW {
                     following.bytes += append.blocks.len();
                     following.blocks.push_back((append.blocks.to_vec(), 0));
@@ -294,6 +331,7 @@ impl Shard {
                     return self.no_session(from, &piece.stamp, piece.session);
                 }
                 following.hears(piece.sent_us, None, Index(0));
+                self.reseed.iter_mut().for_each(|reseed| reseed.got(now, piece.blocks.len()));
                 following.take_piece(piece, self.lineage.0, self.id.0);
                 if following.session.is_none() {
                     self.no_session(from, &piece.stamp, piece.session);
@@ -428,8 +466,10 @@ impl Following {
         stream.sent_us = stream.sent_us.max(sent_us);
         if let Some(beat) = beat {
             (stream.seat, stream.last) = (beat.standing, beat.last);
-            if beat.standing.recorded && self.log.wanted().reseeding {
-                self.log.wish(|meta| meta.reseeding = false); // R14: it is whole again
+            match beat.standing.recorded {
+                _ if !self.log.wanted().reseeding => {}
+                false => self.seen_out = Some(stream.epoch),
+                true => drop(self.log.wish(|meta| meta.reseeding = false)), // R14: it is whole again
             }
             beat.echo.iter().for_each(|echo| self.proof.echoed(echo));
         }

@@ -10,10 +10,10 @@ use seawall::replication::{
     Welcome, Why,
 };
 use seawall_wal::meta::{Bound, Meta};
-use seawall_wal::{FileId, Start, Wish};
+use seawall_wal::{FileId, NoCut, Start, Wish};
 
 use super::follow::{Stream, granted};
-use super::{decode, epochs_of};
+use super::{Reseed, decode, epochs_of};
 use crate::replica::{Heard, Incarnation, Promise};
 use crate::seam::Now;
 use crate::shard::{Life, Shard, to_net, to_wal};
@@ -141,6 +141,7 @@ impl Shard {
         let last = to_net(following.log.validated());
         let agree_until = match epochs.table().agreement(last, &hello.epochs, hello.last) {
             Agreement::Until(index) => index,
+            Agreement::Unknown if covering(hello, Index(0), &epochs).is_some() => Index(0),
             Agreement::Unknown => {
                 let why =
                     Why::Divergence { agree_until: Index(0), committed: to_net(following.log.committed()) };
@@ -158,6 +159,7 @@ impl Shard {
             return self.part_from(hello, agree_until, &epochs);
         }
         following.trouble = None;
+        self.reseed.iter_mut().for_each(Reseed::greeted);
         following.session = Some(Stream {
             leader: Incarnation { member: from, start: hello.stamp.start.0 },
             epoch: hello.stamp.epoch,
@@ -165,6 +167,7 @@ impl Shard {
             sent_us: hello.sent_us,
             seat: hello.standing,
             last: hello.last,
+            loss: covering(hello, last, &epochs).map(|loss| loss.epoch),
         });
         let meta = *following.log.meta();
         let welcome = Welcome {
@@ -187,18 +190,25 @@ impl Shard {
     fn part_from(&mut self, hello: &Hello<'_>, agree_until: Index, epochs: &Epochs) {
         let Life::Following(following) = &mut self.life else { return };
         let committed = following.log.committed().max(following.log.meta().committed);
-        // A loss was accepted in an epoch above all that are cut.
-        let newest = epochs.table().iter().last().map_or(Epoch(0), |newest| newest.epoch);
-        let covers = |loss: EpochBegin| loss.epoch > newest && loss.first.0 <= agree_until.0 + 1;
-        let lost = hello.losses.iter().any(covers);
-        if agree_until.0 < committed.0 && !lost {
+        let lost = covering(hello, agree_until, epochs);
+        if agree_until.0 < committed.0 && lost.is_none() {
             let expected = format!("a leader with everything up to {}, which is committed here", committed.0);
             let observed = format!("one whose log is the same up to {} only", agree_until.0);
             return following.latch("R12", FileId::Meta, (0, agree_until), &expected, &observed);
         }
         match following.log.cut_to(to_wal(agree_until)) {
             Ok(wish) => following.pending = Some(Pending::Cut { wish }),
-            Err(why) => following.trouble = Some(format!("R12: it has to be reseeded: {why:?}")),
+            Err(NoCut::InCheckpoint(_)) if let Some(loss) = lost => {
+                let (from, last) = (agree_until.0 + 1, following.log.validated().0);
+                following.given_up = Some(format!(
+                    "R12: indices {from} to {last} are lost, {} of them known to be committed: epoch {} began with \
+                     a loss that was accepted from index {} on, and the checkpoint here holds some of them",
+                    committed.0.saturating_sub(agree_until.0),
+                    loss.epoch.0,
+                    loss.first.0
+                ));
+            }
+            Err(why) => following.trouble = Some(format!("R12: it cannot be cut: {why:?}")),
         }
     }
 
@@ -227,6 +237,12 @@ impl Shard {
             membership.say(to, Message::Refused(Refused { stamp, session, why, text }));
         }
     }
+}
+
+/// A loss that was accepted in an epoch above all of this log, and takes whatever is behind this index.
+fn covering(hello: &Hello<'_>, agree_until: Index, epochs: &Epochs) -> Option<EpochBegin> {
+    let newest = epochs.table().iter().last().map_or(Epoch(0), |newest| newest.epoch);
+    hello.losses.iter().find(|loss| loss.epoch > newest && loss.first.0 <= agree_until.0 + 1)
 }
 
 pub(super) fn promise_of(meta: &seawall_wal::meta::Meta) -> Promise {

@@ -7,26 +7,25 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use seawall::map::{Map, MemberId};
+use seawall::map::{Map, MemberId, Replicas};
 use seawall::position::{Epoch, Index, Lineage};
 use seawall::refusal::Refusal;
 use seawall::replication::{
-    Ack, Agreement, Echo, Envelope, Heartbeat, Hello, Message, Refused, Session, Stamp, Standing, Start,
-    Welcome, Why,
+    Ack, Agreement, Envelope, Hello, Message, Refused, Session, Stamp, Standing, Start, Welcome, Why,
 };
 use seawall_wal::Log;
 
 use super::Membership;
 use super::bootstrap::Bootstrap;
 use super::catch_up::{Allowance, Behind, level};
-use super::marks::told;
+use super::prove::{Beat, Rounds};
 use crate::params::{
     HEARTBEAT_US, REPLICA_RETRY_US, REPLICA_SILENCE_US, RETRY_RECOVERY_MS, UNCOMMITTED_BYTES,
 };
 use crate::replica::leadership::{Policy, Unavailable};
 use crate::replica::sync_set::Way;
 use crate::replica::{self, Leadership, SyncSet};
-use crate::seam::{Effects, Now};
+use crate::seam::{Effect, Effects, Now};
 use crate::shard::{Life, Shard, to_net};
 
 #[derive(Debug)]
@@ -42,6 +41,9 @@ pub(in crate::shard) struct Lead {
     pub(super) proposed: Option<Map>,
     pub(super) next_proposal_us: u64,
     next_beat_us: u64,
+    pub(super) rounds: Rounds,
+    /// Why commits are refused for want of members.
+    pub refuses: Option<String>,
 }
 
 /// So many sessions in a row in which a member took nothing: what its log ends with is not kept here any more, such as
@@ -79,7 +81,7 @@ pub(in crate::shard) struct Sent {
     next_hello_us: u64,
     heard_us: u64,
     /// The newest probe of the member, to be echoed with a commit index that is taken after it (R22).
-    probe_us: Option<u64>,
+    pub(super) probe_us: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,11 +109,7 @@ impl Lead {
     /// The log was opened for an epoch that the map says is this member's.
     pub fn begin(now: Now, membership: &Membership, log: &Log, start: Index, committed: Index) -> Self {
         let entry = membership.entry();
-        let policy = Policy {
-            min_in_sync: usize::from(entry.policy.min_in_sync),
-            member_timeout_us: u64::from(entry.policy.member_timeout_ms) * 1000,
-            lease_us: u64::from(entry.policy.lease_ms) * 1000,
-        };
+        let policy = policy_of(entry);
         let set = SyncSet::new(entry.sync.iter().copied());
         let epoch = Epoch(log.epoch().0);
         assert!(!set.requires(membership.me), "a leader is not its own follower: {entry:?}");
@@ -125,6 +123,8 @@ impl Lead {
             proposed: None,
             next_proposal_us: 0,
             next_beat_us: 0,
+            rounds: Rounds::default(),
+            refuses: None,
         };
         lead.keep_members(now, membership);
         lead
@@ -152,13 +152,41 @@ impl Lead {
         self.members.iter().map(|(member, sent)| (*member, sent))
     }
 
+    /// Why commits are refused, if they were not before. An epoch that has committed nothing yet has refused nobody.
+    fn refuses_from_now_on(&mut self, now: Now) -> Option<String> {
+        let unavailable = self.leadership.unavailable(now.mono_us).filter(|_| self.leadership.serves());
+        let seconds = |us: u64| us / 1_000_000;
+        let why = unavailable.map(|unavailable| match unavailable {
+            Unavailable::TooFew { need, have } => {
+                format!("R13: {have} of {need} members that a commit needs are in the sync set")
+            }
+            Unavailable::Silent { member, for_us } => {
+                format!("R13: member {member} has said nothing for {} s", seconds(for_us))
+            }
+            Unavailable::Stuck { member, for_us } => {
+                format!("R24: member {member} answers, and has taken nothing for {} s", seconds(for_us))
+            }
+        });
+        let begins = self.refuses.is_none();
+        self.refuses.clone_from(&why);
+        why.filter(|_| begins)
+    }
+
     pub(super) fn streams_to(&self, member: MemberId) -> bool {
         self.members.get(&member).is_some_and(|sent| sent.stage == Stage::Streaming)
     }
 
-    fn standing(&self, member: MemberId) -> Standing {
+    pub(super) fn standing(&self, member: MemberId) -> Standing {
         let recorded = self.leadership.set().recorded().contains(&member);
         Standing { required: self.leadership.set().requires(member), recorded }
+    }
+}
+
+fn policy_of(entry: &Replicas) -> Policy {
+    Policy {
+        min_in_sync: usize::from(entry.policy.min_in_sync),
+        member_timeout_us: u64::from(entry.policy.member_timeout_ms) * 1000,
+        lease_us: u64::from(entry.policy.lease_ms) * 1000,
     }
 }
 
@@ -215,8 +243,9 @@ impl Shard {
         let epoch = lead.leadership.epoch();
         if entry.epoch > epoch {
             let newer = entry.epoch;
-            return self.step_down(newer);
+            return self.step_down(now, newer);
         }
+        lead.leadership.follow(policy_of(entry));
         lead.keep_members(now, membership);
         // Only the leader of an epoch changes its set: what is recorded is what was asked for, or it never will be.
         if let Some(proposed) = &lead.proposed
@@ -235,6 +264,7 @@ impl Shard {
             }
             lead.proposed = None;
         }
+        self.committed_grew(now); // fewer may be needed
     }
 
     pub(super) fn leader_hears(&mut self, now: Now, from: MemberId, envelope: &Envelope<'_>) {
@@ -250,10 +280,10 @@ impl Shard {
     }
 
     /// Another leader or candidate speaks. One above this epoch ends it: this member follows, and answers then.
-    fn meets_higher(&mut self, _now: Now, _from: MemberId, epoch: Epoch) {
+    fn meets_higher(&mut self, now: Now, _from: MemberId, epoch: Epoch) {
         let Life::Running(running) = &self.life else { return };
         if running.lead.as_ref().is_some_and(|lead| epoch > lead.leadership.epoch()) {
-            self.step_down(epoch);
+            self.step_down(now, epoch);
         }
     }
 
@@ -265,6 +295,12 @@ impl Shard {
             return;
         };
         if welcome.stamp.epoch != lead.leadership.epoch() || sent.stage != Stage::Away {
+            return;
+        }
+        // R14: it was greeted before it was required, and had lost by then what it was required for.
+        if welcome.reseeding && lead.leadership.set().requires(from) {
+            sent.reason = Some("R14: it lost what it had acknowledged".to_owned());
+            let _one_at_a_time = lead.leadership.begin_change(from, Way::Out);
             return;
         }
         let (last, theirs) = (to_net(running.log.durable()), welcome.positions.validated);
@@ -311,6 +347,8 @@ impl Shard {
         };
         lead.leadership.acknowledged(from, &counted, now.mono_us);
         self.committed_grew(now);
+        self.widen();
+        self.round_answered();
     }
 
     fn refused(&mut self, now: Now, from: MemberId, refused: &Refused<'_>) {
@@ -319,7 +357,7 @@ impl Shard {
         if let Why::FencedEpoch { promise } = refused.why
             && promise > lead.leadership.epoch()
         {
-            return self.step_down(promise);
+            return self.step_down(now, promise);
         }
         let Some(sent) = lead.members.get_mut(&from).filter(|sent| sent.session == refused.session) else {
             return;
@@ -337,21 +375,15 @@ impl Shard {
 
     /// Greets those who are away, beats, changes the set, and gives up on silence.
     pub(in crate::shard) fn leader_tick(&mut self, now: Now, effects: &mut Effects) {
-        let (epochs, losses) = (self.applied_epochs(), self.losses());
+        let (epochs, losses, beat) = (self.applied_epochs(), self.losses(), self.beat(now));
         let (Life::Running(running), Some(membership)) = (&mut self.life, &mut self.membership) else {
             return;
         };
-        let Some(lead) = &mut running.lead else { return };
-        let stamp = lead.stamp(self.lineage);
-        let last = to_net(running.log.durable());
-        let committed = to_net(self.release.committed());
+        let (Some(lead), Some(beat)) = (&mut running.lead, beat) else { return };
+        let Beat { stamp, last, committed, .. } = beat;
         let memory_from = running.log.oldest_recent().map_or(Index(last.0 + 1), to_net);
         let segments_from = running.log.oldest_stored().map_or(memory_from, to_net).min(memory_from);
-        let (closed, state) = told(running.log.digests());
         let members: Vec<MemberId> = lead.members.keys().copied().collect();
-        // Before its first commit a leader knows less than the one before it had acknowledged.
-        let leased = matches!(lead.leadership.lease(now.mono_us), Ok(Some(_)));
-        let proven = leased && lead.leadership.serves();
         let beats = now.mono_us >= lead.next_beat_us;
         for member in members {
             let standing = lead.standing(member);
@@ -380,25 +412,15 @@ impl Shard {
                 };
                 membership.say(member, Message::Hello(hello));
             } else if sent.stage != Stage::Away && beats {
-                let echo =
-                    sent.probe_us.take().map(|probe_us| Echo { probe_us, committed, lease_proven: proven });
-                let beat = Heartbeat {
-                    stamp,
-                    session: sent.session,
-                    sent_us: now.mono_us,
-                    standing,
-                    last,
-                    committed,
-                    echo,
-                    closed,
-                    state,
-                };
-                membership.say(member, Message::Heartbeat(beat));
+                membership.say(member, beat.to(now, sent, standing));
             }
         }
         if beats {
             lead.next_beat_us = now.mono_us + HEARTBEAT_US;
         }
+        lead.leadership.watch(last, now.mono_us);
+        effects
+            .extend(lead.refuses_from_now_on(now).map(|why| Effect::CommitsRefused { shard: self.id, why }));
         self.keep_in_sync(now, effects);
     }
 
@@ -413,7 +435,7 @@ impl Shard {
             Some(Unavailable::TooFew { need, have }) => {
                 Some(Refusal::durability_unavailable(need, have, RETRY_RECOVERY_MS))
             }
-            Some(Unavailable::Silent { .. }) => {
+            Some(Unavailable::Silent { .. } | Unavailable::Stuck { .. }) => {
                 let required = 1 + lead.leadership.set().required().count();
                 Some(Refusal::durability_unavailable(required, required - 1, RETRY_RECOVERY_MS))
             }
@@ -433,7 +455,7 @@ impl Shard {
         let Life::Running(running) = &self.life else { return None };
         let missing = match running.lead.as_ref()?.leadership.lease(now.mono_us) {
             Ok(Some(_)) => return None,
-            // Only a compare-and-swap could prove it.
+            // Whoever was required when the read came is so no more: it comes again, and the authority is asked.
             Ok(None) => {
                 let missing = "a member that is required: nobody's promise proves anything";
                 return Some(Refusal::lease_unproven(missing, RETRY_RECOVERY_MS));
@@ -444,7 +466,10 @@ impl Shard {
     }
 
     /// A higher epoch exists: nothing more is answered here, and the log is opened again as a follower's.
-    pub(super) fn step_down(&mut self, newer: Epoch) {
+    pub(super) fn step_down(&mut self, now: Now, newer: Epoch) {
+        if let Some(membership) = &mut self.membership {
+            membership.give_way(now, newer);
+        }
         let halted = Life::Halted(Box::default());
         let Life::Running(running) = std::mem::replace(&mut self.life, halted) else { return };
         let ours = Epoch(running.log.epoch().0);

@@ -10,8 +10,11 @@
 //! marks.rs    what is written down now and then, and digests that are compared
 //! stand.rs    a member on its way to the leadership
 //! propose.rs  what a leader asks of the authority
+//! reseed.rs   halts that end on purpose, and logs that begin anew
 //! orders.rs   what operators tell this member
+//! prove.rs    how a leader proves a linearizable read
 //! proof.rs    how old a follower's state is at most
+//! waits.rs    how many members an answer waits for, and how long
 //! held.rs     records that are whole and not known to be committed
 //! ```
 //! Every change of role goes through recovery: the shard asks for its log to be opened again, and begins anew from the
@@ -27,9 +30,12 @@ mod marks;
 mod orders;
 mod proof;
 mod propose;
+mod prove;
 mod report;
+mod reseed;
 mod ship;
 mod stand;
+mod waits;
 
 use std::sync::Arc;
 
@@ -47,6 +53,8 @@ pub(super) use follow::Following;
 pub(super) use held::Held;
 pub(super) use lead::{Lead, Sent};
 pub(super) use orders::Orders;
+pub use prove::ReadProof;
+pub(super) use reseed::Reseed;
 
 /// What the map says of this shard, and what is to be said to others.
 #[derive(Debug)]
@@ -55,6 +63,9 @@ pub(super) struct Membership {
     pub map: Arc<Map>,
     shard: ShardId,
     said: Vec<(MemberId, Vec<u8>)>,
+    /// Somebody stands for this epoch, and may until this time: whoever led stepped down for it, and does not run
+    /// against it.
+    gives_way: Option<(Epoch, u64)>,
 }
 
 impl Membership {
@@ -101,7 +112,7 @@ impl Shard {
             Some(membership) => membership.map = map.clone(),
             None if map.replicas(self.id).is_some() => {
                 let (map, shard) = (map.clone(), self.id);
-                self.membership = Some(Membership { me, map, shard, said: Vec::new() });
+                self.membership = Some(Membership { me, map, shard, said: Vec::new(), gives_way: None });
             }
             None => return,
         }
@@ -152,6 +163,13 @@ impl Shard {
             following.halt_said = true;
             self.lose_waiting(&refusal);
         }
+    }
+
+    /// Of a follower's log, as a leader says it of its own.
+    pub(super) fn no_space(&self) -> Option<Effect> {
+        let Life::Following(following) = &self.life else { return None };
+        let error = following.log.prepare_error()?;
+        Some(Effect::NoSpace { shard: self.id, why: error.to_string() })
     }
 
     /// Another role begins with recovery, once nothing of this one is under way.

@@ -2,6 +2,7 @@
 
 use seawall::map::{By, MemberId};
 use seawall::position::{Epoch, Index};
+use seawall_wal::Act;
 
 use crate::params::{ORDER_PATIENCE_US, RETRY_RECOVERY_MS};
 use crate::replica::candidacy::{Claim, Missing};
@@ -124,6 +125,8 @@ impl Shard {
         match errand {
             Errand::Promote(_) if leads => Some("this member leads the shard already".to_owned()),
             Errand::Promote(_) => None,
+            Errand::Clear => self.refuse_clear(),
+            Errand::Reseed => self.refuse_reseed(),
             _ if !leads => Some("this member does not lead the shard: tell the leader".to_owned()),
             Errand::HandOver(to) => {
                 let entry = self.membership.as_ref()?.entry();
@@ -182,12 +185,26 @@ impl Shard {
                     self.change_as_told(member, Way::Out);
                     self.recorded(member, false);
                 }
+                Errand::Clear => self.begin_as_told(now, Act::Clear, effects),
+                Errand::Reseed => self.begin_as_told(now, Act::Reseed, effects),
             }
             if now.mono_us >= until_us {
                 self.give_up();
             }
         }
         self.say_obeyed(effects);
+    }
+
+    /// The log is opened again with what was ordered, and how that ends is the answer.
+    fn begin_as_told(&mut self, now: Now, act: Act, effects: &mut Effects) {
+        let Some(work) = self.orders.at_work.as_mut() else { return };
+        if !std::mem::replace(&mut work.begun, true) {
+            work.waits_for = "its log is being opened again".to_owned();
+            let Order { actor, reason, .. } = work.order.clone();
+            self.begin_anew(now, act, &actor, &reason, effects);
+        } else if let Some(began) = self.began_anew(act) {
+            self.orders.answer(began);
+        }
     }
 
     fn say_obeyed(&mut self, effects: &mut Effects) {

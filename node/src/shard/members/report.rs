@@ -1,7 +1,9 @@
 //! What a member says of itself and of the others, for whoever asks.
 
+use seawall::replication::FollowerState;
+
 use super::lead::Sent;
-use super::{Following, Lead, Membership};
+use super::{Following, Lead, Membership, Reseed};
 use crate::seam::{FollowerStatus, MemberStatus, Replication};
 use crate::shard::{Life, Shard};
 
@@ -9,6 +11,15 @@ impl Shard {
     /// In the map; 0 of a node that is alone.
     pub(in crate::shard) fn recorded_epoch(&self) -> u64 {
         self.membership.as_ref().map_or(0, |membership| membership.entry().epoch.0)
+    }
+
+    /// A log that was put aside is not just behind, until it is level.
+    pub(in crate::shard) fn state_of(&self, following: &Following) -> &'static str {
+        match following.state() {
+            state @ (FollowerState::Halted | FollowerState::Streaming) => state.name(),
+            _ if self.reseed.as_ref().is_some_and(Reseed::was_put_aside) => "reseeding",
+            state => state.name(),
+        }
     }
 
     /// A follower of itself, in a line.
@@ -28,9 +39,11 @@ impl Shard {
     /// `None`: this node is alone.
     pub(in crate::shard) fn replication(&self) -> Option<Replication> {
         let membership = self.membership.as_ref()?;
+        let mut refuses_commits = false;
         let (role, members, following) = match &self.life {
             Life::Running(running) => {
                 let lead = running.lead.as_deref();
+                refuses_commits = lead.is_some_and(|lead| lead.refuses.is_some());
                 ("leader", lead.map(|lead| lead.report(running.log.durable().0)).unwrap_or_default(), None)
             }
             Life::Following(following) if following.stands() => ("candidate", Vec::new(), Some(following)),
@@ -43,8 +56,13 @@ impl Shard {
             epoch: membership.entry().epoch.0,
             leader: membership.entry().leader,
             committed: self.release.committed().0,
+            refuses_commits,
             members,
-            following: following.map(|following| following.report(membership)),
+            following: following.map(|following| FollowerStatus {
+                state: self.state_of(following),
+                reseed: self.reseed.as_ref().map(Reseed::status),
+                ..following.report(membership)
+            }),
         })
     }
 }
@@ -84,6 +102,7 @@ impl Following {
             validated: positions.validated.0,
             applied: positions.applied.0,
             reseeding: self.log.meta().reseeding,
+            reseed: None,
             reason: self.reason(),
         }
     }

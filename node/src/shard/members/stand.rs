@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use seawall::map::{By, Change, Map, MemberId, Replicas, ShardId};
-use seawall::position::{Epoch, Index};
+use seawall::position::Epoch;
 use seawall::replication::{Fence, Fenced, Message, Refused, Verdict, Why};
 use seawall_wal::{Start, Wish};
 
@@ -13,7 +13,7 @@ use super::follow::granted;
 use super::{Membership, epochs_of};
 use crate::params::{FENCE_LINGER_US, FENCE_WAIT_US, REPLICA_RETRY_US};
 use crate::replica::candidacy::{Claim, NotElectable, Recorded};
-use crate::replica::{Candidacy, Kind, Loss};
+use crate::replica::{Candidacy, Kind};
 use crate::seam::{Effect, Effects, Now};
 use crate::shard::{Life, Shard, to_net};
 
@@ -26,6 +26,19 @@ pub(in crate::shard) struct Standing {
     next_try_us: u64,
     /// What the authority was asked to record.
     proposed: Option<Map>,
+}
+
+impl Membership {
+    /// Whoever led and met a higher epoch leaves it to whoever stands for that, for as long as it takes: to wait out a
+    /// lease promise, to fence, and to ask. Otherwise a promotion is a race that its leader of before can win.
+    pub(super) fn give_way(&mut self, now: Now, newer: Epoch) {
+        let lease_us = u64::from(self.entry().policy.lease_ms) * 1000;
+        self.gives_way = Some((newer, now.mono_us + lease_us + 2 * FENCE_WAIT_US));
+    }
+
+    fn gives_way(&self, now: Now) -> bool {
+        self.gives_way.is_some_and(|(newer, until_us)| self.entry().epoch < newer && now.mono_us < until_us)
+    }
 }
 
 impl Standing {
@@ -61,7 +74,10 @@ impl Shard {
 
     /// Of its own accord only the recorded leader stands, and nobody in the beginning but the first of all.
     pub(in crate::shard) fn stand_if_recorded(&mut self, now: Now) {
-        let Some(membership) = &self.membership else { return };
+        let Some(membership) = self.membership.as_ref().filter(|membership| !membership.gives_way(now))
+        else {
+            return;
+        };
         let entry = membership.entry();
         let first = || entry.epoch == Epoch(0) && entry.all().min() == Some(membership.me);
         if entry.leader == Some(membership.me) || entry.leader.is_none() && first() {
@@ -252,12 +268,13 @@ fn not_electable(me: MemberId, why: &NotElectable) -> NotNow {
 const BY_ITSELF: By<'_> = By { actor: "the member itself", reason: "the recorded leader started" };
 
 fn lead(shard: ShardId, claim: &Claim) -> Change {
-    let loss_from = match claim.loss {
-        Loss::Nothing => None,
-        Loss::Between(after, _) => Some(Index(after.0 + 1)),
-        Loss::Unknown => Some(Index(1)),
-    };
-    Change::Lead { shard, member: claim.leader, epoch: claim.epoch, sync: claim.sync.clone(), loss_from }
+    Change::Lead {
+        shard,
+        member: claim.leader,
+        epoch: claim.epoch,
+        sync: claim.sync.clone(),
+        loss_from: claim.loss_from,
+    }
 }
 
 fn recorded(membership: &Membership, entry: &Replicas) -> Recorded {

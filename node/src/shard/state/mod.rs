@@ -7,6 +7,7 @@
 //! Replay, checkpoints and live commits all come through [`State::apply`], so what is derived here (what ends when,
 //! how many keys a namespace has) is the same after a restart.
 
+mod digest;
 mod due;
 mod outcomes;
 mod points;

@@ -89,14 +89,24 @@ impl<'a> Held<'a> {
         }
     }
 
-    /// What is kept below a sequence, in order.
-    pub fn below(&self, sequence: u64) -> impl Iterator<Item = u64> + use<'a> {
+    /// What is kept below a sequence, in order, up to the first that was born after `born`.
+    pub fn behind(&self, sequence: u64, born: i64) -> impl Iterator<Item = u64> + use<'a> {
         let kept = self.0.into_iter().flat_map(|holder| &holder.kept);
-        kept.map(|kept| kept.sequence).take_while(move |kept| *kept < sequence)
+        let behind = kept.take_while(move |kept| kept.sequence < sequence && kept.birth() <= born);
+        behind.map(|kept| kept.sequence)
     }
 }
 
 impl Outcomes {
+    /// All that are kept, in no order that means anything.
+    pub fn all(&self) -> impl Iterator<Item = (&[u8], Position, &[u8])> {
+        let holders = self.due.iter().map(|(_, id)| self.holders.at(*id));
+        holders.flat_map(|holder| {
+            let kept = holder.kept.iter();
+            kept.filter_map(|kept| Some((holder.name.key(), kept.outcome.version(), kept.outcome.value()?)))
+        })
+    }
+
     /// `holder`: the stored key of an outcome; of a session's without its sequence.
     pub fn of(&self, holder: &[u8]) -> Held<'_> {
         Held(self.find(holder).map(|id| self.holders.at(id)))

@@ -1,0 +1,114 @@
+//! `seawall replica`: a member's replica of a shard that halted, or that is to begin anew, at the member's admin address.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value as Json, json};
+
+use super::admin::Admin;
+use super::{Exit, order};
+use crate::driver::console;
+
+/// End the halt of a member's replica, or let its log begin anew. Each order is written to audit.log first.
+#[derive(Args)]
+pub(super) struct Replica {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Take the latch of a halted replica away and open its log again. Nothing is mended: it halts again if the cause is
+    /// still there.
+    Clear(Of),
+    /// Put the replica's log aside, whole, into quarantine/ of the shard's directory, and take all of it from the leader.
+    /// Commits do not wait for the member, and nobody can promote it, until it is recorded in the sync set again.
+    Reseed(Of),
+    /// Show who cleared and reseeded what, when and why.
+    Audit(Audit),
+}
+
+#[derive(Args)]
+struct Of {
+    #[arg(value_name = "SHARD")]
+    shard: u32,
+    /// Why; kept in audit.log.
+    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    reason: String,
+    /// Who gives the order; kept in audit.log.
+    #[arg(long, value_name = "NAME", default_value = "an operator")]
+    actor: String,
+    #[command(flatten)]
+    asked: Asked,
+}
+
+#[derive(Args)]
+struct Audit {
+    #[command(flatten)]
+    asked: Asked,
+}
+
+#[derive(Args)]
+struct Asked {
+    #[command(flatten)]
+    admin: Admin,
+    /// Answer with one JSON object on one line.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Replica {
+    pub(super) fn run(self) -> Exit {
+        match self.verb {
+            Verb::Clear(of) => of.order("clear"),
+            Verb::Reseed(of) => of.order("reseed"),
+            Verb::Audit(audit) => audit.run(),
+        }
+    }
+}
+
+impl Of {
+    fn order(&self, errand: &str) -> Exit {
+        let Asked { admin, json } = &self.asked;
+        let what = format!("shard={}&errand={errand}", self.shard);
+        match order::give(admin, &what, &self.actor, &self.reason) {
+            Ok(said) if *json => {
+                console::say(said);
+                Exit::Done
+            }
+            Ok(said) => order::told(&said),
+            Err(Exit::Refused(why)) => {
+                if *json {
+                    console::say(json!({ "done": false, "error": why }));
+                }
+                Exit::Refused(why)
+            }
+            Err(exit) => exit,
+        }
+    }
+}
+
+impl Audit {
+    fn run(&self) -> Exit {
+        let Asked { admin, json } = &self.asked;
+        let said = match admin.get("/v1/audit") {
+            Ok(text) => text,
+            Err(exit) => return exit,
+        };
+        let said: Json = serde_json::from_str(&said).unwrap_or_default();
+        if *json {
+            console::say(said);
+            return Exit::Done;
+        }
+        let lines = said["lines"].as_array().cloned().unwrap_or_default();
+        if lines.is_empty() {
+            console::say("nothing was cleared or reseeded here");
+        }
+        for line in lines {
+            let text = |name: &str| line[name].as_str().unwrap_or("unknown").to_owned();
+            let (time, act, actor, reason) = (text("time"), text("act"), text("actor"), text("reason"));
+            let halt = line["halt"].as_str().map(|halt| format!("; it was halted: {halt}"));
+            let halt = halt.unwrap_or_default();
+            console::say(format_args!("{time} shard {}: {act} by {actor} ({reason}){halt}", line["shard"]));
+        }
+        Exit::Done
+    }
+}

@@ -1,0 +1,182 @@
+//! Disks that report errors, a disk that damages what it holds, a replica that comes apart from its leader's: who fails
+//! or halts of it, and what becomes of that.
+//!
+//! An error ends a log until its process is started again (R4). Damage halts a member when it is found, and it stays
+//! halted (R25). I1 permits damage to fewer copies than exist: one member of a run is harmed for good, at most, and never
+//! while it alone holds what was acknowledged.
+
+use seawall::frame::{Decoder, Step};
+use seawall::limits::PEER_BODY_MAX;
+use seawall::replication::{Envelope, Message};
+use seawall_wal::format::SegmentHeader;
+use seawall_wal::recover::Halt;
+use seawall_wal::{FileId, LogId};
+
+use super::{Cluster, SHARD, What};
+use crate::check::{Violation, violation};
+use crate::fault::Fault;
+use crate::plan::Crash;
+use crate::world::LINEAGE;
+
+#[derive(Debug, Default)]
+pub struct Harm {
+    /// Its disk holds something else than it was told to.
+    damaged: Option<usize>,
+    /// It hears what its leader does not say.
+    bent: Option<usize>,
+    halted: Option<usize>,
+    /// Its metadata says so, so its next start must say it again.
+    latched: bool,
+}
+
+impl Harm {
+    pub fn halted(&self) -> Option<usize> {
+        self.halted
+    }
+
+    pub fn is_damaged(&self, nth: usize) -> bool {
+        self.damaged == Some(nth)
+    }
+
+    fn may_halt(&self, nth: usize) -> bool {
+        self.damaged == Some(nth) || self.bent == Some(nth)
+    }
+}
+
+impl Cluster {
+    /// A member loses its power, and something that it had made durable is not what it was: in a place where only damage
+    /// explains that, so not at the end of the log (R2).
+    pub(super) fn rot(&mut self, nth: usize) {
+        if !self.may_lose(nth) {
+            return;
+        }
+        self.crash(nth, Crash::PowerCut);
+        let disk = &mut self.members[nth].disk;
+        let found = disk.names(SHARD);
+        let log = LogId { lineage: LINEAGE, shard: SHARD.0 };
+        let header = |slot| SegmentHeader::read(disk.bytes(SHARD, FileId::Slot(slot))?, &log).ok();
+        let mut slots: Vec<_> =
+            found.slots.iter().filter_map(|(slot, _)| Some((header(*slot)?.incarnation, *slot))).collect();
+        slots.sort_unstable();
+        slots.pop();
+        let slots = slots.into_iter().map(|(_, slot)| FileId::Slot(slot));
+        let files = slots.chain(found.checkpoints.iter().map(|(id, _)| FileId::Checkpoint(*id)));
+        let files: Vec<FileId> = files.collect();
+        if files.is_empty() {
+            return;
+        }
+        let file = *self.random.pick(&files);
+        let bytes = disk.bytes(SHARD, file).unwrap_or_default();
+        let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        self.trace.note(self.now, format_args!("member {nth}: {file:?} rots before {end}"));
+        disk.rot(SHARD, file, 0, end);
+        self.harm.damaged = Some(nth);
+    }
+
+    /// From now on this member hears that its leader's state is another one than its own.
+    pub(super) fn bend(&mut self, nth: usize) {
+        if self.may_lose(nth) {
+            self.harm.bent = Some(nth);
+        }
+    }
+
+    /// What is said, as this member hears it.
+    pub(super) fn bent(&mut self, to: usize, frame: &[u8]) -> Vec<u8> {
+        let leads_alone = self.leader() == Some(to) || self.in_sync().is_empty();
+        if self.harm.bent != Some(to) || self.harm.halted.is_some() || self.healed || leads_alone {
+            return frame.to_vec();
+        }
+        let Ok(Step::Frame(read, _)) = Decoder::new(PEER_BODY_MAX).next(frame) else { return frame.to_vec() };
+        let mut envelope = Envelope::decode(&read).expect("members speak the protocol");
+        let Message::Heartbeat(beat) = &mut envelope.message else { return frame.to_vec() };
+        if let Some(closed) = &mut beat.closed {
+            closed.crc ^= 1;
+            self.fired.add(Fault::DigestBent);
+        }
+        let mut bent = Vec::new();
+        envelope.encode(&mut bent);
+        bent
+    }
+
+    /// A process starts: what its disk says of a halt it must say, too.
+    pub(super) fn harm_of_start(&mut self, nth: usize) {
+        if self.harm.halted != Some(nth) {
+            return;
+        }
+        self.counts.add("halted members started again", 1);
+        let log = LogId { lineage: LINEAGE, shard: SHARD.0 };
+        let meta = self.members[nth].disk.bytes(SHARD, FileId::Meta);
+        let meta = meta.and_then(|bytes| seawall_wal::meta::read(bytes, &log).ok());
+        self.harm.latched = meta.is_some_and(|meta| meta.latch.is_some());
+    }
+
+    /// A recovery ended.
+    pub(super) fn recovered(&mut self, nth: usize, life: u32, halt: Option<&Halt>) -> Result<(), Violation> {
+        let stays = self.harm.halted == Some(nth) && (self.harm.latched || self.harm.is_damaged(nth));
+        match halt {
+            None if stays => violation("R25, who is halted stays halted", format!("member {nth} recovered")),
+            None => {
+                // The halt had not become durable: nothing is known of it any more.
+                self.harm.halted.take_if(|halted| *halted == nth);
+                Ok(())
+            }
+            Some(_) if self.members[nth].met_error() => {
+                self.mend_later(nth, life);
+                Ok(())
+            }
+            Some(halt) if self.harm.may_halt(nth) => {
+                self.halts(nth, &format!("{halt:?}"));
+                Ok(())
+            }
+            Some(halt) => {
+                violation("I4, a log without damage is recovered", format!("member {nth}: {halt:?}"))
+            }
+        }
+    }
+
+    pub(super) fn replica_halted(&mut self, nth: usize, life: u32, why: &str) -> Result<(), Violation> {
+        if why.starts_with("R4") {
+            return self.log_failed(nth, life, why);
+        }
+        if self.harm.may_halt(nth) {
+            self.halts(nth, why);
+            return Ok(());
+        }
+        violation("nobody halts without damage", format!("member {nth}: {why}"))
+    }
+
+    pub(super) fn log_failed(&mut self, nth: usize, life: u32, why: &str) -> Result<(), Violation> {
+        if !self.members[nth].met_error() {
+            return violation("a log fails only after an I/O error", format!("member {nth}: {why}"));
+        }
+        self.counts.add("logs that failed", 1);
+        self.mend_later(nth, life);
+        Ok(())
+    }
+
+    fn halts(&mut self, nth: usize, why: &str) {
+        self.trace.note(self.now, format_args!("member {nth} halts: {why}"));
+        if self.harm.halted.is_none() {
+            self.counts.add("members halted for good", 1);
+            self.harm.halted = Some(nth);
+            // Somebody looks whether it was only a start that is needed.
+            for _ in 0..2 {
+                let again = self.now + self.random.below(5_000_000);
+                self.at(again, What::Crash(nth, Crash::Kill));
+            }
+            self.begin_care();
+        }
+    }
+
+    fn mend_later(&mut self, nth: usize, life: u32) {
+        let later = self.now + 1 + self.random.below(self.shape.restart_us);
+        self.at(later, What::Mend(nth, life));
+    }
+
+    pub(super) fn mend(&mut self, nth: usize, life: u32) {
+        if self.members[nth].life() == Some(life) {
+            let kind = *self.random.pick(&[Crash::Kill, Crash::PowerCut]);
+            self.end(nth, kind);
+        }
+    }
+}

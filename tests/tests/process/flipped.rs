@@ -1,0 +1,212 @@
+//! A bit that turns in what a follower has on its disk: in its segments, its checkpoints, its metadata. It is told from a
+//! torn end, it halts the follower by name and stays so, and the leader does what its policy says.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use seawall::client::Error;
+use seawall::message::Consistency;
+use seawall::refusal::Code;
+use seawall::{Client, Commit, Outcome, row};
+
+use crate::cast::Cast;
+use crate::members::{Cluster, get};
+
+const LARGE: usize = 60_000;
+const FOLDS: usize = 6;
+/// Whose disk it is; nobody waits for it.
+const ROTTEN: usize = 2;
+
+fn put(client: &mut Client, n: i64) {
+    let text = format!("{n:07} ").repeat(LARGE / 8);
+    let commit = Commit::new("p").key(format!("k{n}")).put(&row("t", n % 40), [("text", text.as_str())]);
+    assert!(matches!(client.commit(&commit), Ok(Outcome::Committed(_))), "{n}");
+}
+
+fn flip(path: &Path, offset: u64) {
+    let file = File::options().read(true).write(true).open(path).expect("a file of the follower");
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, offset).expect("a byte");
+    file.write_all_at(&[byte[0] ^ 0x10], offset).expect("another one");
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().expect("it has a name").to_string_lossy().into_owned()
+}
+
+/// The files of the follower's shard that end so, by name, and how long they are.
+fn files(cluster: &Cluster, end: &str) -> Vec<(PathBuf, u64)> {
+    let shard = std::fs::read_dir(cluster.data(ROTTEN).join("shard-0001")).expect("the shard's directory");
+    let mut files: Vec<(PathBuf, u64)> = shard
+        .map(|entry| entry.expect("an entry"))
+        .filter(|entry| entry.file_name().to_string_lossy().ends_with(end))
+        .map(|entry| (entry.path(), entry.metadata().expect("a file").len()))
+        .collect();
+    files.sort();
+    files
+}
+
+/// The directory as it was when the follower ended in order.
+struct Kept(PathBuf);
+
+impl Kept {
+    fn of(cluster: &Cluster) -> Self {
+        let kept = cluster.folder.join("kept");
+        copy(&cluster.data(ROTTEN), &kept);
+        Self(kept)
+    }
+
+    fn put_back(&self, cluster: &Cluster) {
+        std::fs::remove_dir_all(cluster.data(ROTTEN)).expect("the rotten one goes");
+        copy(&self.0, &cluster.data(ROTTEN));
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().expect("it starts");
+    assert!(copied.success(), "{}", from.display());
+}
+
+/// Folded so often that slots were used again, and what its log began with is gone. The follower has ended in order.
+fn folded(test: &str) -> Cluster {
+    let mut cluster = Cluster::start_with(test, 1, &["--checkpoint-after", "1"]);
+    Cast::FIRST.settle(&cluster);
+    let mut client = cluster.client();
+    let mut folds = BTreeSet::new();
+    for n in 0.. {
+        put(&mut client, n);
+        if n % 20 == 0 && folds.len() >= FOLDS {
+            break;
+        }
+        folds.extend(files(&cluster, ".ckp").into_iter().map(|(path, _)| path));
+        assert!(n < 4000, "it folds nothing");
+    }
+    (5000..5020).for_each(|n| put(&mut client, n));
+    cluster.wait_until_level(0, ROTTEN);
+    cluster.terminate(ROTTEN);
+    cluster
+}
+
+/// What a follower says that halted at its start: twice, for it is the same after a restart.
+fn halts(cluster: &mut Cluster, what: &str) -> String {
+    let mut first = None;
+    for _ in 0..2 {
+        cluster.revive(ROTTEN);
+        cluster.wait(ROTTEN, &format!("halted by {what}"), |shard| shard["state"] == "halted");
+        let reason = cluster.shards(ROTTEN)[0]["reason"].as_str().unwrap_or_default().to_owned();
+        assert_eq!(
+            *first.get_or_insert_with(|| reason.clone()),
+            reason,
+            "{what}: not the same after a restart"
+        );
+        let ready = get(cluster.ports[ROTTEN][1], "/readyz");
+        assert!(ready.contains("\"ready\": false"), "{what}: {ready}");
+        for consistency in [Consistency::MaxStaleness { ms: 60_000 }, Consistency::Linearizable] {
+            let answer = cluster.client_of(ROTTEN).get_with("p", &row("t", 1), consistency);
+            let Err(Error::Refused(refused)) = answer else { panic!("{what}: it answers {answer:?}") };
+            assert_eq!(refused.code, Code::ReplicaUnsafe, "{what}: {refused}");
+        }
+        cluster.kill(ROTTEN);
+    }
+    first.expect("it was started")
+}
+
+fn names(reason: &str, words: &[&str], what: &str) {
+    for word in words {
+        assert!(reason.contains(word), "{what}: no {word:?} in {reason}");
+    }
+}
+
+#[test]
+fn a_bit_anywhere_in_a_segment_halts_a_follower() {
+    let mut cluster = folded("flipped-segment");
+    let kept = Kept::of(&cluster);
+    let mut client = cluster.client();
+    let chain = cluster.log_chain(ROTTEN);
+    let (first, last) = (&chain[0], &chain[chain.len() - 1]);
+    // Its header, the header of a batch, what is in it, the last batch: a clean end says that it was there.
+    let places = [(first, 9), (first, 4096 + 17), (first, first.used / 2), (last, last.used - 4096 + 70)];
+    for (n, (segment, offset)) in places.into_iter().enumerate() {
+        flip(&segment.path, offset);
+        let what = format!("{} at {offset} of {}", name(&segment.path), segment.used);
+        let reason = halts(&mut cluster, &what);
+        names(&reason, &[" breaks R", " at offset ", "expected ", "observed "], &what);
+        assert!(reason.contains(&name(&segment.path)), "{what}: {reason}");
+        println!("{what}: {reason}");
+        put(&mut client, 6000 + i64::try_from(n).expect("few"));
+        kept.put_back(&cluster);
+    }
+    comes_back(&mut cluster, client);
+}
+
+/// R8: the newest checkpoint may be missed, loudly, while an older one and all of the log behind it are there.
+#[test]
+fn a_bit_in_a_checkpoint_is_said_and_halts_a_follower_that_has_no_older_one() {
+    let mut cluster = folded("flipped-checkpoint");
+    let kept = Kept::of(&cluster);
+    let mut client = cluster.client();
+    let checkpoints = files(&cluster, ".ckp");
+    let (newest, bytes) = checkpoints.last().expect("one of them").clone();
+    for offset in [9, bytes / 2, bytes - 40] {
+        let what = format!("{} at {offset} of {bytes}", name(&newest));
+        flip(&newest, offset);
+        cluster.revive(ROTTEN);
+        cluster.wait_until_level(0, ROTTEN);
+        let said = cluster.complaints(ROTTEN);
+        names(&said, &[&name(&newest), "offset"], &what);
+        cluster.kill(ROTTEN);
+        kept.put_back(&cluster);
+
+        for (path, bytes) in &checkpoints {
+            flip(path, offset.min(bytes / 2));
+        }
+        let reason = halts(&mut cluster, &what);
+        names(&reason, &[" breaks R8", ".ckp at offset ", "expected ", "observed "], &what);
+        println!("{what}: {reason}");
+        put(&mut client, 6000 + i64::try_from(offset).expect("a small file"));
+        kept.put_back(&cluster);
+    }
+    comes_back(&mut cluster, client);
+}
+
+#[test]
+fn a_bit_in_both_copies_of_the_metadata_keeps_a_follower_from_its_log_and_one_does_not() {
+    let mut cluster = folded("flipped-metadata");
+    let kept = Kept::of(&cluster);
+    let mut client = cluster.client();
+    let (meta, bytes) = files(&cluster, "meta").remove(0);
+    let copy = bytes / 2;
+    for offset in [1, 40, 200] {
+        let what = format!("metadata at {offset}");
+        for one in [0, copy] {
+            flip(&meta, one + offset);
+            cluster.revive(ROTTEN);
+            cluster.wait_until_level(0, ROTTEN);
+            cluster.kill(ROTTEN);
+            kept.put_back(&cluster);
+        }
+        flip(&meta, offset);
+        flip(&meta, copy + offset);
+        let reason = halts(&mut cluster, &what);
+        names(
+            &reason,
+            &["meta at offset 0 breaks R6", "expected ", "observed first copy", "second copy"],
+            &what,
+        );
+        println!("{what}: {reason}");
+        put(&mut client, 6000 + i64::try_from(offset).expect("small"));
+        kept.put_back(&cluster);
+    }
+    comes_back(&mut cluster, client);
+}
+
+/// The disk as it was is good for everything.
+fn comes_back(cluster: &mut Cluster, mut client: Client) {
+    cluster.revive(ROTTEN);
+    cluster.wait_until_level(0, ROTTEN);
+    cluster.require(0, ROTTEN);
+    put(&mut client, 9000);
+}
