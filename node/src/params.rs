@@ -303,6 +303,10 @@ parameters! {
     /// Time between two attempts to make a checkpoint after one failed: each reads whole segments before it can fail.
     FOLD_RETRY_US: u64 = 60_000_000, Microseconds, [fixed];
 
+    /// How long a fold waits for whoever holds the log as it is, to copy it. Longer: a slow backup is less often begun
+    /// again, and the log grows meanwhile.
+    FOLD_PATIENCE_US: u64 = 10_000_000, Microseconds, [fixed];
+
     /// Bytes that a fold reads or writes at once.
     FOLD_BUFFER_BYTES: usize = 1 << 20, Bytes, [fixed];
 

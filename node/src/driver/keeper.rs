@@ -2,7 +2,7 @@
 //! segments and write a checkpoint, the removal of files, and copies of what is cut off. It executes one order after the other, and decides
 //! nothing.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use memmap2::Mmap;
 use seawall::map::ShardId;
@@ -24,8 +24,10 @@ use seawall_wal::{
 use super::directory::{ShardDirectory, put_file};
 use super::mailbox::{Control, Post};
 use crate::driver::console;
-use crate::params::{FOLD_BUFFER_BYTES, FOLD_FLUSH_BYTES};
+use crate::params::{FOLD_BUFFER_BYTES, FOLD_FLUSH_BYTES, FOLD_PATIENCE_US};
 use crate::seam::{Event, WorkerId};
+
+const LOOK_FOR_COPIES: Duration = Duration::from_millis(20);
 
 /// What the worker of a shard wants done. A log has one fold and one removal under way, so few orders wait.
 #[derive(Debug)]
@@ -116,7 +118,8 @@ impl Keeping {
         let log = self.logs.iter().find(|log| log.shard == shard).expect("a shard of this node");
         match io {
             Io::Fold(job) => {
-                Event::Folded { shard, done: FoldDone { id: job.id, result: self.fold(log, &job) } }
+                let result = self.fold_between_copies(log, &job);
+                Event::Folded { shard, done: FoldDone { id: job.id, result } }
             }
             Io::Adopt(job) => {
                 Event::Folded { shard, done: FoldDone { id: job.id, result: self.adopt(log, &job) } }
@@ -148,6 +151,22 @@ impl Keeping {
             }
             other => unreachable!("a driver executes {other:?}"),
         }
+    }
+
+    /// Whoever copies the log has a shared lock on its directory, because what a fold covers is used again soon. A copy
+    /// that takes too long is not waited for, and finds out by itself. One that begins meanwhile waits for the fold.
+    fn fold_between_copies(&self, log: &ShardDirectory, job: &FoldJob) -> Result<Folded, FoldError> {
+        let begin = Instant::now();
+        let patience = Duration::from_micros(FOLD_PATIENCE_US);
+        while let Err(TryLockError::WouldBlock) = log.handle().try_lock() {
+            if begin.elapsed() >= patience || self.stopped.load(Ordering::Relaxed) {
+                break;
+            }
+            thread::sleep(LOOK_FOR_COPIES);
+        }
+        let folded = self.fold(log, job);
+        let _where_there_are_no_locks = log.handle().unlock();
+        folded
     }
 
     fn fold(&self, log: &ShardDirectory, job: &FoldJob) -> Result<Folded, FoldError> {

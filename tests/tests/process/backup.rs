@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use seawall::client::Settled;
 use seawall::message::Consistency;
@@ -19,6 +19,8 @@ use crate::once::driver;
 /// A checkpoint every MiB and bookings that fill it: slots are used again all the time.
 const FOLD_OFTEN: [&str; 2] = ["--checkpoint-after", "1"];
 const NOTE_BYTES: usize = 20_000;
+/// Without it a slow machine would have ever more to copy: the next copy takes as long as there was work before it.
+const PAUSE: Duration = Duration::from_millis(10);
 
 fn backup(data: &Path, to: &Path, more: &[&str]) -> Output {
     let mut command = Command::new(BINARY);
@@ -56,7 +58,7 @@ fn a_backup_beside_a_loaded_node_is_served_and_claims_no_more_than_it_has() {
     let data = folder.join("data");
     let options = [driver(0).as_slice(), &FOLD_OFTEN].concat();
     let node = Node::start_with(&folder, &options);
-    let clerks = (0..4).map(|number| Clerk::with_padding(number, NOTE_BYTES)).collect();
+    let clerks = (0..4).map(|number| Clerk::with_padding(number, NOTE_BYTES, PAUSE)).collect();
     let clerks = work(clerks, &node, || std::thread::sleep(Duration::from_millis(400)));
     let early: Vec<Position> = clerks.iter().filter_map(|clerk| Some(clerk.booked.last()?.version)).collect();
     let mut shard = Json::Null;
@@ -231,4 +233,37 @@ fn last_batch(data: &Path) -> usize {
     let bytes = std::fs::read(data.join("shard-0001/slot-000000.seg")).expect("the first slot");
     let blocks = bytes.chunks(4096).collect::<Vec<_>>();
     4096 * blocks.iter().rposition(|block| block.starts_with(b"SWBA")).expect("a batch")
+}
+
+/// The highest index in a checkpoint of the log.
+fn checkpointed(shard: &Path) -> Option<String> {
+    let files =
+        std::fs::read_dir(shard).expect("it is there").map(|entry| entry.expect("an entry").file_name());
+    files.filter_map(|name| name.into_string().ok()).filter(|name| name.ends_with(".ckp")).max()
+}
+
+#[test]
+fn no_checkpoint_is_made_of_a_log_while_it_is_copied() {
+    let folder = folder("backup-held");
+    let node = Node::start_with(&folder, &[driver(0).as_slice(), &FOLD_OFTEN].concat());
+    let shard = folder.join("data/shard-0001");
+    let clerks = (0..4).map(|number| Clerk::with_padding(number, NOTE_BYTES, PAUSE)).collect();
+    let goes_on_from = |made: &Option<String>| {
+        let end = Instant::now() + Duration::from_secs(30);
+        while checkpointed(&shard) == *made {
+            assert!(Instant::now() < end, "no checkpoint after {made:?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    work(clerks, &node, || {
+        goes_on_from(&None);
+        let directory = std::fs::File::open(&shard).expect("it is there");
+        directory.lock_shared().expect("it can be locked");
+        let made = checkpointed(&shard);
+        std::thread::sleep(Duration::from_secs(2)); // MiB after MiB
+        assert_eq!(checkpointed(&shard), made, "it was made of what is being copied");
+        drop(directory);
+        goes_on_from(&made);
+    });
+    assert!(node.terminate().success());
 }

@@ -36,6 +36,8 @@ pub struct Clerk {
     next: usize,
     /// Makes each booking as large as this.
     padding: usize,
+    /// Between two bookings: what they leave behind grows no faster than it can be read.
+    pause: Duration,
     pub booked: Vec<Booking>,
     /// Keys whose bookings must never be there: rejected, aborted, or not done.
     refused: Vec<String>,
@@ -82,12 +84,12 @@ pub fn come_back(threads: Vec<JoinHandle<(Clerk, Ended)>>) -> Vec<(Clerk, Ended)
 
 impl Clerk {
     pub fn new(number: usize) -> Self {
-        Self::with_padding(number, 0)
+        Self::with_padding(number, 0, Duration::ZERO)
     }
 
-    pub fn with_padding(number: usize, padding: usize) -> Self {
+    pub fn with_padding(number: usize, padding: usize, pause: Duration) -> Self {
         let (booked, refused, newest) = (Vec::new(), Vec::new(), Position::default());
-        Self { number, next: 0, padding, booked, refused, doubt: None, newest, audited: (0, 0) }
+        Self { number, next: 0, padding, pause, booked, refused, doubt: None, newest, audited: (0, 0) }
     }
 
     /// The seat counts, and there is a row for who has it: together or not at all.
@@ -104,6 +106,7 @@ impl Clerk {
         };
         let born = client.node().expect("it said HELLO").server_time_us;
         while !stop.load(Ordering::Relaxed) {
+            std::thread::sleep(self.pause);
             self.next += 1;
             let key = format!("clerk-{}-{}", self.number, self.next);
             let mut commit = self.booking(&key).first_sent(born);

@@ -81,7 +81,7 @@ fn fill_up(disk: &Disk, folder: &Path, options: &[&str]) {
     std::fs::write(disk.ballast(), vec![7; BALLAST_BYTES]).expect("room for the ballast");
     let start = || Node::start_on(folder, &disk.mount.join("data"), options);
     let node = start();
-    let clerks = (0..4).map(|number| Clerk::with_padding(number, NOTE_BYTES)).collect();
+    let clerks = (0..4).map(|number| Clerk::with_padding(number, NOTE_BYTES, Duration::ZERO)).collect();
     let threads = put_to_work(clerks, &node.address, &impatient(Duration::from_secs(10)), &Arc::default());
     let mut clerks = Vec::new();
     for (clerk, ended) in come_back(threads) {

@@ -166,6 +166,7 @@ impl Backup {
 fn one(shard: &Shard, to: &Path, progress: &mut Progress) -> Result<Done, Exit> {
     let mut changed = String::new();
     for _ in 0..ATTEMPTS {
+        let _until_it_is_copied = shard.hold();
         let plan = Plan::of(shard, progress)?;
         let into = shard_path(to, seawall::map::ShardId(plan.shard));
         let made = DirBuilder::new().mode(0o700).create(&into);

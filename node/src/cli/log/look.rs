@@ -48,21 +48,24 @@ pub(in crate::cli) fn look(
     visitor: &mut dyn Visitor,
 ) -> Result<Looked, Failed> {
     let place = |halt: &Halt| (halt.rule, halt.file.clone(), halt.offset);
-    let mut before = None;
+    let mut before: Option<Halt> = None;
     for _ in 0..LOOKS {
         let writer_before = shard.writer();
+        let hold = shard.hold();
         let looked = once(shard, progress, visitor)?;
-        let found = looked.report.halt.as_ref().map(place);
+        drop(hold);
+        let found = &looked.report.halt;
         let live = writer_before.or(looked.writer).is_some();
-        if found.is_none() || found == before || !live {
+        if found.is_none() || found.as_ref().map(place) == before.as_ref().map(place) || !live {
             return Ok(looked);
         }
-        before = found;
+        before = looked.report.halt;
         thread::sleep(PAUSE);
     }
     Err(Failed::Unreadable(format!(
-        "{}: it changes faster than it can be read, and nothing is known of it; look again",
-        shard.path.display()
+        "{}: it changes faster than it can be read, and nothing is known of it; look again (the last look found: {})",
+        shard.path.display(),
+        before.map_or_else(String::new, |halt| halt.to_string())
     )))
 }
 

@@ -1,9 +1,11 @@
 //! What a path is, whose log it holds, and who is writing it.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use seawall::position::Lineage;
 use seawall_wal::format::{NotValid, SEGMENT_HEADER, SegmentHeader};
@@ -14,6 +16,9 @@ use seawall_wal::{BLOCK, FileId, LogId, SlotId};
 use super::Failed;
 use crate::driver::directory::file_of;
 use crate::driver::superblock::Superblock;
+
+/// For a checkpoint that is being made.
+const HOLD_PATIENCE: Duration = Duration::from_secs(10);
 
 pub(in crate::cli) struct Target {
     pub superblock: Option<Superblock>,
@@ -105,6 +110,22 @@ impl Shard {
 
     pub fn writer(&self) -> Option<u32> {
         writer(&self.lock)
+    }
+
+    /// While this lives, the node that writes the log waits with its next checkpoint for some seconds, so what holds
+    /// the log now is not used again. A checkpoint that is being made is waited for. Where that takes too long, or
+    /// directories cannot be locked, a look has nothing but its patience.
+    pub fn hold(&self) -> Option<File> {
+        let directory = File::open(&self.directory).ok()?;
+        let begin = Instant::now();
+        while begin.elapsed() < HOLD_PATIENCE {
+            match directory.try_lock_shared() {
+                Ok(()) => return Some(directory),
+                Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(1)),
+                Err(TryLockError::Error(_)) => break,
+            }
+        }
+        None
     }
 
     pub fn bytes(&self) -> u64 {
