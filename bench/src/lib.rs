@@ -4,6 +4,7 @@
 //! load/       many connections, each with a number of requests under way; latencies and rates
 //! log/        the log alone on the node's driver: no sockets, no shard
 //! echo        a round trip over loopback, which no answer can be faster than
+//! copy        bytes over loopback, which no stream can be faster than
 //! ../benches  codec, log, core and fold without sockets and disks (criterion)
 //! ```
 #![forbid(unsafe_code)]
@@ -14,6 +15,7 @@
 )]
 
 pub mod about;
+pub mod copy;
 pub mod echo;
 pub mod load;
 pub mod log;

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use seawall_bench::about::About;
-use seawall_bench::echo;
+use seawall_bench::{copy, echo};
 use seawall_bench::load::{self, Unreachable};
 use seawall_bench::log::{self, Stopped};
 
@@ -29,13 +29,28 @@ enum Verb {
     Log(log::Options),
     /// A round trip over loopback, without a node: what every answer over TCP takes at least.
     Echo(echo::Options),
+    /// Bytes over loopback, without a node: what every stream over TCP reaches at most.
+    Copy(copy::Options),
 }
 
 fn main() -> ExitCode {
     let code = match Args::parse().verb {
         Verb::Load(options) => make_load(&options),
         Verb::Log(options) => write_log(&options),
-        Verb::Echo(options) => echo(&options),
+        Verb::Echo(options) => {
+            let say = |latencies: &_| match options.json {
+                true => echo::json(&options, latencies, &About::this_machine()).to_string(),
+                false => echo::line(&options, latencies),
+            };
+            over_loopback(echo::run(&options).map(|latencies| say(&latencies)))
+        }
+        Verb::Copy(options) => {
+            let say = |copied: &_| match options.json {
+                true => copy::json(&options, copied, &About::this_machine()).to_string(),
+                false => copy::line(&options, copied),
+            };
+            over_loopback(copy::run(&options).map(|copied| say(&copied)))
+        }
     };
     ExitCode::from(code)
 }
@@ -101,13 +116,9 @@ fn write_log(options: &log::Options) -> u8 {
     }
 }
 
-fn echo(options: &echo::Options) -> u8 {
-    match echo::run(options) {
-        Ok(latencies) => {
-            let text = match options.json {
-                true => echo::json(options, &latencies, &About::this_machine()).to_string(),
-                false => echo::line(options, &latencies),
-            };
+fn over_loopback(said: std::io::Result<String>) -> u8 {
+    match said {
+        Ok(text) => {
             say(&mut std::io::stdout(), &text);
             0
         }

@@ -1,0 +1,170 @@
+# The cells of bench-replication: each starts what it needs, measures, and writes down what it found.
+# shellcheck shell=bash
+
+# The node writes no checkpoint within a cell: what is measured is the log.
+no_fold=(--checkpoint-after 1048576)
+
+cell_commit() {
+  fresh_pair 2
+  local put alone trip write
+  before
+  trip=$("${run[@]}" "$load" echo --seconds "$seconds" --json | jq .p50_us)
+  put=$(loaded put 1 1 "$seconds" | jq .p50_us)
+  if $fio; then write=$(best_of_fio 4096 "$seconds"); fi
+  after
+  fresh_node "${no_fold[@]}"
+  before
+  alone=$(loaded put 1 1 "$seconds" | jq .p50_us)
+  after
+  finding value "loopback round trip, p50 us" "$trip"
+  finding ratio "put 1x1 with a sync follower, p50 us" "$put" "$alone" "one node"
+  if ! $fio; then return; fi
+  finding value "durable write of 4 KiB by fio, p50 us" "$(jq .p50_us <<<"$write")"
+  finding ratio "put 1x1 with a sync follower, p50 us, against the sum" "$put" "$(jq "2 * .p50_us + $trip" <<<"$write")" \
+    "two of $(jq -r .name <<<"$write"), a round trip" most 1.2
+  finding ratio "the same, with the client's round trip in the sum" "$put" "$(jq "2 * .p50_us + 2 * $trip" <<<"$write")" \
+    "two of $(jq -r .name <<<"$write"), two round trips"
+}
+
+# fio_rate_of JOBS BYTES: durable writes a second of the first of so many writers, each on a file of its own.
+fio_rate_of() {
+  local job result
+  for ((job = 2; job <= $1; job++)); do
+    [[ -e $dir/fio.$job.zeros ]] || dd if=/dev/zero of="$dir/fio.$job.zeros" bs=1M count=512 oflag=direct conv=fsync status=none
+    one_at_a_time "$dir/fio.$job.zeros" "$seconds" "$2" --rw=write --ioengine=pvsync2 --sync=dsync >/dev/null 2>&1 &
+  done
+  result=$(one_at_a_time "$dir/fio.zeros" "$seconds" "$2" --rw=write --ioengine=pvsync2 --sync=dsync 2>/dev/null)
+  wait_for_jobs_of_fio
+  jq '.jobs[0].write.iops' <<<"$result"
+}
+wait_for_jobs_of_fio() {
+  local job
+  for job in $(jobs -rp); do
+    case " ${member_pid[*]} $pid " in *" $job "*) ;; *) wait "$job" || true ;; esac
+  done
+}
+
+# Workload, connections, pipeline, bytes of a value, rows.
+shapes=("conditional 64 1 128 100000" "conditional 16 16 128 100000" "conditional 16 64 128 100000" "put 16 16 16384 6000")
+cell_throughput() {
+  local shape workload connections pipeline kind
+  declare -A rate=()
+  for kind in pair one; do
+    case $kind in pair) fresh_pair 2 ;; one) fresh_node "${no_fold[@]}" ;; esac
+    for shape in "${shapes[@]}"; do
+      read -r workload connections pipeline value_bytes keys <<<"$shape"
+      fill
+      before
+      rate[$kind $shape]=$(loaded "$workload" "$connections" "$pipeline" "$seconds" | jq .rate)
+      after
+    done
+  done
+  for shape in "${shapes[@]}"; do
+    read -r workload connections pipeline value_bytes _ <<<"$shape"
+    finding ratio "$workload ${connections}x$pipeline, $value_bytes bytes, with a sync follower, a second" "${rate[pair $shape]}" \
+      "${rate[one $shape]}" "one node" least 0.7
+  done
+  value_bytes=${VALUE_BYTES:-128} keys=${KEYS:-100000}
+  if ! $fio; then return; fi
+  local kib one two
+  no_node
+  for kib in 4 64; do
+    before
+    one=$(fio_rate_of 1 $((kib * 1024))) two=$(fio_rate_of 2 $((kib * 1024)))
+    after
+    finding ratio "fio's durable writes of $kib KiB beside a second writer, a second" "$two" "$one" "alone"
+  done
+}
+
+cell_stream() {
+  local observed batch socket write
+  fresh_pair 2
+  before
+  value_bytes=16384 keys=6000 loaded_meanwhile observe "$seconds" -- put 16 16 $((seconds + 2)) >"$dir/observed.json"
+  observed=$(<"$dir/observed.json")
+  batch=$(jq '.log_bytes / .log_writes / 4096 | ceil * 4096' <<<"$observed")
+  socket=$("${run[@]}" "$load" copy --bytes "$batch" --seconds "$seconds" --json)
+  if $fio; then write=$(best_of_fio "$batch" "$seconds"); fi
+  after
+  wait_until_level
+  local mb_per_s
+  mb_per_s=$(jq '.log_bytes / .seconds / 1e6' <<<"$observed")
+  finding ratio "stream of 16 KiB values to both logs, MB/s" "$mb_per_s" "$(jq .mb_per_s <<<"$socket")" \
+    "a raw socket, $((batch / 1024)) KiB" least 0.7
+  if $fio; then
+    finding ratio "the same, against what the disk takes once" "$mb_per_s" "$(jq .mb_per_s <<<"$write")" \
+      "$(jq -r .name <<<"$write"), $((batch / 1024)) KiB"
+  fi
+}
+
+# level_after FROM: how many seconds the follower takes until it has validated index FROM; the first look counts from
+# when it has a port, so its recovery is no part of it.
+level_after() {
+  local begin=$EPOCHREALTIME until=$((SECONDS + 300)) at
+  while :; do
+    at=$(curl --silent --fail "http://$admin/metrics" | awk '/^seawall_member_acknowledged_index\{/ { print $2 }')
+    if [[ ${at:-0} =~ ^[0-9]+$ ]] && ((${at:-0} >= $1)); then break; fi
+    ((SECONDS < until)) || die "the follower is not level after five minutes: $(status_of 1)"
+    sleep 0.02
+  done
+  jq -n "$EPOCHREALTIME - $begin"
+}
+
+cell_catchup() {
+  fresh_pair 1
+  fill
+  local begin gap_bytes target rate quiet busy took=0 read_rate file
+  end_member 2
+  begin=$(snapshot | jq .log_bytes)
+  while (($(snapshot | jq .log_bytes) < begin + gap * 1048576)); do
+    value_bytes=16384 keys=2000 loaded put 8 8 1 >/dev/null
+  done
+  before
+  rate=$(loaded conditional 16 1 "$seconds" | jq '.rate * 0.4 | floor')
+  quiet=$(loaded conditional 16 1 $((seconds + 3)) --rate "$rate")
+  gap_bytes=$(($(snapshot | jq .log_bytes) - begin)) target=$(snapshot | jq .records)
+  start_member 2
+  level_after "$target" >"$dir/took.json" &
+  # What commits notice within the time that it takes, and hardly longer.
+  local watcher=$! windows=()
+  while kill -0 "$watcher" 2>/dev/null; do windows+=("$(loaded conditional 16 1 1 --rate "$rate")"); done
+  wait "$watcher" || die "the follower was not level"
+  took=$(<"$dir/took.json")
+  after
+  file=$(find "$dir/member-1/data" -name '*.seg' -size +32M | head -n 1)
+  busy=$(printf '%s\n' "${windows[@]}" | jq -s 'sort_by(.p99_us) | {worst: .[-1].p99_us, median: .[length / 2 | floor].p99_us, behind: (map(.behind) | add)}')
+  if $fio && [[ -n $file ]]; then
+    before
+    read_rate=$(fio --name=read --filename="$file" --readonly --rw=read --bs=1M --direct=1 --ioengine=psync --output-format=json \
+      --time_based --runtime="$seconds" --size="$(stat -c %s "$file")" 2>/dev/null | jq '.jobs[0].read.bw_bytes / 1e6')
+    after
+    finding ratio "catch-up of $((gap_bytes >> 20)) MiB, MB/s" "$(jq -n "$gap_bytes / $took / 1e6")" "$read_rate" \
+      "fio, sequential reads of 1 MiB" least 0.5
+  else
+    finding value "catch-up of $((gap_bytes >> 20)) MiB, MB/s" "$(jq -n "$gap_bytes / $took / 1e6")"
+  fi
+  finding ratio "p99 of commits at $rate a second while it catches up, us, worst second" "$(jq .worst <<<"$busy")" \
+    "$(jq .p99_us <<<"$quiet")" "without" most 2
+  finding ratio "the same, median second of ${#windows[@]}" "$(jq .median <<<"$busy")" "$(jq .p99_us <<<"$quiet")" "without"
+}
+
+# Ticks of the follower by the records that it took.
+cell_cpu() {
+  local shape workload connections pipeline ticks records hz
+  hz=$(getconf CLK_TCK)
+  fresh_pair 2
+  for shape in "${shapes[@]}"; do
+    read -r workload connections pipeline value_bytes keys <<<"$shape"
+    fill
+    wait_until_level
+    ticks=$(ticks_of "${member_pid[2]}") records=$(snapshot | jq .records)
+    before
+    loaded "$workload" "$connections" "$pipeline" "$seconds" >/dev/null
+    after
+    wait_until_level
+    ticks=$(($(ticks_of "${member_pid[2]}") - ticks)) records=$(($(snapshot | jq .records) - records))
+    finding value "CPU of the follower for a record, $workload ${connections}x$pipeline, $value_bytes bytes, us" \
+      "$(jq -n "$ticks / $hz * 1e6 / $records")"
+  done
+  value_bytes=${VALUE_BYTES:-128} keys=${KEYS:-100000}
+}
