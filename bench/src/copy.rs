@@ -48,7 +48,8 @@ pub fn run(options: &Options) -> std::io::Result<Copied> {
     let bytes = options.bytes;
     let sender = thread::spawn(move || send(near, bytes));
     let mut buffer = vec![0; bytes];
-    let copied = take(&mut far, &mut buffer, WARMUP).and_then(|_| take(&mut far, &mut buffer, options.seconds));
+    let copied =
+        take(&mut far, &mut buffer, WARMUP).and_then(|_| take(&mut far, &mut buffer, options.seconds));
     drop(far);
     sender.join().expect("the other end does not panic");
     copied

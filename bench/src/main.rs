@@ -9,9 +9,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use seawall_bench::about::About;
-use seawall_bench::{copy, echo};
 use seawall_bench::load::{self, Unreachable};
 use seawall_bench::log::{self, Stopped};
+use seawall_bench::{copy, echo};
 
 /// Makes load on a Seawall node, or on a log alone, and says what came of it.
 #[derive(Parser)]

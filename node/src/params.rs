@@ -248,13 +248,23 @@ parameters! {
     /// what it had is noticed sooner; each costs a write.
     MARK_US: u64 = 1_000_000, Microseconds, [fixed];
 
-    /// Bytes a second that a leader reads back for one follower that is behind what is in memory. More: it is level
-    /// sooner, and commits share the disk and the network with it.
-    CATCH_UP_BYTES: u64 = 128 << 20, Bytes, [fixed];
+    /// Bytes a second that a leader reads back at most for followers of a shard that are behind what is in memory.
+    CATCH_UP_BYTES: u64 = 1 << 30, Bytes, [fixed];
 
-    /// While commits wait for the disk, a follower that is behind gets this share of it only, in parts per million.
-    /// Smaller: commits keep their time; so small that the log grows faster, and the follower is never level.
-    CATCH_UP_BUSY_PPM: u64 = 250_000, PartsPerMillion, [fixed];
+    /// Bytes a second that it reads back for them even if commits take longer for it. Less: commits keep their time; so
+    /// little that the log grows faster, and the followers are never level.
+    CATCH_UP_LEAST_BYTES: u64 = 32 << 20, Bytes, [fixed];
+
+    /// Bytes that are read back and sent at once; a batch that is larger is read whole. More: fewer reads, and commits that
+    /// come meanwhile wait longer for their turn.
+    CATCH_UP_PORTION: usize = 256 << 10, Bytes, [fixed];
+
+    /// Time between two looks at what commits take, after each of which the reading for followers becomes faster by an
+    /// eighth, or half as fast.
+    CATCH_UP_STEP_US: u64 = 20_000, Microseconds, [fixed];
+
+    /// How long it stays half as fast, unless a hundred commits prove sooner that they are not disturbed.
+    CATCH_UP_SETTLE_US: u64 = 1_000_000, Microseconds, [fixed];
 
     /// Slots that a leader keeps for followers that are behind, and for nobody else, in bytes. Beyond it, or when the
     /// disk has no room for another slot, whoever needs the oldest of them begins again with a checkpoint.

@@ -44,9 +44,9 @@ pub enum Io {
     /// number, durably. What an attempt before a crash moved there stays there.
     PutAside { id: IoId, number: u64 },
     /// Reads `len` bytes at `offset` of a segment or a checkpoint into the front of `buf`, for a follower that is
-    /// behind. It may take long and nothing waits for it. The slot may be used again meanwhile, and a checkpoint be
-    /// removed: what was read is judged when it is there.
-    ReadBack { id: IoId, file: FileId, offset: u64, buf: Buffer, len: usize },
+    /// behind. It may take long and nothing waits for it, and not before `pause_us` have passed it begins. The slot may be
+    /// used again meanwhile, and a checkpoint be removed: what was read is judged when it is there.
+    ReadBack { id: IoId, file: FileId, offset: u64, buf: Buffer, len: usize, pause_us: u64 },
     /// Writes a piece of the leader's checkpoint into a file with an unfinished name. Offset 0 makes the file anew.
     /// Not flushed: [`Io::Adopt`] does that, and no start looks for it.
     WriteOffered { id: IoId, offset: u64, bytes: Vec<u8> },

@@ -33,7 +33,7 @@ pub use limits::LogLimits;
 pub use log::follow::{Follower, NoCut, Rejected, Validated};
 pub use log::{
     Cause, Checkpoint, Cursor, Differs, Digests, Failure, Gone, Invalid, Log, LogStats, NoRoom, NotTaken,
-    Stretch, Wish,
+    Portion, Stretch, Wish,
 };
 pub use record::{Entry, Kind, Record, Space};
 pub use recover::{Act, Ordered, Progress, Recovery, Replay, Replayed, Start};

@@ -6,10 +6,14 @@ mod support;
 
 use following::{Item, feed, follow, items, lead, missing};
 use seawall_wal::checkpoint::{Boundary, FoldPolicy};
+use seawall_wal::format::NotValid;
 use seawall_wal::{
-    BLOCK, Checkpoint, Cursor, FileId, Follower, Gone, Index, Io, Log, LogLimits, NotTaken, Start,
+    BLOCK, Checkpoint, Cursor, FileId, Follower, Gone, Index, Io, Log, LogLimits, NotTaken, Portion, Start,
 };
 use support::{Disk, append, limits};
+
+/// As much as there is room for, and at once.
+const ALL: Portion = Portion { bytes: usize::MAX, pause_us: 0 };
 
 /// Hardly anything in memory, and checkpoints soon.
 fn folding() -> LogLimits {
@@ -18,8 +22,19 @@ fn folding() -> LogLimits {
 }
 
 fn read_once(disk: &mut Disk, log: &mut Log, cursor: &mut Cursor) -> Option<(Vec<u8>, Index)> {
+    read_portion(disk, log, cursor, ALL)
+}
+
+fn read_portion(
+    disk: &mut Disk,
+    log: &mut Log,
+    cursor: &mut Cursor,
+    portion: Portion,
+) -> Option<(Vec<u8>, Index)> {
     let mut ios = Vec::new();
-    let asked = log.read_back(cursor, &mut ios).expect("it is kept")?;
+    let asked = log.read_back(cursor, portion, &mut ios).expect("it is kept")?;
+    let Some(Io::ReadBack { pause_us, .. }) = ios.first() else { panic!("{ios:?}") };
+    assert_eq!(*pause_us, portion.pause_us);
     let done = disk.execute(ios.pop().expect("a read"));
     log.done(done).expect("no error");
     let [(id, Ok(buffer))] = &log.came_back()[..] else { panic!("one read came back") };
@@ -55,6 +70,41 @@ fn a_log_is_read_back_from_any_index_over_all_segments_and_the_open_one() {
 }
 
 #[test]
+fn a_batch_that_is_larger_than_the_portion_is_read_in_a_second_try() {
+    let mut disk = Disk::new();
+    let mut log = disk.open();
+    for n in 0..20u8 {
+        disk.commit(&mut log, &vec![n; 100 + 500 * usize::from(n)]);
+    }
+    let mut cursor = log.cursor(Index(1)).expect("nothing was folded");
+    let (mut read, mut reads) = (Vec::new(), 0);
+    let block = Portion { bytes: BLOCK, pause_us: 7 };
+    while let Some((bytes, _)) = read_portion(&mut disk, &mut log, &mut cursor, block) {
+        reads += 1;
+        read.extend(bytes);
+    }
+    assert!(read == batches(&items(&disk), Index(1)));
+    assert!(reads > 20, "some batches are larger than a block: {reads} reads");
+}
+
+/// What stands behind a batch says how long it is, and may be wrong.
+#[test]
+fn a_batch_that_ends_nowhere_is_found_out() {
+    let mut disk = Disk::new();
+    let mut log = disk.open();
+    disk.commit(&mut log, &vec![7; 3 * BLOCK]);
+    let mut cursor = log.cursor(Index(1)).expect("kept");
+    let mut ios = Vec::new();
+    log.read_back(&mut cursor, ALL, &mut ios).expect("kept").expect("something");
+    log.done(disk.execute(ios.remove(0))).expect("no error");
+    let came = log.came_back();
+    let part = &came[0].1.as_ref().expect("read").bytes()[..BLOCK];
+    let stretch = log.stretch(&mut cursor, part).expect("more of it may be there");
+    assert!(stretch.first.is_none() && cursor.least() > 3 * BLOCK);
+    assert_eq!(log.stretch(&mut cursor, part).unwrap_err(), NotValid::Short);
+}
+
+#[test]
 fn what_is_not_durable_yet_is_not_read_back() {
     let mut disk = Disk::new();
     let mut log = disk.open();
@@ -80,7 +130,7 @@ fn a_slot_that_was_used_again_is_no_part_of_the_log() {
         disk.commit(&mut log, &vec![n; 3000]);
     }
     assert!(log.cursor(Index(1)).is_none() && log.oldest_stored() > Some(Index(1)));
-    assert_eq!(log.read_back(&mut cursor, &mut Vec::new()), Err(Gone));
+    assert_eq!(log.read_back(&mut cursor, ALL, &mut Vec::new()), Err(Gone));
     let from = log.oldest_stored().expect("some is");
     log.set_floor(Some(from));
     for n in 0..200u8 {
@@ -89,7 +139,7 @@ fn a_slot_that_was_used_again_is_no_part_of_the_log() {
     assert!(log.cursor(from).is_some() && log.held_bytes() > 0, "somebody needs it");
     let mut cursor = log.cursor(from).expect("kept");
     let mut ios = Vec::new();
-    log.read_back(&mut cursor, &mut ios).expect("kept").expect("something");
+    log.read_back(&mut cursor, ALL, &mut ios).expect("kept").expect("something");
     let Some(Io::ReadBack { file, .. }) = ios.first() else { panic!("{ios:?}") };
     let file = *file;
     disk.files.get_mut(&file).expect("a slot")[BLOCK + 200] ^= 1;

@@ -59,7 +59,8 @@ impl Memory {
                 }
                 Done { id, result: Ok(len), buf: Some(buf) }
             }
-            Io::Read { id, file, offset, mut buf, len } | Io::ReadBack { id, file, offset, mut buf, len } => {
+            Io::Read { id, file, offset, mut buf, len }
+            | Io::ReadBack { id, file, offset, mut buf, len, .. } => {
                 buf.bytes_mut()[..len].copy_from_slice(&self.files[&file][place(offset, len)]);
                 Done { id, result: Ok(len), buf: Some(buf) }
             }

@@ -146,7 +146,9 @@ impl Keeping {
                 let error = |e| IoError { step: IoStep::PutAside, errno: errno(&e) };
                 Event::Disk { shard, done: Done { id, result: moved.map(|()| 0).map_err(error), buf: None } }
             }
-            Io::ReadBack { id, file, offset, buf, len } => {
+            Io::ReadBack { id, file, offset, buf, len, pause_us } => {
+                // The core paces what it reads back, so that commits keep their time.
+                thread::sleep(Duration::from_micros(pause_us));
                 Event::Disk { shard, done: read_back(log, id, file, offset, buf, len) }
             }
             other => unreachable!("a driver executes {other:?}"),

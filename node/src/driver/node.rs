@@ -139,7 +139,7 @@ impl Node {
         let ends = last_ends(&directory)?;
         let probe = probe::probe(&config.data, config.durable)?;
         directory.put_probe(&format!("{:#}\n", probe.json()));
-        let placement = Placement::new(probe.disk_cpu);
+        let placement = Placement::new(probe.disk_cpu).of_member(config.member.map_or(0, |member| member.0));
         let listen = |e| NodeError::Address("--listen", e);
         let listeners = listener::bind(config.listen, directory.shards() as usize).map_err(listen)?;
         let admin = |e| NodeError::Address("--admin", e);

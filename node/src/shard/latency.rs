@@ -30,11 +30,51 @@ impl Histogram {
     }
 }
 
+/// What commits take: nearly all of them in times when nothing disturbs them, and how many took much longer since.
+#[derive(Debug, Default)]
+pub(super) struct Usual {
+    us: u64,
+    /// Something may disturb them: nothing is learned.
+    disturbed: bool,
+    commits: u64,
+    slow: u64,
+}
+
+impl Usual {
+    /// So many samples below for one above: what 98 of 100 commits do not exceed.
+    const BELOW: u64 = 49;
+
+    #[cfg(test)]
+    pub fn us(&self) -> u64 {
+        self.us
+    }
+
+    /// Commits that were made together took so long.
+    pub fn took(&mut self, us: u64, commits: u64) {
+        if self.disturbed {
+            self.commits += commits;
+            self.slow += if us > 2 * self.us { commits } else { 0 };
+        } else if us > self.us {
+            // The steps are relative, so they suit every disk.
+            self.us = if self.us == 0 { us } else { self.us + (self.us / 8).max(1) };
+        } else {
+            self.us -= (self.us / (8 * Self::BELOW)).min(self.us - us);
+        }
+    }
+
+    /// How many commits there were since the last look, and how many of them were slow.
+    pub fn look(&mut self, disturbed: bool) -> (u64, u64) {
+        self.disturbed = disturbed && self.us > 0;
+        (std::mem::take(&mut self.commits), std::mem::take(&mut self.slow))
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Latency {
     seen: Histogram,
     /// Commits that are not committed yet, oldest first: one entry for all of the same moment.
     waiting: VecDeque<Waiting>,
+    usual: Usual,
 }
 
 #[derive(Debug)]
@@ -58,13 +98,19 @@ impl Latency {
     /// An entry of which a part is committed counts when the rest is, too: a batch is sealed between two moments.
     pub(super) fn committed(&mut self, through: Index, now_us: u64) {
         while let Some(Waiting { at_us, commits, .. }) = self.waiting.pop_front_if(|w| w.last <= through) {
-            self.seen.add(now_us.saturating_sub(at_us), commits);
+            let took_us = now_us.saturating_sub(at_us);
+            self.seen.add(took_us, commits);
+            self.usual.took(took_us, commits);
         }
     }
 
     /// What waits is never committed by this process.
     pub(super) fn fail(&mut self) {
         self.waiting.clear();
+    }
+
+    pub(super) fn usual(&mut self) -> &mut Usual {
+        &mut self.usual
     }
 
     pub(super) fn seen(&self) -> Histogram {

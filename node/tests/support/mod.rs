@@ -341,7 +341,8 @@ impl Bench {
                 Done { id, result: Ok(len), buf: Some(buf) }
             }
             (
-                Io::Read { id, file, offset, mut buf, len } | Io::ReadBack { id, file, offset, mut buf, len },
+                Io::Read { id, file, offset, mut buf, len }
+                | Io::ReadBack { id, file, offset, mut buf, len, .. },
                 _,
             ) => {
                 let start = usize::try_from(offset).unwrap();

@@ -23,12 +23,21 @@ pub struct Cursor {
     at: Expected,
     /// What lies before it in the segment is passed over.
     wanted: Index,
+    /// The next batch has so many bytes, which was more than what was read.
+    least: usize,
+}
+
+/// How much is read back at most, a larger batch apart, and after which pause.
+#[derive(Clone, Copy, Debug)]
+pub struct Portion {
+    pub bytes: usize,
+    pub pause_us: u64,
 }
 
 /// Whole batches in what was read.
 #[derive(Clone, Debug)]
 pub struct Stretch {
-    /// `None`: only such as were passed over.
+    /// `None`: only such as were passed over, or less than one.
     pub first: Option<BatchHeader>,
     pub range: Range<usize>,
     pub last: Index,
@@ -59,13 +68,18 @@ impl Cursor {
     pub fn next(&self) -> Index {
         self.wanted.max(self.at.next)
     }
+
+    /// Fewer bytes than this hold no batch; 0 if that is not known.
+    pub fn least(&self) -> usize {
+        self.least
+    }
 }
 
 impl Log {
     /// In front of the segment that holds `from`, or will; `None`: no segment reaches back so far.
     pub fn cursor(&self, from: Index) -> Option<Cursor> {
         let segment = self.keep.segments.stored().rfind(|s| s.header.first_index() <= from)?;
-        Some(Cursor { at: Expected::first(&segment.header), wanted: from })
+        Some(Cursor { at: Expected::first(&segment.header), wanted: from, least: 0 })
     }
 
     /// The first index that the segments hold.
@@ -75,7 +89,12 @@ impl Log {
 
     /// Asks for what stands at the cursor, no more than one buffer. `Ok(None)`: nothing does yet. `Err`: the segment
     /// is gone.
-    pub fn read_back(&mut self, cursor: &mut Cursor, out: &mut Vec<Io>) -> Result<Option<IoId>, Gone> {
+    pub fn read_back(
+        &mut self,
+        cursor: &mut Cursor,
+        portion: Portion,
+        out: &mut Vec<Io>,
+    ) -> Result<Option<IoId>, Gone> {
         let here = cursor.at.incarnation.0;
         let mut stored = self.keep.segments.stored().skip_while(|s| s.header.incarnation != here);
         let mut segment = stored.next().ok_or(Gone)?;
@@ -85,8 +104,9 @@ impl Log {
         }
         drop(stored);
         let left = usize::try_from(segment.end - cursor.at.offset).unwrap_or(usize::MAX);
-        let len = left.min(self.limits.buffer_bytes);
-        Ok(Some(self.ask_back(FileId::Slot(segment.slot), cursor.at.offset, len, out)))
+        let bytes = left.min(portion.bytes.max(cursor.least).min(self.limits.buffer_bytes));
+        let (file, portion) = (FileId::Slot(segment.slot), Portion { bytes, ..portion });
+        Ok(Some(self.ask_back(file, cursor.at.offset, portion, out)))
     }
 
     /// These checkpoints are not removed.
@@ -95,14 +115,21 @@ impl Log {
     }
 
     /// The same for bytes of a checkpoint.
-    pub fn read_checkpoint(&mut self, id: CheckpointId, offset: u64, len: usize, out: &mut Vec<Io>) -> IoId {
-        self.ask_back(FileId::Checkpoint(id), offset, len, out)
+    pub fn read_checkpoint(
+        &mut self,
+        id: CheckpointId,
+        offset: u64,
+        portion: Portion,
+        out: &mut Vec<Io>,
+    ) -> IoId {
+        self.ask_back(FileId::Checkpoint(id), offset, portion, out)
     }
 
-    fn ask_back(&mut self, file: FileId, offset: u64, len: usize, out: &mut Vec<Io>) -> IoId {
+    fn ask_back(&mut self, file: FileId, offset: u64, portion: Portion, out: &mut Vec<Io>) -> IoId {
+        let Portion { bytes: len, pause_us } = portion;
         let (id, buf) = (self.issue(), Buffer::new(u16::MAX, crate::buffer::whole_blocks(len)));
         self.back.under_way.push((id, len));
-        out.push(Io::ReadBack { id, file, offset, buf, len });
+        out.push(Io::ReadBack { id, file, offset, buf, len, pause_us });
         id
     }
 
@@ -121,6 +148,13 @@ impl Log {
             let batch = match Batch::read(rest, &self.id, &at, usize::MAX) {
                 Ok(batch) => batch,
                 Err(BatchError::Incomplete(_)) if end > 0 => break,
+                // Once more with all of it, if there is room for that and it was not tried yet.
+                Err(BatchError::Incomplete(whole))
+                    if bytes.len() < whole && cursor.least < whole && whole <= self.limits.buffer_bytes =>
+                {
+                    cursor.least = whole;
+                    break;
+                }
                 Err(BatchError::Incomplete(_)) => return Err(NotValid::Short),
                 Err(BatchError::Invalid(why)) => return Err(why),
             };
@@ -135,7 +169,9 @@ impl Log {
             }
             (end, at) = (behind, batch.next());
         }
-        cursor.at = at;
+        if end > 0 {
+            (cursor.at, cursor.least) = (at, 0);
+        }
         Ok(Stretch { first, range: from..end, last: Index(at.next.0 - 1) })
     }
 }

@@ -25,7 +25,7 @@ pub(crate) mod tail;
 
 pub use adopt::NotTaken;
 use back::Back;
-pub use back::{Cursor, Gone, Stretch};
+pub use back::{Cursor, Gone, Portion, Stretch};
 pub use keep::Checkpoint;
 use keep::Keep;
 pub use mark::{Differs, Digests};

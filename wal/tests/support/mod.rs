@@ -83,7 +83,8 @@ impl Disk {
                 self.writes.push((file, offset, len));
                 Done { id, result: Ok(len), buf: Some(buf) }
             }
-            Io::Read { id, file, offset, mut buf, len } | Io::ReadBack { id, file, offset, mut buf, len } => {
+            Io::Read { id, file, offset, mut buf, len }
+            | Io::ReadBack { id, file, offset, mut buf, len, .. } => {
                 let start = usize::try_from(offset).unwrap();
                 if self
                     .bad_sector

@@ -143,7 +143,8 @@ impl Volatile {
                 Rc::make_mut(&mut target.durable)[offset..offset + len].copy_from_slice(&done.bytes);
                 Done { id, result: Ok(len), buf: Some(buf) }
             }
-            Io::Read { id, file, offset, mut buf, len } | Io::ReadBack { id, file, offset, mut buf, len } => {
+            Io::Read { id, file, offset, mut buf, len }
+            | Io::ReadBack { id, file, offset, mut buf, len, .. } => {
                 let at = usize::try_from(offset).unwrap();
                 buf.bytes_mut()[..len].copy_from_slice(&self.files[&file].visible[at..at + len]);
                 Done { id, result: Ok(len), buf: Some(buf) }

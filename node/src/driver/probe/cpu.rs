@@ -18,6 +18,14 @@ impl Placement {
         Self { cores: order(cores, disk_cpu) }
     }
 
+    /// The members of a cluster may share a machine: the first workers of two of them, on one CPU, would wait for each
+    /// other at each commit. So each begins with another one.
+    pub fn of_member(mut self, member: u32) -> Self {
+        let first = member.saturating_sub(1) as usize % self.cores.len().max(1);
+        self.cores.rotate_left(first);
+        self
+    }
+
     /// One core is left to the kernel and the service plane.
     pub fn default_workers(&self) -> u16 {
         u16::try_from(self.cores.len().saturating_sub(1)).unwrap_or(u16::MAX).max(1)
@@ -139,5 +147,10 @@ LOC:     123456     123456 Local timer interrupts";
         assert_eq!(ids(order(cores(), Some(2))), [2, 0, 1]);
         assert_eq!(ids(order(cores(), Some(9))), [0, 1, 2]);
         assert_eq!(ids(order(cores(), None)), [0, 1, 2]);
+        let member = |member| Placement { cores: order(cores(), Some(2)) }.of_member(member);
+        assert_eq!(ids(member(1).cores), [2, 0, 1]);
+        assert_eq!(ids(member(2).cores), [0, 1, 2]);
+        assert_eq!(ids(member(5).cores), [0, 1, 2], "once round");
+        assert_eq!(ids(Placement { cores: Vec::new() }.of_member(2).cores), [], "nothing is known");
     }
 }

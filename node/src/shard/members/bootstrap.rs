@@ -9,6 +9,7 @@ use seawall::replication::{Checkpoint as Piece, Cut, Incarnation, Message};
 use seawall_wal::{BLOCK, Buffer, Checkpoint, CheckpointId, Io, IoError, IoId, Log};
 
 use super::lead::{Sent, Stage};
+use super::pace::Pace;
 use super::ship::Shipping;
 use crate::params::{CATCH_UP_PATIENCE_US, REPLICA_RETRY_US};
 use crate::seam::Now;
@@ -59,7 +60,14 @@ impl Sent {
     }
 
     /// Asks for the next piece, if the one before is written.
-    pub(super) fn read_piece(&mut self, now: Now, log: &mut Log, most: usize, ios: &mut Vec<Io>) {
+    pub(super) fn read_piece(
+        &mut self,
+        now: Now,
+        log: &mut Log,
+        most: usize,
+        pace: &mut Pace,
+        ios: &mut Vec<Io>,
+    ) {
         if self.pin.is_none() {
             return self.loses_pin(now);
         }
@@ -70,11 +78,12 @@ impl Sent {
             return self.loses_pin(now);
         }
         let left = boot.checkpoint.bytes - boot.got;
-        if boot.reading.is_some() || boot.under_way.is_some() || left == 0 || !self.allowance.is_left() {
+        if boot.reading.is_some() || boot.under_way.is_some() || left == 0 {
             return;
         }
-        let len = usize::try_from(left).unwrap_or(usize::MAX).min(most).next_multiple_of(BLOCK);
-        boot.reading = Some(log.read_checkpoint(boot.checkpoint(), boot.got, len, ios));
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(most).next_multiple_of(BLOCK);
+        let portion = pace.portion(now, 0, most);
+        boot.reading = Some(log.read_checkpoint(boot.checkpoint(), boot.got, portion, ios));
     }
 
     /// R23: a lost pin restarts the bootstrap.
@@ -96,7 +105,6 @@ impl Sent {
                 return self.stumbled(now, format!("its checkpoint cannot be read: {error}"));
             }
         };
-        self.allowance.take(buffer.capacity());
         let Checkpoint { boundary, bytes } = boot.checkpoint;
         let cut = Cut {
             at: Position::new(boundary.cut.epoch.0, boundary.cut.index.0),

@@ -17,11 +17,9 @@ use seawall_wal::{Buffer, Cursor, Io, IoError, IoId, Log};
 
 use super::bootstrap::held;
 use super::lead::{Lead, Sent, Stage};
+use super::pace::Pace;
 use super::ship::{Shipping, opened_by};
-use crate::params::{
-    CATCH_UP_BUSY_PPM, CATCH_UP_BYTES, CATCH_UP_LOG_BYTES, CATCH_UP_PATIENCE_US, REPLICA_RETRY_US,
-    REPLICA_WINDOW,
-};
+use crate::params::{CATCH_UP_LOG_BYTES, CATCH_UP_PATIENCE_US, REPLICA_RETRY_US, REPLICA_WINDOW};
 use crate::seam::Now;
 use crate::shard::{Life, Shard, to_net, to_wal};
 
@@ -66,33 +64,6 @@ impl Behind {
     }
 }
 
-/// Bytes that may be read back for a member.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Allowance {
-    left: u64,
-    at_us: u64,
-}
-
-impl Allowance {
-    /// What is not used is kept up to one window.
-    fn grow(&mut self, now: Now, busy: bool) {
-        let rate = if busy { CATCH_UP_BYTES * CATCH_UP_BUSY_PPM / 1_000_000 } else { CATCH_UP_BYTES };
-        let grown = now.mono_us.saturating_sub(self.at_us).saturating_mul(rate) / 1_000_000;
-        if grown > 0 {
-            self.at_us = now.mono_us;
-            self.left = self.left.saturating_add(grown).min(REPLICA_WINDOW as u64);
-        }
-    }
-
-    pub fn is_left(self) -> bool {
-        self.left > 0
-    }
-
-    pub fn take(&mut self, bytes: usize) {
-        self.left = self.left.saturating_sub(bytes as u64);
-    }
-}
-
 impl Sent {
     pub(super) fn falls_behind(&mut self, now: Now, target: Index) {
         self.goes_on(now, Stage::CatchingUp);
@@ -124,7 +95,7 @@ impl Sent {
     }
 
     /// Asks for the next bytes that it needs, if it may have more.
-    fn read_on(&mut self, now: Now, log: &mut Log, ios: &mut Vec<Io>) {
+    fn read_on(&mut self, now: Now, log: &mut Log, most: usize, pace: &mut Pace, ios: &mut Vec<Io>) {
         if level(log, self.next) {
             return self.goes_on(now, Stage::Streaming);
         }
@@ -132,13 +103,14 @@ impl Sent {
         else {
             return;
         };
-        if self.bytes >= REPLICA_WINDOW || !self.allowance.is_left() {
+        if self.bytes >= REPLICA_WINDOW {
             return;
         }
         let Some(mut cursor) = behind.cursor.or_else(|| log.cursor(to_wal(self.next))) else {
             return self.begin_bootstrap(now, log);
         };
-        match log.read_back(&mut cursor, ios) {
+        let portion = pace.portion(now, cursor.least(), most);
+        match log.read_back(&mut cursor, portion, ios) {
             Ok(reading) => (behind.cursor, behind.reading) = (Some(cursor), reading),
             Err(_gone) => self.stumbled(now, "the segment that it needs was used again".to_owned()),
         }
@@ -153,7 +125,6 @@ impl Sent {
             Ok(buffer) => buffer,
             Err(error) => return self.stumbled(now, format!("a segment cannot be read: {error}")),
         };
-        self.allowance.take(buffer.capacity());
         let stretch = match log.stretch(cursor, buffer.bytes()) {
             Ok(stretch) => stretch,
             Err(why) => return self.stumbled(now, format!("R1: a segment reads differently: {why}")),
@@ -222,12 +193,13 @@ impl Shard {
                 }
             }
         }
-        let busy = !log.is_idle();
+        let pace = &mut lead.pace;
+        let behind = |sent: &Sent| matches!(sent.stage, Stage::CatchingUp | Stage::Bootstrapping);
+        pace.turn(now, lead.members.values().any(behind), self.latency.usual());
         for sent in lead.members.values_mut() {
-            sent.allowance.grow(now, busy);
             match sent.stage {
-                Stage::CatchingUp => sent.read_on(now, log, ios),
-                Stage::Bootstrapping => sent.read_piece(now, log, self.limits.batch_bytes, ios),
+                Stage::CatchingUp => sent.read_on(now, log, self.limits.buffer_bytes, pace, ios),
+                Stage::Bootstrapping => sent.read_piece(now, log, self.limits.batch_bytes, pace, ios),
                 Stage::Away | Stage::Streaming => {}
             }
         }

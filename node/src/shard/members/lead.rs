@@ -17,7 +17,8 @@ use seawall_wal::Log;
 
 use super::Membership;
 use super::bootstrap::Bootstrap;
-use super::catch_up::{Allowance, Behind, level};
+use super::catch_up::{Behind, level};
+use super::pace::Pace;
 use super::prove::{Beat, Rounds};
 use crate::params::{
     HEARTBEAT_US, REPLICA_RETRY_US, REPLICA_SILENCE_US, RETRY_RECOVERY_MS, UNCOMMITTED_BYTES,
@@ -37,6 +38,7 @@ pub(in crate::shard) struct Lead {
     next_session: u64,
     /// From where on the log is kept for members.
     pub(super) floor: Option<Index>,
+    pub(super) pace: Pace,
     /// A change of the sync set, as the authority was asked to record it.
     pub(super) proposed: Option<Map>,
     pub(super) next_proposal_us: u64,
@@ -72,7 +74,6 @@ pub(in crate::shard) struct Sent {
     pub(super) boot: Option<Bootstrap>,
     /// How often it had to catch up.
     pub catch_ups: u64,
-    pub(super) allowance: Allowance,
     /// The log is kept for it from this index on, until this time if it does not answer.
     pub(super) pin: Option<(Index, u64)>,
     pub(super) bytes: usize,
@@ -120,6 +121,7 @@ impl Lead {
             members: BTreeMap::new(),
             next_session: 1,
             floor: None,
+            pace: Pace::default(),
             proposed: None,
             next_proposal_us: 0,
             next_beat_us: 0,
@@ -206,7 +208,6 @@ impl Sent {
             behind: None,
             boot: None,
             catch_ups: 0,
-            allowance: Allowance::default(),
             pin: None,
             bytes: 0,
             moved_us: now.mono_us,

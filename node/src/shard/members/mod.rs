@@ -28,6 +28,7 @@ mod held;
 mod lead;
 mod marks;
 mod orders;
+mod pace;
 mod proof;
 mod propose;
 mod prove;
