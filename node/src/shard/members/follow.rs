@@ -54,6 +54,9 @@ pub(in crate::shard) struct Following {
     retry_fold_us: u64,
     /// An R_ACK is due.
     news: bool,
+    /// Bytes that came and were not acknowledged. What the disk says of them soon says that they came, too: a message of
+    /// its own would only wake the leader, unless so many are under way that its window fills.
+    unsaid: usize,
 }
 
 /// What this follower knows of its leader; positions belong to it.
@@ -94,6 +97,7 @@ impl Following {
             retry_prepare_us: 0,
             retry_fold_us: 0,
             news: false,
+            unsaid: 0,
         }
     }
 
@@ -159,7 +163,7 @@ impl Following {
         self.proof.hang_up();
         self.log.drop_offer();
         self.blocks.clear();
-        (self.bytes, self.news) = (0, false);
+        (self.bytes, self.news, self.unsaid) = (0, false, 0);
     }
 
     /// Whether a message is of the session that is open.
@@ -316,6 +320,7 @@ impl Shard {
                     return self.no_session(from, &append.stamp, append.session);
                 }
                 following.hears(append.sent_us, None, append.committed);
+                following.unsaid += append.blocks.len();
                 self.reseed.iter_mut().for_each(|reseed| reseed.got(now, append.blocks.len()));
                 if following.bytes + append.blocks.len() <= 2 * REPLICA_WINDOW {
                     following.bytes += append.blocks.len();
@@ -331,6 +336,7 @@ impl Shard {
                     return self.no_session(from, &piece.stamp, piece.session);
                 }
                 following.hears(piece.sent_us, None, Index(0));
+                following.unsaid += piece.blocks.len();
                 self.reseed.iter_mut().for_each(|reseed| reseed.got(now, piece.blocks.len()));
                 following.take_piece(piece, self.lineage.0, self.id.0);
                 if following.session.is_none() {
@@ -409,8 +415,10 @@ impl Shard {
         following.log.pump(&mut self.ios);
         if following.log.outstanding() {
             following.owes_since_us.get_or_insert(now.mono_us);
+        } else {
+            following.news |= following.unsaid > 0;
         }
-        if following.news {
+        if following.news || following.unsaid >= REPLICA_WINDOW / 4 {
             self.acknowledge(now);
         }
     }
@@ -421,7 +429,7 @@ impl Shard {
             return;
         };
         let Some(stream) = following.session else { return };
-        following.news = false;
+        (following.news, following.unsaid) = (false, 0);
         // R24: what cannot write can promise nothing.
         let owes_us = following.owes_since_us.map_or(0, |since| now.mono_us.saturating_sub(since));
         let disk_answered = owes_us < DISK_PATIENCE_US;
@@ -474,7 +482,7 @@ impl Following {
             beat.echo.iter().for_each(|echo| self.proof.echoed(echo));
         }
         self.log.commit(to_wal(committed));
-        self.news = true;
+        self.news |= beat.is_some();
     }
 }
 
