@@ -13,6 +13,7 @@
 //! Like the world of one node it executes what the workers ask for, and never decides what comes next for them.
 
 mod harm;
+pub use harm::Bent;
 mod judge;
 pub use judge::Loss;
 mod member;
@@ -114,7 +115,7 @@ enum What {
     /// What one of the disks holds turns into something else.
     Rot(usize),
     /// What this member hears of its leader's state is not so from now on.
-    Bend(usize),
+    Bend(usize, harm::Bent),
     /// An operator starts a process again whose log failed.
     Mend(usize, u32),
     /// After the faults: whoever leads by the map may be unable to.
@@ -226,7 +227,7 @@ impl Cluster {
         shape.contests.iter().for_each(|at| self.at(*at, What::Contest));
         shape.disk_lost.iter().for_each(|(at, nth)| self.at(*at, What::DiskLost(*nth)));
         shape.rot.iter().for_each(|(at, nth)| self.at(*at, What::Rot(*nth)));
-        shape.bend.iter().for_each(|(at, nth)| self.at(*at, What::Bend(*nth)));
+        shape.bend.iter().for_each(|(at, nth, bent)| self.at(*at, What::Bend(*nth, *bent)));
         shape.cuts.iter().for_each(|(at, until, cut)| self.at(*at, What::Cut(cut.clone(), *until)));
         (0..shape.node.workload.clients).for_each(|client| self.at(client as u64, What::Think(client)));
     }
@@ -284,7 +285,7 @@ impl Cluster {
             What::Contest => self.contest(),
             What::DiskLost(nth) => self.disk_lost(nth),
             What::Rot(nth) => self.rot(nth),
-            What::Bend(nth) => self.bend(nth),
+            What::Bend(nth, bent) => self.bend(nth, bent),
             What::Mend(nth, life) => self.mend(nth, life),
             What::Care => self.care(),
             What::Urge(nth, until, kind) => self.urge(nth, until, kind),

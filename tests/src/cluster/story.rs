@@ -47,6 +47,7 @@ impl Cluster {
         match self.shape.mood {
             Mood::Divided => return self.divide(),
             Mood::Usurped => return self.usurp(),
+            Mood::Reborn => return self.be_born_again(),
             Mood::Any | Mood::Behind => {}
         }
         let Some(leader) = self.leader().filter(|_| !self.healed) else { return };
@@ -111,6 +112,25 @@ impl Cluster {
         let from = self.now + behind;
         self.at(from, What::Cut(Cut::Alone(leader), from + lasts));
         self.at(from, What::Urge(heir, from + lasts, Kind::AcceptLoss));
+    }
+
+    /// The one member that is required leads, and its promise to the leader of before would still run, if it knew of it; or
+    /// the leader of before hears of that promise when it is over.
+    fn be_born_again(&mut self) {
+        let Some(leader) = self.leader().filter(|_| !self.healed) else { return };
+        let &[heir] = &self.in_sync()[..] else { return };
+        let lasts = self.begin_contest(leader, heir);
+        if self.random.chance(500) {
+            self.cut_for(Cut::Alone(leader), lasts);
+            self.crash(heir, Crash::Kill);
+            self.at(self.now, What::Urge(heir, self.now + lasts, Kind::Recorded));
+        } else {
+            let lease_us = u64::from(self.shape.lease_ms) * 1000;
+            self.cut_for(Cut::Late(heir, leader, lease_us / 2), lasts);
+            let soon = self.now + self.random.below(lease_us / 2);
+            self.at(soon, What::Cut(Cut::Mute(leader), soon + lasts));
+            self.at(soon, What::Urge(heir, soon + lasts, Kind::Recorded));
+        }
     }
 
     /// The leader hears nothing of the authority. Returned is for how long.
