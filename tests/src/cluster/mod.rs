@@ -158,6 +158,8 @@ pub struct Cluster {
     harm: harm::Harm,
     /// An operator looks after the cluster.
     cares: bool,
+    /// Where clients that only read go.
+    readers_at: Option<usize>,
     /// What was held where, and by whom: by the record at which a state stood.
     states: BTreeMap<At, (usize, u64)>,
     fired: Fired,
@@ -205,6 +207,7 @@ impl Cluster {
             blank: None,
             harm: harm::Harm::default(),
             cares: false,
+            readers_at: shape.slow,
             states: BTreeMap::new(),
             fired: Fired::default(),
             counts: Counts::new(&COUNTS),
@@ -409,7 +412,7 @@ impl Cluster {
 
     fn connect(&mut self, client: usize, leader: Option<usize>) {
         let other = self.random.index(self.members.len());
-        let slow = self.shape.slow.filter(|_| self.shape.node.workload.only_reads(client));
+        let slow = self.readers_at.filter(|_| self.shape.node.workload.only_reads(client));
         let nth = leader.filter(|_| self.healed || self.random.chance(800)).unwrap_or(other);
         let nth = slow.filter(|_| !self.healed && self.random.chance(800)).unwrap_or(nth);
         let Some(life) = self.members[nth].life() else { return };

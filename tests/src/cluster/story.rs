@@ -8,6 +8,7 @@
 use seawall::map::MemberId;
 use seawall_node::replica::Kind;
 use seawall_node::seam::order::Errand;
+use seawall_node::shard::ReadProof;
 
 use super::{Cluster, SHARD, What};
 use crate::cluster::Cut;
@@ -20,6 +21,9 @@ const URGE_US: u64 = 100_000;
 const CARE_US: u64 = 2_000_000;
 /// What a candidate waits for its fences, and some time to open a log.
 const TAKEOVER_US: u64 = 2_500_000;
+
+/// A leader does not yet give up on whom it hears so late.
+const LATE_US: u64 = 1_400_000;
 
 /// How often each may still happen in this run.
 #[derive(Clone, Copy, Debug)]
@@ -120,14 +124,17 @@ impl Cluster {
         let Some(leader) = self.leader().filter(|_| !self.healed) else { return };
         let &[heir] = &self.in_sync()[..] else { return };
         let lasts = self.begin_contest(leader, heir);
-        if self.random.chance(500) {
+        self.readers_at = Some(leader);
+        let leased = self.shape.read_proof == ReadProof::Lease;
+        if leased && self.random.chance(500) {
             self.cut_for(Cut::Alone(leader), lasts);
             self.crash(heir, Crash::Kill);
             self.at(self.now, What::Urge(heir, self.now + lasts, Kind::Recorded));
         } else {
             let lease_us = u64::from(self.shape.lease_ms) * 1000;
-            self.cut_for(Cut::Late(heir, leader, lease_us / 2), lasts);
-            let soon = self.now + self.random.below(lease_us / 2);
+            let late_us = if leased { lease_us / 2 } else { LATE_US };
+            self.cut_for(Cut::Late(heir, leader, late_us), lasts);
+            let soon = self.now + self.random.below(late_us);
             self.at(soon, What::Cut(Cut::Mute(leader), soon + lasts));
             self.at(soon, What::Urge(heir, soon + lasts, Kind::Recorded));
         }

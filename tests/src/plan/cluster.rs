@@ -195,7 +195,7 @@ fn harm(shape: &mut ClusterShape, random: &mut Random) {
         match random.below(10) {
             0 => shape.rot = Some(harmed),
             1 => shape.bend = Some((harmed.0, harmed.1, Bent::Digests)),
-            2 => shape.bend = Some((harmed.0, harmed.1, Bent::Blocks)),
+            2..4 => shape.bend = Some((harmed.0, harmed.1, Bent::Blocks)),
             _ => {}
         }
     }
@@ -260,8 +260,9 @@ fn reborn(shape: &mut ClusterShape, random: &mut Random) {
     calm(shape, random, 3);
     shape.mood = Mood::Reborn;
     shape.node.limits.fold = FoldPolicy::NEVER;
-    shape.lease_ms = 2_000;
-    shape.read_proof = ReadProof::Lease;
+    shape.read_proof = *random.pick(&[ReadProof::Lease, ReadProof::RoundTrip]);
+    // The next leader is there while the lease of this one runs, or while an answer to it is on its way.
+    shape.lease_ms = if shape.read_proof == ReadProof::Lease { 2_000 } else { 300 };
     shape.restart_us = 100;
     // A read of a row that an append waits for waits with it: of many rows, few are written where nothing is committed.
     let workload = &mut shape.node.workload;

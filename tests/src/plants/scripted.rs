@@ -1,8 +1,10 @@
-//! Bugs of members that worlds come to too seldom: a test plays what each of them breaks, event by event.
+//! Bugs of members that worlds come to seldom, or in one story alone: a test plays what each of them breaks, event by event.
 
 use super::{Plant, Scripted, Test};
 use crate::plan::Plan;
 
+const CLUSTER: &[Plan] = &[Plan::Cluster];
+/// What 700 clusters do not find.
 const NONE: &[Plan] = &[];
 
 const fn matrix(name: &'static str) -> Test {
@@ -29,7 +31,7 @@ pub const SCRIPTED: &[Scripted] = &[
     Scripted {
         plant: Plant {
             name: "prove-a-read-by-an-answer-of-before",
-            plans: NONE,
+            plans: CLUSTER,
             verdict: "",
             file: "node/src/replica/leadership.rs",
             find: "known.answered_us >= Some(us));",
@@ -51,7 +53,7 @@ pub const SCRIPTED: &[Scripted] = &[
     Scripted {
         plant: Plant {
             name: "count-what-was-persisted",
-            plans: NONE,
+            plans: CLUSTER,
             verdict: "",
             file: "wal/src/log/follow.rs",
             find: "            valid.map_err(Cause::Invalid)?;",
@@ -79,7 +81,7 @@ pub const SCRIPTED: &[Scripted] = &[
     Scripted {
         plant: Plant {
             name: "count-a-promise-from-when-it-arrives",
-            plans: NONE,
+            plans: CLUSTER,
             verdict: "",
             file: "node/src/replica/leadership.rs",
             find: "let until = ack.echo_us.saturating_add(less_margin(ack.lease_us));",
@@ -91,7 +93,7 @@ pub const SCRIPTED: &[Scripted] = &[
     Scripted {
         plant: Plant {
             name: "forget-a-lease-promise-at-a-restart",
-            plans: NONE,
+            plans: CLUSTER,
             verdict: "",
             file: "node/src/replica/grant.rs",
             find: "Self { until_us: now_us + longest_us, longest_us }",
