@@ -78,6 +78,8 @@ faults! {
     DiskLost = "disk lost",
     /// What a leader said of its state arrived as something else: as if the two had come apart.
     DigestBent = "digest of a leader bent on its way",
+    /// What a leader ships is not whole, and the frame around it is: as if its memory had turned.
+    BlocksBent = "blocks of a leader bent in a whole frame",
 }
 
 impl Fault {
@@ -107,7 +109,7 @@ impl Fault {
         self.of_members_rarely()
             || matches!(
                 self,
-                MessageLost | MessageTwice | MessageOvertook | Partition | DiskLost | DigestBent
+                MessageLost | MessageTwice | MessageOvertook | Partition | DiskLost | DigestBent | BlocksBent
             )
     }
 

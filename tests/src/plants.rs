@@ -2,8 +2,10 @@
 //! these into the copy, switched on by an environment variable, and the simulator must find every one.
 
 mod members;
+mod scripted;
 
 use crate::plan::Plan;
+pub use scripted::SCRIPTED;
 
 /// One bug: in `file`, `find`, which stands there exactly once, becomes `replace`. There, `PLANTED` is an expression
 /// that is true when this bug is switched on.
@@ -18,6 +20,20 @@ pub struct Plant {
     pub replace: &'static str,
 }
 
+/// A bug that worlds come to too seldom, and the test that plays what it breaks by hand.
+pub struct Scripted {
+    pub plant: Plant,
+    pub test: Test,
+}
+
+/// Which one, as cargo is told.
+#[derive(Debug)]
+pub struct Test {
+    pub package: &'static str,
+    pub target: &'static str,
+    pub name: &'static str,
+}
+
 const SLICE: &[Plan] = &[Plan::Slice];
 const SHARD: &[Plan] = &[Plan::Shard];
 const LOG: &[Plan] = &[Plan::Log];
@@ -25,7 +41,7 @@ const BOTH: &[Plan] = &[Plan::Slice, Plan::Log];
 
 /// Every one.
 pub fn all() -> impl Iterator<Item = &'static Plant> {
-    PLANTS.iter().chain(members::MEMBERS)
+    PLANTS.iter().chain(members::MEMBERS).chain(SCRIPTED.iter().map(|scripted| &scripted.plant))
 }
 
 const PLANTS: &[Plant] = &[

@@ -1,6 +1,8 @@
-//! `planted`: the simulator must find every bug of `seawall_tests::plants`, and nothing where none is switched on.
+//! `planted`: the simulator must find every bug of `seawall_tests::plants`, and nothing where none is switched on. What
+//! its worlds do not come to a test plays by hand: it must fail with the bug, and pass without.
 //!
-//! The sources are copied to `target/planted/tree`, all bugs are put into the copy, and its `sim` is built once.
+//! The sources are copied to `target/planted/tree`, all bugs are put into the copy, and its `sim` and these tests are built
+//! once.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::print_stdout,
@@ -16,12 +18,12 @@ use std::process::{Command, ExitCode};
 
 use clap::Parser;
 use seawall_tests::plan::Plan;
-use seawall_tests::plants::{self, Plant};
+use seawall_tests::plants::{self, Plant, Scripted, Test};
 
 /// Plants bugs in a copy of the sources; the simulator must find them.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Of this plan alone
+    /// Of this plan alone; what tests find belongs to the clusters
     #[arg(long)]
     plan: Option<String>,
     /// Bugs with this in their name alone
@@ -62,7 +64,18 @@ fn plant_and_hunt(root: &Path, wanted: &Arguments) -> Result<usize, String> {
         put(plant, &mut sources)?;
     }
     write_tree(&tree, &sources).map_err(|e| format!("writing the copy: {e}"))?;
-    let sim = build(root, &tree)?;
+    let copy = Copy { tree, target: root.join("target/planted/target") };
+    match (hunt_with_plans(&copy, wanted), hunt_with_tests(&copy, wanted)) {
+        (Ok(found), Ok(played)) => Ok(found + played),
+        (found, played) => {
+            let failed: Vec<String> = [found.err(), played.err()].into_iter().flatten().collect();
+            Err(failed.join("; "))
+        }
+    }
+}
+
+fn hunt_with_plans(copy: &Copy, wanted: &Arguments) -> Result<usize, String> {
+    let sim = copy.sim()?;
     let is_wanted = |plan: Plan| wanted.plan.as_ref().is_none_or(|name| name == plan.name());
     let seeds = |plan| wanted.seeds.unwrap_or(seeds(plan));
     for plan in Plan::ALL.iter().filter(|plan| is_wanted(**plan)) {
@@ -89,6 +102,25 @@ fn plant_and_hunt(root: &Path, wanted: &Arguments) -> Result<usize, String> {
         }
     }
     if survivors.is_empty() { Ok(hunts.len()) } else { Err(format!("not found: {}", survivors.join(", "))) }
+}
+
+/// Bugs that tests find: each test passes without its bug, and fails with it.
+fn hunt_with_tests(copy: &Copy, wanted: &Arguments) -> Result<usize, String> {
+    let of_clusters = wanted.plan.as_ref().is_none_or(|name| name == Plan::Cluster.name());
+    let all = plants::SCRIPTED.iter().filter(|scripted| scripted.plant.name.contains(&wanted.bug));
+    let all: Vec<&Scripted> = all.filter(|_| of_clusters).collect();
+    let mut survivors = Vec::new();
+    for Scripted { plant: Plant { name: bug, .. }, test } in &all {
+        if copy.test(test, "")? != Ended::Passed {
+            return Err(format!("without any bug switched on, the test does not pass: {test:?}"));
+        }
+        let found = copy.test(test, bug)? == Ended::Failed;
+        println!("{bug}, test {}: {}", test.name, if found { "it fails" } else { "NOT FOUND" });
+        if !found {
+            survivors.push(format!("{bug} by {test:?}"));
+        }
+    }
+    if survivors.is_empty() { Ok(all.len()) } else { Err(format!("not found: {}", survivors.join(", "))) }
 }
 
 /// Every file of the packages by its path.
@@ -152,19 +184,56 @@ fn put(plant: &Plant, sources: &mut Sources) -> Result<(), String> {
     Ok(())
 }
 
-fn build(root: &Path, tree: &Path) -> Result<PathBuf, String> {
-    let target = root.join("target/planted/target");
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--release", "-p", "seawall-tests", "--bin", "sim"])
-        .current_dir(tree)
-        .env("CARGO_TARGET_DIR", &target)
-        .env("RUSTFLAGS", "-Awarnings")
-        .status()
-        .map_err(|e| format!("starting cargo: {e}"))?;
-    if !built.success() {
-        return Err("the copy with the planted bugs does not build".to_owned());
+/// The sources with all bugs in them, and what is built of them.
+struct Copy {
+    tree: PathBuf,
+    target: PathBuf,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Passed,
+    Failed,
+}
+
+impl Copy {
+    fn cargo(&self, arguments: &[&str]) -> Command {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo
+            .args(arguments)
+            .current_dir(&self.tree)
+            .env("CARGO_TARGET_DIR", &self.target)
+            .env("RUSTFLAGS", "-Awarnings")
+            .env_remove("SEAWALL_PLANT");
+        cargo
     }
-    Ok(target.join("release/sim"))
+
+    fn sim(&self) -> Result<PathBuf, String> {
+        let built = self
+            .cargo(&["build", "--quiet", "--release", "-p", "seawall-tests", "--bin", "sim"])
+            .status()
+            .map_err(|e| format!("starting cargo: {e}"))?;
+        if !built.success() {
+            return Err("the copy with the planted bugs does not build".to_owned());
+        }
+        Ok(self.target.join("release/sim"))
+    }
+
+    /// Runs exactly this test. One that is not there neither passes nor fails. Not optimized: it is short.
+    fn test(&self, test: &Test, bug: &str) -> Result<Ended, String> {
+        let Test { package, target, name } = test;
+        let output = self
+            .cargo(&["test", "-p", package, "--test", target, "--", "--exact", name])
+            .env("SEAWALL_PLANT", bug)
+            .output()
+            .map_err(|e| format!("starting cargo: {e}"))?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        match () {
+            () if said.contains("test result: ok. 1 passed; 0 failed") => Ok(Ended::Passed),
+            () if said.contains("test result: FAILED. 0 passed; 1 failed") => Ok(Ended::Failed),
+            () => Err(format!("{test:?} was not run:\n{said}{}", String::from_utf8_lossy(&output.stderr))),
+        }
+    }
 }
 
 /// Whether all seeds held with this bug switched on, and what was said.

@@ -22,11 +22,17 @@ use crate::world::LINEAGE;
 pub struct Harm {
     /// Its disk holds something else than it was told to.
     damaged: Option<usize>,
-    /// It hears what its leader does not say.
-    bent: Option<usize>,
+    /// It hears what its leader does not say: other digests, or blocks that are not whole.
+    bent: Option<(usize, Bent)>,
     halted: Option<usize>,
     /// Its metadata says so, so its next start must say it again.
     latched: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bent {
+    Digests,
+    Blocks,
 }
 
 impl Harm {
@@ -39,7 +45,7 @@ impl Harm {
     }
 
     fn may_halt(&self, nth: usize) -> bool {
-        self.damaged == Some(nth) || self.bent == Some(nth)
+        self.damaged == Some(nth) || self.bent.is_some_and(|(bent, _)| bent == nth)
     }
 }
 
@@ -73,25 +79,37 @@ impl Cluster {
         self.harm.damaged = Some(nth);
     }
 
-    /// From now on this member hears that its leader's state is another one than its own.
-    pub(super) fn bend(&mut self, nth: usize) {
+    /// From now on this member hears that its leader's state is another one than its own, or is sent what is not whole.
+    pub(super) fn bend(&mut self, nth: usize, bent: Bent) {
         if self.may_lose(nth) {
-            self.harm.bent = Some(nth);
+            self.harm.bent = Some((nth, bent));
         }
     }
 
     /// What is said, as this member hears it.
     pub(super) fn bent(&mut self, to: usize, frame: &[u8]) -> Vec<u8> {
         let leads_alone = self.leader() == Some(to) || self.in_sync().is_empty();
-        if self.harm.bent != Some(to) || self.harm.halted.is_some() || self.healed || leads_alone {
+        let what = self.harm.bent.filter(|(bent, _)| *bent == to).map(|(_, what)| what);
+        let Some(what) = what.filter(|_| self.harm.halted.is_none() && !self.healed && !leads_alone) else {
             return frame.to_vec();
-        }
+        };
+        let mut blocks = Vec::new();
         let Ok(Step::Frame(read, _)) = Decoder::new(PEER_BODY_MAX).next(frame) else { return frame.to_vec() };
         let mut envelope = Envelope::decode(&read).expect("members speak the protocol");
-        let Message::Heartbeat(beat) = &mut envelope.message else { return frame.to_vec() };
-        if let Some(closed) = &mut beat.closed {
-            closed.crc ^= 1;
-            self.fired.add(Fault::DigestBent);
+        match (what, &mut envelope.message) {
+            (Bent::Digests, Message::Heartbeat(beat)) => {
+                if let Some(closed) = &mut beat.closed {
+                    closed.crc ^= 1;
+                    self.fired.add(Fault::DigestBent);
+                }
+            }
+            (Bent::Blocks, Message::Append(append)) if !append.blocks.is_empty() => {
+                blocks.extend_from_slice(append.blocks);
+                blocks[self.random.index(append.blocks.len())] ^= 1 << self.random.below(8);
+                append.blocks = &blocks;
+                self.fired.add(Fault::BlocksBent);
+            }
+            _ => return frame.to_vec(),
         }
         let mut bent = Vec::new();
         envelope.encode(&mut bent);

@@ -253,8 +253,9 @@ impl Cluster {
     fn submit(&mut self, nth: usize, io: Io) -> Result<(), Violation> {
         let Member { disk, process, .. } = &mut self.members[nth];
         if let Io::Write { id, buf, at, len, .. } = &io {
-            self.written.saw(&buf.bytes()[*at..at + len])?;
-            let marks = self.crowd.written(SHARD, &buf.bytes()[*at..at + len]);
+            let bytes = &buf.bytes()[*at..at + len];
+            let whole = self.written.saw(bytes)?;
+            let marks = if whole { self.crowd.written(SHARD, bytes) } else { Vec::new() };
             process.as_mut().expect("it asked for this write").writes.insert(*id, (marks, *len));
         }
         match &io {
@@ -307,7 +308,8 @@ impl Cluster {
         }
         for _ in 0..times {
             let (low, high) = self.shape.wire_us;
-            let mut at = self.now + self.random.between(low, high);
+            let late_us = self.wire.late_us(self.now, from, to);
+            let mut at = self.now + late_us + self.random.between(low, high);
             let last = self.wire.last.entry((from, to)).or_default();
             let overtakes = !self.wire.healed && self.random.chance(self.shape.overtakes);
             if overtakes && at < *last {

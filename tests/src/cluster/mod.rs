@@ -13,6 +13,7 @@
 //! Like the world of one node it executes what the workers ask for, and never decides what comes next for them.
 
 mod harm;
+pub use harm::Bent;
 mod judge;
 pub use judge::Loss;
 mod member;
@@ -114,7 +115,7 @@ enum What {
     /// What one of the disks holds turns into something else.
     Rot(usize),
     /// What this member hears of its leader's state is not so from now on.
-    Bend(usize),
+    Bend(usize, harm::Bent),
     /// An operator starts a process again whose log failed.
     Mend(usize, u32),
     /// After the faults: whoever leads by the map may be unable to.
@@ -157,6 +158,8 @@ pub struct Cluster {
     harm: harm::Harm,
     /// An operator looks after the cluster.
     cares: bool,
+    /// Where clients that only read go.
+    readers_at: Option<usize>,
     /// What was held where, and by whom: by the record at which a state stood.
     states: BTreeMap<At, (usize, u64)>,
     fired: Fired,
@@ -204,6 +207,7 @@ impl Cluster {
             blank: None,
             harm: harm::Harm::default(),
             cares: false,
+            readers_at: shape.slow,
             states: BTreeMap::new(),
             fired: Fired::default(),
             counts: Counts::new(&COUNTS),
@@ -226,7 +230,7 @@ impl Cluster {
         shape.contests.iter().for_each(|at| self.at(*at, What::Contest));
         shape.disk_lost.iter().for_each(|(at, nth)| self.at(*at, What::DiskLost(*nth)));
         shape.rot.iter().for_each(|(at, nth)| self.at(*at, What::Rot(*nth)));
-        shape.bend.iter().for_each(|(at, nth)| self.at(*at, What::Bend(*nth)));
+        shape.bend.iter().for_each(|(at, nth, bent)| self.at(*at, What::Bend(*nth, *bent)));
         shape.cuts.iter().for_each(|(at, until, cut)| self.at(*at, What::Cut(cut.clone(), *until)));
         (0..shape.node.workload.clients).for_each(|client| self.at(client as u64, What::Think(client)));
     }
@@ -284,7 +288,7 @@ impl Cluster {
             What::Contest => self.contest(),
             What::DiskLost(nth) => self.disk_lost(nth),
             What::Rot(nth) => self.rot(nth),
-            What::Bend(nth) => self.bend(nth),
+            What::Bend(nth, bent) => self.bend(nth, bent),
             What::Mend(nth, life) => self.mend(nth, life),
             What::Care => self.care(),
             What::Urge(nth, until, kind) => self.urge(nth, until, kind),
@@ -408,7 +412,7 @@ impl Cluster {
 
     fn connect(&mut self, client: usize, leader: Option<usize>) {
         let other = self.random.index(self.members.len());
-        let slow = self.shape.slow.filter(|_| self.shape.node.workload.only_reads(client));
+        let slow = self.readers_at.filter(|_| self.shape.node.workload.only_reads(client));
         let nth = leader.filter(|_| self.healed || self.random.chance(800)).unwrap_or(other);
         let nth = slow.filter(|_| !self.healed && self.random.chance(800)).unwrap_or(nth);
         let Some(life) = self.members[nth].life() else { return };

@@ -8,6 +8,7 @@
 use seawall::map::MemberId;
 use seawall_node::replica::Kind;
 use seawall_node::seam::order::Errand;
+use seawall_node::shard::ReadProof;
 
 use super::{Cluster, SHARD, What};
 use crate::cluster::Cut;
@@ -20,6 +21,9 @@ const URGE_US: u64 = 100_000;
 const CARE_US: u64 = 2_000_000;
 /// What a candidate waits for its fences, and some time to open a log.
 const TAKEOVER_US: u64 = 2_500_000;
+
+/// A leader does not yet give up on whom it hears so late.
+const LATE_US: u64 = 1_400_000;
 
 /// How often each may still happen in this run.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +51,7 @@ impl Cluster {
         match self.shape.mood {
             Mood::Divided => return self.divide(),
             Mood::Usurped => return self.usurp(),
+            Mood::Reborn => return self.be_born_again(),
             Mood::Any | Mood::Behind => {}
         }
         let Some(leader) = self.leader().filter(|_| !self.healed) else { return };
@@ -111,6 +116,28 @@ impl Cluster {
         let from = self.now + behind;
         self.at(from, What::Cut(Cut::Alone(leader), from + lasts));
         self.at(from, What::Urge(heir, from + lasts, Kind::AcceptLoss));
+    }
+
+    /// The one member that is required leads, and its promise to the leader of before would still run, if it knew of it; or
+    /// the leader of before hears of that promise when it is over.
+    fn be_born_again(&mut self) {
+        let Some(leader) = self.leader().filter(|_| !self.healed) else { return };
+        let &[heir] = &self.in_sync()[..] else { return };
+        let lasts = self.begin_contest(leader, heir);
+        self.readers_at = Some(leader);
+        let leased = self.shape.read_proof == ReadProof::Lease;
+        if leased && self.random.chance(500) {
+            self.cut_for(Cut::Alone(leader), lasts);
+            self.crash(heir, Crash::Kill);
+            self.at(self.now, What::Urge(heir, self.now + lasts, Kind::Recorded));
+        } else {
+            let lease_us = u64::from(self.shape.lease_ms) * 1000;
+            let late_us = if leased { lease_us / 2 } else { LATE_US };
+            self.cut_for(Cut::Late(heir, leader, late_us), lasts);
+            let soon = self.now + self.random.below(late_us);
+            self.at(soon, What::Cut(Cut::Mute(leader), soon + lasts));
+            self.at(soon, What::Urge(heir, soon + lasts, Kind::Recorded));
+        }
     }
 
     /// The leader hears nothing of the authority. Returned is for how long.

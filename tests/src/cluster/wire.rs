@@ -2,7 +2,7 @@
 //!
 //! # Fault model
 //! A message arrives once, late, or it is lost; or it arrives twice; and later ones may overtake it. A cut lets nothing
-//! through from some members to others, in one direction or in both, until it is mended. Nothing is damaged: frames have
+//! through from some members to others, in one direction or in both, until it is mended; a way can be slow for a while. Nothing is damaged: frames have
 //! checksums, and whoever carries them drops what does not match.
 
 /// Which ways are closed.
@@ -18,6 +18,8 @@ pub enum Cut {
     Way(usize, usize),
     /// Members whose bit is set, and the others: nothing passes between them.
     Sides(u8),
+    /// What one says to the other is late by so much.
+    Late(usize, usize, u64),
 }
 
 #[derive(Debug, Default)]
@@ -39,6 +41,15 @@ impl Wire {
         self.cuts.clear();
     }
 
+    /// How late what is said now is, beside all else.
+    pub fn late_us(&self, now: u64, from: usize, to: usize) -> u64 {
+        let late = |(until, cut): &(u64, Cut)| match cut {
+            Cut::Late(a, b, late_us) if (from, to) == (*a, *b) && now < *until => Some(*late_us),
+            _ => None,
+        };
+        self.cuts.iter().filter_map(late).max().unwrap_or(0)
+    }
+
     pub fn passes(&mut self, now: u64, from: usize, to: usize) -> bool {
         self.cuts.retain(|(until, _)| now < *until);
         self.cuts.iter().all(|(_, cut)| match cut {
@@ -46,6 +57,7 @@ impl Wire {
             Cut::Mute(member) => from != *member,
             Cut::Deaf(member) => to != *member,
             Cut::Way(a, b) => (from, to) != (*a, *b),
+            Cut::Late(..) => true,
             Cut::Sides(one) => (one >> from) & 1 == (one >> to) & 1,
         })
     }

@@ -22,24 +22,29 @@ pub struct Written {
 }
 
 impl Written {
-    /// I6: a position names one record, whoever writes it.
-    pub fn saw(&mut self, bytes: &[u8]) -> Result<(), Violation> {
+    /// I6: a position names one record, whoever writes it. Whether all of it is whole: what is not may be anything, and must
+    /// not be acknowledged.
+    pub fn saw(&mut self, bytes: &[u8]) -> Result<bool, Violation> {
         let id = LogId { lineage: LINEAGE, shard: SHARD.0 };
-        let mut rest = bytes;
+        let (mut rest, mut whole) = (bytes, true);
         while let Ok(header) = BatchHeader::read_anywhere(rest, &id) {
             let end = BATCH_HEADER + usize::try_from(header.length).expect("a batch is small");
             let mut payload = &rest[BATCH_HEADER..end];
+            if crc32c::crc32c(payload) != header.payload_crc {
+                (rest, whole) = (&rest[header.blocks()..], false);
+                continue;
+            }
             for index in header.first_index..=header.last_index().0 {
                 let (record, behind) = record::split(payload).expect("members write whole records");
                 payload = behind;
-                let whole = Whole::new(At { epoch: header.epoch, index }, &record);
-                if *self.records.entry(whole.at).or_insert_with(|| whole.clone()) != whole {
-                    return violation("I6, a position names one record", format!("{}", whole.at));
+                let read = Whole::new(At { epoch: header.epoch, index }, &record);
+                if *self.records.entry(read.at).or_insert_with(|| read.clone()) != read {
+                    return violation("I6, a position names one record", format!("{}", read.at));
                 }
             }
             rest = &rest[header.blocks()..];
         }
-        Ok(())
+        Ok(whole)
     }
 
     /// I7: who folds up to the same place makes the same bytes.

@@ -5,7 +5,7 @@ use seawall_wal::BLOCK;
 use seawall_wal::checkpoint::FoldPolicy;
 
 use super::{Crash, Shape, jump, slice, swarm, times, workload};
-use crate::cluster::{Cut, Told};
+use crate::cluster::{Bent, Cut, Told};
 use crate::random::Random;
 
 /// What a cluster is about. What a rule prevents may need several things in an order that seldom comes by itself.
@@ -19,6 +19,8 @@ pub enum Mood {
     Usurped,
     /// One member's disk is slow, and clients read there.
     Behind,
+    /// The only member that is required leads the next moment: it starts anew just before, or what it says comes late.
+    Reborn,
 }
 
 /// What is drawn for a cluster beside what each of its nodes has.
@@ -39,8 +41,8 @@ pub struct ClusterShape {
     pub disk_lost: Option<(u64, usize)>,
     /// Whose disk damages what it holds, and when: one copy of several, and never beside a lost disk.
     pub rot: Option<(u64, usize)>,
-    /// Who hears, from when on, that its leader's state differs from its own.
-    pub bend: Option<(u64, usize)>,
+    /// Who hears, from when on, that its leader's state differs from its own, or is sent what is not whole.
+    pub bend: Option<(u64, usize, Bent)>,
     /// Whose disk reports errors.
     pub flaky: Option<usize>,
     /// How often a promotion accepts a loss, in thousandths.
@@ -138,6 +140,7 @@ pub fn cluster(random: &mut Random) -> ClusterShape {
         0..12 => divided(&mut shape, random),
         12..24 => usurped(&mut shape, random),
         24..30 => behind(&mut shape, random),
+        30..36 => reborn(&mut shape, random),
         _ => {}
     }
     if shape.min_in_sync == 1 {
@@ -191,7 +194,8 @@ fn harm(shape: &mut ClusterShape, random: &mut Random) {
         let harmed = (random.below(shape.node.heal_us), random.index(shape.members));
         match random.below(10) {
             0 => shape.rot = Some(harmed),
-            1 => shape.bend = Some(harmed),
+            1 => shape.bend = Some((harmed.0, harmed.1, Bent::Digests)),
+            2..4 => shape.bend = Some((harmed.0, harmed.1, Bent::Blocks)),
             _ => {}
         }
     }
@@ -249,6 +253,24 @@ fn usurped(shape: &mut ClusterShape, random: &mut Random) {
     let released = (0..members as u64 - 2).map(|nth| (300_000 + 150_000 * nth, Told::Release));
     shape.told = released.collect();
     // Their promises are over by then.
+    shape.contests = vec![random.between(2_800_000, 3_500_000)];
+}
+
+fn reborn(shape: &mut ClusterShape, random: &mut Random) {
+    calm(shape, random, 3);
+    shape.mood = Mood::Reborn;
+    shape.node.limits.fold = FoldPolicy::NEVER;
+    shape.read_proof = *random.pick(&[ReadProof::Lease, ReadProof::RoundTrip]);
+    // The next leader is there while the lease of this one runs, or while an answer to it is on its way.
+    shape.lease_ms = if shape.read_proof == ReadProof::Lease { 2_000 } else { 300 };
+    shape.restart_us = 100;
+    // A read of a row that an append waits for waits with it: of many rows, few are written where nothing is committed.
+    let workload = &mut shape.node.workload;
+    (workload.partitions, workload.rows) = (3, 10);
+    (workload.clients, workload.window, workload.commits) = (6, 20, 400);
+    (shape.leaves, shape.hurry_us) = (300, 10_000);
+    // Who is released has promised something until then, and that is to be over.
+    shape.told = vec![(300_000, Told::Release)];
     shape.contests = vec![random.between(2_800_000, 3_500_000)];
 }
 

@@ -4,8 +4,6 @@ use super::Plant;
 use crate::plan::Plan;
 
 const CLUSTER: &[Plan] = &[Plan::Cluster];
-/// What 700 clusters do not find: no plan is asked for it, and docs/replication.md says so.
-const NOT_FOUND: &[Plan] = &[];
 
 pub const MEMBERS: &[Plant] = &[
     Plant {
@@ -141,31 +139,6 @@ pub const MEMBERS: &[Plant] = &[
         replace: "proven: leased && (PLANTED || lead.leadership.serves()),",
     },
     Plant {
-        name: "fold-a-segment-whose-end-is-not-committed",
-        plans: NOT_FOUND,
-        verdict: "",
-        file: "wal/src/log/keep.rs",
-        find: "    fn fold(&mut self, id: IoId, committed: Index) -> Option<Io> {",
-        replace: "    fn fold(&mut self, id: IoId, committed: Index) -> Option<Io> {
-        let committed = if PLANTED { Index(committed.0 + 1) } else { committed };",
-    },
-    Plant {
-        name: "prove-a-read-by-an-answer-of-before",
-        plans: NOT_FOUND,
-        verdict: "real time is kept",
-        file: "node/src/replica/leadership.rs",
-        find: "known.answered_us >= Some(us));",
-        replace: "known.answered_us >= Some(us) || PLANTED && known.answered_us.is_some());",
-    },
-    Plant {
-        name: "prove-a-read-by-a-map-of-before",
-        plans: NOT_FOUND,
-        verdict: "real time is kept",
-        file: "node/src/shard/members/prove.rs",
-        find: "let leads = membership.generation() >= generation",
-        replace: "let leads = (PLANTED || membership.generation() >= generation)",
-    },
-    Plant {
         name: "take-an-echo-for-a-proof-before-its-index-is-applied",
         plans: CLUSTER,
         verdict: "",
@@ -206,14 +179,6 @@ pub const MEMBERS: &[Plant] = &[
         replace: "if blank && !meta.reseeding && of_the_map > Epoch(0) && !PLANTED {",
     },
     Plant {
-        name: "count-what-was-persisted",
-        plans: NOT_FOUND,
-        verdict: "",
-        file: "node/src/shard/members/follow.rs",
-        find: "        Positions { received, persisted, validated, applied }",
-        replace: "        Positions { received, persisted, validated: if PLANTED { persisted } else { validated }, applied }",
-    },
-    Plant {
         name: "forget-the-promise-at-a-restart",
         plans: CLUSTER,
         verdict: "",
@@ -221,16 +186,6 @@ pub const MEMBERS: &[Plant] = &[
         find: "let was = Meta { sequence, start, ..self.meta };",
         replace: "let was = Meta { sequence, start, ..self.meta };
         let was = if PLANTED { Meta { epoch: self.report.found_epoch, bound: None, ..was } } else { was };",
-    },
-    Plant {
-        name: "count-an-ack-of-an-older-session",
-        plans: NOT_FOUND,
-        verdict: "",
-        file: "node/src/shard/members/lead.rs",
-        find: "        let Some(sent) = lead.members.get_mut(&from).filter(|sent| sent.session == ack.session) else {",
-        replace: "        let session = lead.members.get(&from).map_or(ack.session, |sent| sent.session);
-        let ack = &Ack { session: if PLANTED { session } else { ack.session }, ..*ack };
-        let Some(sent) = lead.members.get_mut(&from).filter(|sent| sent.session == ack.session) else {",
     },
     Plant {
         name: "reset-a-halt-at-a-restart",
@@ -247,48 +202,5 @@ pub const MEMBERS: &[Plant] = &[
         file: "wal/src/recover/verdict.rs",
         find: "if let (None, Some((through, place))) = (window, evidence.flushed)",
         replace: "if let (None, Some((through, place))) = (window.filter(|_| !PLANTED), evidence.flushed)",
-    },
-    Plant {
-        name: "count-a-promise-from-when-it-arrives",
-        plans: NOT_FOUND,
-        verdict: "",
-        file: "node/src/replica/leadership.rs",
-        find: "let until = ack.echo_us.saturating_add(less_margin(ack.lease_us));",
-        replace: "let from = if PLANTED { now_us } else { ack.echo_us };
-            let until = from.saturating_add(less_margin(ack.lease_us));",
-    },
-    Plant {
-        name: "forget-a-lease-promise-at-a-restart",
-        plans: NOT_FOUND,
-        verdict: "",
-        file: "node/src/replica/grant.rs",
-        find: "Self { until_us: now_us + longest_us, longest_us }",
-        replace: "Self { until_us: now_us + if PLANTED { 0 } else { longest_us }, longest_us }",
-    },
-    Plant {
-        name: "count-a-promise-without-the-margin",
-        plans: NOT_FOUND,
-        verdict: "",
-        file: "node/src/replica/leadership.rs",
-        find: "    lease_us.saturating_sub(lease_us * LEASE_MARGIN_PPM / 1_000_000 + LEASE_MARGIN_US)",
-        replace: "    if PLANTED { return lease_us; }
-    lease_us.saturating_sub(lease_us * LEASE_MARGIN_PPM / 1_000_000 + LEASE_MARGIN_US)",
-    },
-    Plant {
-        name: "commit-alone-before-the-first-record",
-        plans: NOT_FOUND,
-        verdict: "",
-        file: "node/src/shard/mod.rs",
-        find: "        self.membership.is_none()\n    }",
-        replace: "        self.membership.is_none()
-            || (PLANTED && matches!(&self.life, Life::Running(running) if running.lead.is_none()))\n    }",
-    },
-    Plant {
-        name: "believe-the-map-alone-that-a-lost-disk-is-whole",
-        plans: NOT_FOUND,
-        verdict: "",
-        file: "node/src/shard/members/follow.rs",
-        find: "if recorded && self.log.wanted().reseeding && self.seen_out == Some(of_the_map) {",
-        replace: "if recorded && self.log.wanted().reseeding && (PLANTED || self.seen_out == Some(of_the_map)) {",
     },
 ];

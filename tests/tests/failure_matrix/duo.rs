@@ -1,5 +1,5 @@
-//! A leader and a follower, event by event: the workers of the node on disks with a volatile cache, and the messages
-//! between them, in the hand of the test. It can stop between any two steps, and end either process there.
+//! A leader and a follower, and at times a third one, event by event: the workers of the node on disks with a volatile cache, and the messages
+//! between them, in the hand of the test. It can stop between any two steps, and end any process there.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use crate::volatile::{Crash, Left, Volatile};
 pub const SHARD: ShardId = ShardId(1);
 pub const LEADER: usize = 0;
 pub const FOLLOWER: usize = 1;
+pub const THIRD: usize = 2;
 const SECOND: u64 = 1_000_000;
 const TICK_US: u64 = 50_000;
 
@@ -48,16 +49,23 @@ pub struct Member {
 
 #[derive(Clone, Debug)]
 pub enum Letter {
-    Frame { to: usize, frame: Vec<u8> },
+    Frame { from: usize, to: usize, frame: Vec<u8> },
     Map { to: usize },
 }
 
 pub struct Duo {
-    pub members: [Member; 2],
+    pub members: Vec<Member>,
     pub map: Arc<Map>,
     pub wire: VecDeque<Letter>,
     /// Nothing that they say arrives.
     pub parted: bool,
+    /// It hears nobody, the authority neither, and nobody hears it.
+    pub cut_off: Option<usize>,
+    /// What the authority is asked for is on its way, and comes there when the test says so.
+    pub holds_proposals: bool,
+    pub proposals: Vec<Map>,
+    /// By how much the clock of each is fast, in millionths.
+    pub drift_ppm: [i64; 3],
     pub limits: LogLimits,
     read_proof: ReadProof,
     pub now_us: u64,
@@ -73,7 +81,11 @@ impl Duo {
     }
 
     pub fn proving(limits: LogLimits, min_in_sync: u8, read_proof: ReadProof) -> Self {
-        let member = || Member {
+        Self::of(2, limits, Policy { min_in_sync, ..POLICY }, read_proof)
+    }
+
+    pub fn of(members: u32, limits: LogLimits, policy: Policy, read_proof: ReadProof) -> Self {
+        let member = |_| Member {
             disk: Volatile::new(),
             worker: None,
             ops: VecDeque::new(),
@@ -84,9 +96,19 @@ impl Duo {
             status: None,
             stuck: false,
         };
-        let map = Arc::new(map(min_in_sync));
-        let members = [member(), member()];
-        Self { members, map, wire: VecDeque::new(), parted: false, limits, read_proof, now_us: SECOND }
+        Self {
+            members: (0..members).map(member).collect(),
+            map: Arc::new(map(members, policy)),
+            wire: VecDeque::new(),
+            parted: false,
+            cut_off: None,
+            holds_proposals: false,
+            proposals: Vec::new(),
+            drift_ppm: [0; 3],
+            limits,
+            read_proof,
+            now_us: SECOND,
+        }
     }
 
     /// Both run, one leads, the other one streams and is recorded.
@@ -139,7 +161,9 @@ impl Duo {
 
     pub fn event(&mut self, nth: usize, event: Event) {
         self.now_us += 1;
-        let now = Now { mono_us: self.now_us, wall_us: Self::WALL_US + self.now_us.cast_signed() };
+        let fast_us = self.now_us.cast_signed() * self.drift_ppm[nth] / 1_000_000;
+        let mono_us = self.now_us.saturating_add_signed(fast_us);
+        let now = Now { mono_us, wall_us: Self::WALL_US + self.now_us.cast_signed() };
         let Some(worker) = &mut self.members[nth].worker else { return };
         let mut effects = Vec::new();
         worker.step(now, event, &mut effects);
@@ -163,16 +187,16 @@ impl Duo {
             }
             Effect::Reopen { .. } => member.ops.push_back(Op::Reopen),
             Effect::Say { to, frame } if !self.parted => {
-                self.wire.push_back(Letter::Frame { to: to.0 as usize - 1, frame });
+                let (from, to) = (nth, to.0 as usize - 1);
+                if self.cut_off.is_none_or(|off| off != from && off != to) {
+                    self.wire.push_back(Letter::Frame { from, to, frame });
+                }
             }
             Effect::Say { .. } => {}
             Effect::Obeyed { obeyed, .. } => member.obeyed.push(obeyed),
-            Effect::Propose { map } => {
-                if map.generation().0 == self.map.generation().0 + 1 {
-                    self.map = Arc::from(map);
-                }
-                self.wire.extend([Letter::Map { to: LEADER }, Letter::Map { to: FOLLOWER }]);
-            }
+            Effect::Propose { .. } if self.cut_off == Some(nth) => {}
+            Effect::Propose { map } if self.holds_proposals => self.proposals.push(*map),
+            Effect::Propose { map } => self.propose(*map),
             Effect::AskMap { shard, round } => {
                 let generation = self.map.generation();
                 self.event(nth, Event::NewestMap { shard, round, generation });
@@ -189,9 +213,18 @@ impl Duo {
         }
     }
 
+    /// The authority hears what it is asked for, and tells everybody what it holds then.
+    pub fn propose(&mut self, map: Map) {
+        if map.generation().0 == self.map.generation().0 + 1 {
+            self.map = Arc::from(map);
+        }
+        let told = (0..self.members.len()).filter(|to| self.cut_off != Some(*to));
+        self.wire.extend(told.map(|to| Letter::Map { to }));
+    }
+
     /// The next step of anything: an operation of a disk becomes durable, its end is heard, a letter arrives.
     pub fn step(&mut self) -> bool {
-        self.disk_step(LEADER) || self.disk_step(FOLLOWER) || self.letter_arrives()
+        (0..self.members.len()).any(|nth| self.disk_step(nth)) || self.letter_arrives()
     }
 
     pub fn disk_step(&mut self, nth: usize) -> bool {
@@ -220,8 +253,8 @@ impl Duo {
         match self.wire.pop_front() {
             None => return false,
             Some(Letter::Map { to }) => self.event(to, Event::MapChanged(self.map.clone())),
-            Some(Letter::Frame { to, frame }) => {
-                let from = MemberId(2 - to as u32);
+            Some(Letter::Frame { from, to, frame }) => {
+                let from = MemberId(from as u32 + 1);
                 self.event(to, Event::Heard { from, shard: SHARD, frame });
             }
         }
@@ -265,7 +298,7 @@ impl Duo {
 
     pub fn tick(&mut self) {
         self.now_us += TICK_US;
-        (0..2).for_each(|nth| self.event(nth, Event::Tick));
+        (0..self.members.len()).for_each(|nth| self.event(nth, Event::Tick));
     }
 
     pub fn status(&mut self, nth: usize) -> ShardStatus {
@@ -284,10 +317,12 @@ impl Duo {
     }
 }
 
-/// Two members keep the one shard, and nobody has led it: the first of them begins.
-fn map(min_in_sync: u8) -> Map {
-    let member = |id: u32| seawall::map::Member {
-        id: MemberId(id),
+pub const POLICY: Policy = Policy { min_in_sync: 2, member_timeout_ms: 500, lease_ms: 400 };
+
+/// So many members keep the one shard, and nobody has led it: the first of them begins.
+fn map(members: u32, policy: Policy) -> Map {
+    let member = |id: MemberId| seawall::map::Member {
+        id,
         address: format!("member-{id}:7411"),
         peer: format!("member-{id}:7413"),
         labels: Vec::new(),
@@ -297,13 +332,13 @@ fn map(min_in_sync: u8) -> Map {
         epoch: Epoch(0),
         leader: None,
         sync: Default::default(),
-        asyncs: [MemberId(1), MemberId(2)].into(),
-        policy: Policy { min_in_sync, member_timeout_ms: 500, lease_ms: 400 },
+        asyncs: (1..=members).map(MemberId).collect(),
+        policy,
         open_loss: None,
         changed: Generation(1),
     };
     let ranges = vec![seawall::map::Range { first_hash: 0, shard: SHARD }];
-    let members = [1, 2].map(member).into();
+    let members = (1..=members).map(MemberId).map(member).collect();
     Map::of(Parts { generation: Generation(1), members, ranges, replicas: vec![replicas], audit: None })
         .expect("a map")
 }

@@ -18,7 +18,7 @@ fn look<T>(frame: &[u8], look: impl FnOnce(Envelope<'_>) -> T) -> T {
 
 fn next_letter<T>(duo: &Duo, wanted: impl FnOnce(Message<'_>) -> Option<T>) -> Option<T> {
     match duo.wire.front() {
-        Some(Letter::Frame { to: FOLLOWER, frame }) => look(frame, |envelope| wanted(envelope.message)),
+        Some(Letter::Frame { to: FOLLOWER, frame, .. }) => look(frame, |envelope| wanted(envelope.message)),
         _ => None,
     }
 }
@@ -52,7 +52,7 @@ pub fn until<T>(duo: &mut Duo, mut there: impl FnMut(&Duo) -> Option<T>) -> T {
 
 /// Other blocks in the letter that arrives next.
 pub fn bend(duo: &mut Duo, blocks: &[u8]) {
-    let Some(Letter::Frame { to, frame }) = duo.wire.pop_front() else { panic!("an R_APPEND is next") };
+    let Some(Letter::Frame { from, to, frame }) = duo.wire.pop_front() else { panic!("an R_APPEND is next") };
     let frame = look(&frame, |Envelope { generation, shard, message }| {
         let Message::Append(append) = message else { panic!("an R_APPEND is next") };
         let mut out = Vec::new();
@@ -60,7 +60,7 @@ pub fn bend(duo: &mut Duo, blocks: &[u8]) {
             .encode(&mut out);
         out
     });
-    duo.wire.push_front(Letter::Frame { to, frame });
+    duo.wire.push_front(Letter::Frame { from, to, frame });
 }
 
 /// The first batch in these blocks with another header, whose checksum is right.
@@ -95,7 +95,7 @@ pub fn next_beat(duo: &Duo) -> Option<u64> {
 /// How far the follower has validated, by the letter that arrives next, if it is an R_ACK.
 pub fn next_ack(duo: &Duo) -> Option<u64> {
     match duo.wire.front() {
-        Some(Letter::Frame { to: LEADER, frame }) => look(frame, |envelope| match envelope.message {
+        Some(Letter::Frame { to: LEADER, frame, .. }) => look(frame, |envelope| match envelope.message {
             Message::Ack(ack) => Some(ack.positions.validated.0),
             _ => None,
         }),
@@ -106,4 +106,14 @@ pub fn next_ack(duo: &Duo) -> Option<u64> {
 /// Whether the follower is greeted next.
 pub fn next_hello(duo: &Duo) -> bool {
     next_letter(duo, |message| matches!(message, Message::Hello(_)).then_some(())).is_some()
+}
+
+/// Whether a member's answer to R_HELLO arrives next at the leader.
+pub fn next_welcome(duo: &Duo) -> Option<()> {
+    match duo.wire.front() {
+        Some(Letter::Frame { to: LEADER, frame, .. }) => {
+            look(frame, |envelope| matches!(envelope.message, Message::Welcome(_)).then_some(()))
+        }
+        _ => None,
+    }
 }

@@ -10,6 +10,7 @@ mod document;
 mod duo;
 mod forbidden;
 mod forgery;
+mod leases;
 mod leaving;
 mod observed;
 mod primary;
@@ -24,6 +25,7 @@ mod validation;
 #[path = "../../../wal/tests/support/volatile.rs"]
 mod volatile;
 mod waits;
+mod whole;
 
 use std::sync::OnceLock;
 

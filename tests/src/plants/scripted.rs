@@ -1,0 +1,139 @@
+//! Bugs of members that worlds come to seldom, or in one story alone: a test plays what each of them breaks, event by event.
+
+use super::{Plant, Scripted, Test};
+use crate::plan::Plan;
+
+const CLUSTER: &[Plan] = &[Plan::Cluster];
+/// What 700 clusters do not find.
+const NONE: &[Plan] = &[];
+
+const fn matrix(name: &'static str) -> Test {
+    Test { package: "seawall-tests", target: "failure_matrix", name }
+}
+
+pub const SCRIPTED: &[Scripted] = &[
+    Scripted {
+        plant: Plant {
+            name: "fold-a-segment-whose-end-is-not-committed",
+            plans: NONE,
+            verdict: "",
+            file: "wal/src/log/keep.rs",
+            find: "    fn fold(&mut self, id: IoId, committed: Index) -> Option<Io> {",
+            replace: "    fn fold(&mut self, id: IoId, committed: Index) -> Option<Io> {
+        let committed = if PLANTED { Index(committed.0 + 1) } else { committed };",
+        },
+        test: Test {
+            package: "seawall-wal",
+            target: "follow_cut",
+            name: "a_segment_is_not_folded_before_what_follows_it_is_committed",
+        },
+    },
+    Scripted {
+        plant: Plant {
+            name: "prove-a-read-by-an-answer-of-before",
+            plans: CLUSTER,
+            verdict: "",
+            file: "node/src/replica/leadership.rs",
+            find: "known.answered_us >= Some(us));",
+            replace: "known.answered_us >= Some(us) || PLANTED && known.answered_us.is_some());",
+        },
+        test: matrix("leases::an_answer_to_what_was_sent_before_a_read_came_proves_nothing"),
+    },
+    Scripted {
+        plant: Plant {
+            name: "prove-a-read-by-a-map-of-before",
+            plans: NONE,
+            verdict: "",
+            file: "node/src/shard/members/prove.rs",
+            find: "let leads = membership.generation() >= generation",
+            replace: "let leads = (PLANTED || membership.generation() >= generation)",
+        },
+        test: matrix("waits::where_nobody_is_required_the_authority_proves_a_read"),
+    },
+    Scripted {
+        plant: Plant {
+            name: "count-what-was-persisted",
+            plans: CLUSTER,
+            verdict: "",
+            file: "wal/src/log/follow.rs",
+            find: "            valid.map_err(Cause::Invalid)?;",
+            replace: "            if PLANTED && valid.is_err() && self.nothing_waits() {
+                self.valid = self.place.next;
+                continue;
+            }
+            valid.map_err(Cause::Invalid)?;",
+        },
+        test: matrix("f_v1_checksum_validation_failure"),
+    },
+    Scripted {
+        plant: Plant {
+            name: "count-an-ack-of-an-older-session",
+            plans: NONE,
+            verdict: "",
+            file: "node/src/shard/members/lead.rs",
+            find: "        let Some(sent) = lead.members.get_mut(&from).filter(|sent| sent.session == ack.session) else {",
+            replace: "        let session = lead.members.get(&from).map_or(ack.session, |sent| sent.session);
+        let ack = &Ack { session: if PLANTED { session } else { ack.session }, ..*ack };
+        let Some(sent) = lead.members.get_mut(&from).filter(|sent| sent.session == ack.session) else {",
+        },
+        test: matrix("whole::an_ack_from_before_a_loss_does_not_make_a_member_level"),
+    },
+    Scripted {
+        plant: Plant {
+            name: "count-a-promise-from-when-it-arrives",
+            plans: CLUSTER,
+            verdict: "",
+            file: "node/src/replica/leadership.rs",
+            find: "let until = ack.echo_us.saturating_add(less_margin(ack.lease_us));",
+            replace: "let from = if PLANTED { now_us } else { ack.echo_us };
+            let until = from.saturating_add(less_margin(ack.lease_us));",
+        },
+        test: matrix("leases::a_promise_counts_from_when_it_was_asked_for"),
+    },
+    Scripted {
+        plant: Plant {
+            name: "forget-a-lease-promise-at-a-restart",
+            plans: CLUSTER,
+            verdict: "",
+            file: "node/src/replica/grant.rs",
+            find: "Self { until_us: now_us + longest_us, longest_us }",
+            replace: "Self { until_us: now_us + if PLANTED { 0 } else { longest_us }, longest_us }",
+        },
+        test: matrix("leases::a_promise_is_kept_over_a_restart"),
+    },
+    Scripted {
+        plant: Plant {
+            name: "count-a-promise-without-the-margin",
+            plans: NONE,
+            verdict: "",
+            file: "node/src/replica/leadership.rs",
+            find: "    lease_us.saturating_sub(lease_us * LEASE_MARGIN_PPM / 1_000_000 + LEASE_MARGIN_US)",
+            replace: "    if PLANTED { return lease_us; }
+    lease_us.saturating_sub(lease_us * LEASE_MARGIN_PPM / 1_000_000 + LEASE_MARGIN_US)",
+        },
+        test: matrix("leases::a_promise_counts_less_than_it_was_made_for"),
+    },
+    Scripted {
+        plant: Plant {
+            name: "commit-alone-before-the-first-record",
+            plans: NONE,
+            verdict: "",
+            file: "node/src/shard/mod.rs",
+            find: "        self.membership.is_none()\n    }",
+            replace: "        self.membership.is_none()
+            || (PLANTED && matches!(&self.life, Life::Running(running) if running.lead.is_none()))\n    }",
+        },
+        test: matrix("whole::a_leader_without_a_first_record_commits_nothing"),
+    },
+    Scripted {
+        plant: Plant {
+            name: "believe-the-map-alone-that-a-lost-disk-is-whole",
+            plans: NONE,
+            verdict: "",
+            file: "node/src/shard/members/follow.rs",
+            find: "if recorded && self.log.wanted().reseeding && self.seen_out == Some(of_the_map) {",
+            replace: "if recorded && self.log.wanted().reseeding && (PLANTED || self.seen_out == Some(of_the_map)) {",
+        },
+        test: matrix("whole::a_map_that_comes_late_does_not_make_a_lost_disk_whole"),
+    },
+];
