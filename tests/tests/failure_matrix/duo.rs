@@ -58,6 +58,10 @@ pub struct Duo {
     pub wire: VecDeque<Letter>,
     /// Nothing that they say arrives.
     pub parted: bool,
+    /// When somebody asked the authority for the newest map.
+    pub questions: Vec<u64>,
+    /// It answers nobody for now; what it would have said.
+    pub silent_authority: Option<Vec<(usize, Event)>>,
     pub limits: LogLimits,
     read_proof: ReadProof,
     pub now_us: u64,
@@ -86,7 +90,17 @@ impl Duo {
         };
         let map = Arc::new(map(min_in_sync));
         let members = [member(), member()];
-        Self { members, map, wire: VecDeque::new(), parted: false, limits, read_proof, now_us: SECOND }
+        Self {
+            members,
+            map,
+            wire: VecDeque::new(),
+            parted: false,
+            questions: Vec::new(),
+            silent_authority: None,
+            limits,
+            read_proof,
+            now_us: SECOND,
+        }
     }
 
     /// Both run, one leads, the other one streams and is recorded.
@@ -174,8 +188,13 @@ impl Duo {
                 self.wire.extend([Letter::Map { to: LEADER }, Letter::Map { to: FOLLOWER }]);
             }
             Effect::AskMap { shard, round } => {
+                self.questions.push(self.now_us);
                 let generation = self.map.generation();
-                self.event(nth, Event::NewestMap { shard, round, generation });
+                let answer = Event::NewestMap { shard, round, generation };
+                match &mut self.silent_authority {
+                    Some(unsaid) => unsaid.push((nth, answer)),
+                    None => self.event(nth, answer),
+                }
             }
             Effect::Status { mut status, .. } => member.status = status.shards.pop(),
             Effect::Recovered { report, .. } => member.reports.push(*report),
@@ -276,6 +295,13 @@ impl Duo {
     pub fn following(&mut self) -> FollowerStatus {
         let replication = self.status(FOLLOWER).replication.expect("it is a member");
         replication.following.expect("it follows")
+    }
+
+    /// The authority says what it has not said, as it was when it was asked.
+    pub fn authority_answers(&mut self) {
+        for (nth, answer) in self.silent_authority.take().unwrap_or_default() {
+            self.event(nth, answer);
+        }
     }
 
     /// What the newest recovery said.

@@ -11,6 +11,7 @@ mod duo;
 mod forbidden;
 mod forgery;
 mod leaving;
+mod lonely;
 mod observed;
 mod primary;
 mod principles;

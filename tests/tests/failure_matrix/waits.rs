@@ -19,7 +19,7 @@ const SECOND: u64 = 1_000_000;
 const NEWEST: Consistency = Consistency::Linearizable;
 
 /// Both run, and a commit needs the leader alone.
-fn loose() -> Duo {
+pub fn loose() -> Duo {
     let mut duo = Duo::new(limits(), 1);
     duo.start(LEADER);
     duo.start(FOLLOWER);
