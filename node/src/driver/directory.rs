@@ -114,6 +114,20 @@ impl Directory {
         Ok(directory)
     }
 
+    /// Of a node that is stopped, and stays so while this is held: nothing in it is changed, and its owner is not asked.
+    pub fn of_stopped(path: &Path) -> Result<Self, DirectoryError> {
+        if !Self::check(path)? {
+            return Err(DirectoryError::new(path, "it is no data directory", "name one with --data"));
+        }
+        let lock = Lock::take(&path.join(LOCK))?;
+        Ok(Self { path: path.to_owned(), superblock: read_superblock(path)?, made: false, _lock: lock })
+    }
+
+    /// Whose it is; `None`: that of a node that is alone.
+    pub fn member(&self) -> Option<MemberId> {
+        Some(MemberId(self.superblock.member)).filter(|member| member.0 != 0)
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }

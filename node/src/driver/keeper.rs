@@ -266,7 +266,7 @@ fn quarantine(log: &ShardDirectory, cut: u64, slot: SlotId, range: Range<u64>) -
 }
 
 /// A line of its own, also behind one that a crash cut short.
-fn append_line(path: &Path, line: &str) -> io::Result<()> {
+pub(super) fn append_line(path: &Path, line: &str) -> io::Result<()> {
     let mut file = File::options().read(true).append(true).create(true).mode(0o600).open(path)?;
     let end = file.metadata()?.len();
     let mut last = [b'\n'];

@@ -52,6 +52,7 @@ pub mod mailbox;
 pub mod mark;
 mod membership;
 pub mod node;
+pub mod offline;
 mod places;
 pub mod probe;
 mod reactor;
