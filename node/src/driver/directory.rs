@@ -394,6 +394,10 @@ impl ShardDirectory {
         opened.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))
     }
 
+    pub fn open_to_read(&self, file: FileId, direct: bool) -> io::Result<File> {
+        OpenOptions::new().read(true).custom_flags(direct_flag(direct)).open(self.path(file))
+    }
+
     /// A new file under an unfinished name.
     pub fn begin_slot(&self, slot: SlotId, direct: bool) -> io::Result<File> {
         if self.path(FileId::Slot(slot)).try_exists()? {

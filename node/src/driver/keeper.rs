@@ -95,7 +95,7 @@ impl Drop for Keeper {
 }
 
 /// Commits go first.
-fn be_nice() {
+pub(super) fn be_nice() {
     // SAFETY: both calls take numbers only. A thread is a process to the scheduler: 0 names this one.
     unsafe {
         libc::setpriority(libc::PRIO_PROCESS, 0, 10);

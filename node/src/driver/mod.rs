@@ -58,6 +58,7 @@ pub mod probe;
 mod reactor;
 mod restore;
 pub mod ring;
+mod scrubber;
 mod signals;
 mod sleeper;
 pub mod superblock;

@@ -8,10 +8,10 @@ use seawall::map::{Generation, Map, MemberId, Parts, Policy, Replicas, ShardId};
 use seawall::position::{Epoch, Lineage};
 use seawall_node::seam::order::Obeyed;
 use seawall_node::seam::{Effect, Event, FollowerStatus, LogFound, Now, ShardStatus, WorkerId};
-use seawall_node::shard::ReadProof;
+use seawall_node::shard::{Budget, ReadProof};
 use seawall_node::worker::{Capabilities, Worker, WorkerConfig};
 use seawall_wal::recover::Report;
-use seawall_wal::{Io, LogLimits};
+use seawall_wal::{Buffer, FileId, Io, IoError, IoStep, LogLimits};
 
 use crate::client::Client;
 use crate::support::LOG;
@@ -62,6 +62,10 @@ pub struct Duo {
     pub questions: Vec<u64>,
     /// It answers nobody for now; what it would have said.
     pub silent_authority: Option<Vec<(usize, Event)>>,
+    /// Bytes a second; what is asked for is read at once.
+    pub scrub: u64,
+    /// Which files were read.
+    pub scrubbed: Vec<(usize, FileId)>,
     pub limits: LogLimits,
     read_proof: ReadProof,
     pub now_us: u64,
@@ -97,6 +101,8 @@ impl Duo {
             parted: false,
             questions: Vec::new(),
             silent_authority: None,
+            scrub: 0,
+            scrubbed: Vec::new(),
             limits,
             read_proof,
             now_us: SECOND,
@@ -120,7 +126,7 @@ impl Duo {
             member: Some(MemberId(nth as u32 + 1)),
             lineage: Lineage(LOG.lineage),
             limits: self.limits,
-            budget: Default::default(),
+            budget: Budget { scrub_bytes_per_second: self.scrub, ..Budget::default() },
             read_proof: self.read_proof,
             capabilities: Capabilities::default(),
         });
@@ -204,6 +210,19 @@ impl Duo {
             Effect::FoldFailed { why, .. } => member.loud.push(format!("not folded: {why}")),
             Effect::CommitsRefused { why, .. } => member.loud.push(format!("commits are refused: {why}")),
             Effect::NoSpace { why, .. } => member.loud.push(format!("no space: {why}")),
+            Effect::Rotten { why, .. } => member.loud.push(format!("rotten: {why}")),
+            Effect::Scrub { shard, round, job, .. } => {
+                self.scrubbed.push((nth, job.file()));
+                let files = member.disk.read().files;
+                let mut buffer = Buffer::new(0, job.buffer_bytes());
+                let result = job.run(&mut buffer, &mut |offset, bytes| {
+                    let from = usize::try_from(offset).expect("a place in memory");
+                    let file = files.get(&job.file()).and_then(|file| file.get(from..from + bytes.len()));
+                    bytes.copy_from_slice(file.ok_or(IoError { step: IoStep::Read, errno: 2 })?);
+                    Ok(())
+                });
+                self.event(nth, Event::Scrubbed { shard, round, result });
+            }
             Effect::Mail { .. } | Effect::Stopped => panic!("nobody asked for {effect:?}"),
         }
     }

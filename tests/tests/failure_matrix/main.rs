@@ -18,6 +18,7 @@ mod principles;
 mod reads;
 mod receiver;
 mod recovery;
+mod rot;
 mod snapshot;
 #[path = "../../../wal/tests/support/mod.rs"]
 mod support;
