@@ -23,6 +23,9 @@ pub(crate) enum What {
     Segment(Closed),
 }
 
+/// Fills a slice with the bytes at an offset.
+pub type ReadAt<'a> = dyn FnMut(u64, &mut [u8]) -> Result<(), IoError> + 'a;
+
 /// One file, to be read from front to back, from the disk and not from a cache where that is possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScrubJob {
@@ -101,11 +104,7 @@ impl ScrubJob {
 
     /// `read` fills its slice with the bytes at an offset. An error of the device is rot: an unreadable sector is not
     /// torn (R2).
-    pub fn run(
-        &self,
-        buffer: &mut Buffer,
-        read: &mut dyn FnMut(u64, &mut [u8]) -> Result<(), IoError>,
-    ) -> Result<(), Flaw> {
+    pub fn run(&self, buffer: &mut Buffer, read: &mut ReadAt<'_>) -> Result<(), Flaw> {
         match &self.what {
             What::Checkpoint(checkpoint) => self.checkpoint(checkpoint, buffer, read),
             What::Segment(closed) => self.segment(closed, buffer, read),
@@ -116,7 +115,7 @@ impl ScrubJob {
         &self,
         checkpoint: &Checkpoint,
         buffer: &mut Buffer,
-        read: &mut dyn FnMut(u64, &mut [u8]) -> Result<(), IoError>,
+        read: &mut ReadAt<'_>,
     ) -> Result<(), Flaw> {
         let (boundary, bytes) = (checkpoint.boundary, checkpoint.bytes);
         let job = AdoptJob { id: IoId(0), log: self.log, boundary, bytes };
@@ -136,12 +135,7 @@ impl ScrubJob {
         }
     }
 
-    fn segment(
-        &self,
-        closed: &Closed,
-        buffer: &mut Buffer,
-        read: &mut dyn FnMut(u64, &mut [u8]) -> Result<(), IoError>,
-    ) -> Result<(), Flaw> {
+    fn segment(&self, closed: &Closed, buffer: &mut Buffer, read: &mut ReadAt<'_>) -> Result<(), Flaw> {
         let mut at = Expected::first(&closed.header);
         read(0, &mut buffer.bytes_mut()[..BLOCK]).map_err(|e| self.unread("R2", 0, at.next, e))?;
         let header = SegmentHeader::read(&buffer.bytes()[..BLOCK], &self.log);
