@@ -31,7 +31,7 @@ fn rotten(scrub: u64, whose: usize, pick: fn(&FileId) -> bool) -> (Duo, FileId) 
     assert!(duo.status(whose).checkpoint > 0 && duo.scrubbed.is_empty());
     // What is kept, in the order in which it is read.
     let mut seen = duo_scrubs(scrub);
-    let file = seen.drain(..).find(|file| pick(file)).expect("such a file is kept");
+    let file = seen.drain(..).find(pick).expect("such a file is kept");
     duo.members[whose].disk.rot(file, BLOCK + 300, 1);
     (duo, file)
 }
