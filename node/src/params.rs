@@ -117,6 +117,19 @@ parameters! {
     /// may fall further behind before what they miss is gone.
     LOG_TAIL_BYTES: usize = 8 << 20, Bytes, ["log.tail_bytes", 2_097_152..=1 << 34];
 
+    /// How fast each worker's kept log and checkpoints are read again, to find bits that turned where no start looks; 0:
+    /// never. Faster: rot is found sooner, and the disk has more to do beside commits.
+    SCRUB_BYTES_PER_SECOND: u64 = 4 << 20, Bytes, ["scrub.bytes_per_second", 0..=1 << 34];
+
+    /// How long after a start, or a change of role, that begins.
+    SCRUB_AFTER_US: u64 = 10_000_000, Microseconds, [fixed];
+
+    /// From the end of one round of it to the next one.
+    SCRUB_AGAIN_US: u64 = 86_400_000_000, Microseconds, [fixed];
+
+    /// Bytes of one read of it. Larger: fewer pauses, and a commit may wait longer behind one.
+    SCRUB_PIECE_BYTES: usize = 128 << 10, Bytes, [fixed];
+
     /// Requests of one connection that may wait for their replies; beyond it the node stops reading from it. More lets
     /// a deeper pipeline fill a batch, at the price of memory per connection.
     CONNECTION_REQUESTS: usize = 4096, Count, [fixed];

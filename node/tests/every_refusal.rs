@@ -294,7 +294,7 @@ fn unauthenticated() -> Vec<Refusal> {
         member: None,
         lineage: LINEAGE,
         limits: LogLimits::test_min(),
-        budget: Budget::default(),
+        budget: Budget { scrub_bytes_per_second: 0, ..Budget::default() },
         read_proof: Default::default(),
         capabilities: Capabilities::default(),
     });

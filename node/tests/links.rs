@@ -52,6 +52,8 @@ struct World {
     heard: Vec<(MemberId, ShardId, Vec<u8>)>,
     dialled: Vec<MemberId>,
     told: Vec<String>,
+    /// Those that are failures.
+    failures: usize,
     closed: Vec<u32>,
 }
 
@@ -70,6 +72,7 @@ impl World {
             heard: Vec::new(),
             dialled: Vec::new(),
             told: Vec::new(),
+            failures: 0,
             closed: Vec::new(),
         };
         world.step(LinkEvent::MapChanged(map()));
@@ -94,7 +97,10 @@ impl World {
                 LinkEffect::Close { conn } => self.closed.push(conn.slot),
                 LinkEffect::Dial { to, .. } => self.dialled.push(to),
                 LinkEffect::Heard { from, shard, frame } => self.heard.push((from, shard, frame)),
-                LinkEffect::Told { said, .. } => self.told.push(said),
+                LinkEffect::Told { said, lost } => {
+                    self.failures += usize::from(lost);
+                    self.told.push(said);
+                }
             }
         }
     }
@@ -266,6 +272,31 @@ fn a_lost_link_is_dialled_again_and_a_newer_one_takes_its_place() {
     let buf = world.receiving.remove(&2).expect("it is read").0;
     world.step(LinkEvent::Received { conn: conn(2), buf, result: Ok(0) });
     assert_eq!((&world.closed[..], world.state(1)), (&[0, 1, 2][..], "down"));
+}
+
+/// Members that are started one after the other find nobody at first. A link that was there and is gone is a failure at
+/// once, and one that never comes is one after a while.
+#[test]
+fn a_link_that_never_was_is_a_failure_only_after_a_while() {
+    let mut world = World::new();
+    let refused = || LinkEvent::Dialled { to: MemberId(3), result: Err("refused".to_owned()) };
+    world.step(refused());
+    world.tick(LINK_RETRY_US);
+    world.step(refused());
+    assert_eq!((&world.told[..], world.failures), (&["no link to member 3: refused".to_owned()][..], 0));
+    for _ in 0..2 {
+        world.tick(5_000_000); // as long as commits would wait for it
+        world.step(refused());
+    }
+    assert_eq!((world.told.len(), world.failures), (2, 1), "once");
+
+    world.tick(LINK_RETRY_US);
+    world.step(LinkEvent::Dialled { to: MemberId(3), result: Ok(conn(0)) });
+    world.hears(0, &link(VERSION, CLUSTER, 3), 1000);
+    assert_eq!(world.state(3), "up");
+    let buf = world.receiving.remove(&0).expect("it is read").0;
+    world.step(LinkEvent::Received { conn: conn(0), buf, result: Ok(0) });
+    assert_eq!(world.failures, 2, "it was up: {:?}", world.told);
 }
 
 #[test]

@@ -124,7 +124,7 @@ pub fn slice(random: &mut Random) -> Shape {
         jumps,
         passes: Vec::new(),
         accepts: Vec::new(),
-        budget: Budget::default(),
+        budget: Budget { scrub_bytes_per_second: 0, ..Budget::default() },
         generation: 1,
         pauses: swarm(random, &[5, 20]),
         pause_us: 30_000,
@@ -149,7 +149,7 @@ pub fn shard(random: &mut Random) -> Shape {
     let jumps: Vec<_> = jumps.collect();
     let accept = |(at, _): &(u64, i64)| random.chance(500).then(|| at + random.below(30_000));
     let accepts = jumps.iter().filter_map(accept).collect();
-    let mut budget = Budget::default();
+    let mut budget = shape.budget;
     if random.chance(60) {
         budget.request_keys = random.between(3, 30);
     }

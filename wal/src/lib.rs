@@ -22,6 +22,7 @@ pub mod meta;
 pub mod record;
 pub mod recover;
 pub mod scan;
+mod scrub;
 mod segments;
 
 pub use buffer::{BLOCK, Buffer};
@@ -38,6 +39,7 @@ pub use log::{
 pub use record::{Entry, Kind, Record, Space};
 pub use recover::{Act, Ordered, Progress, Recovery, Replay, Replayed, Start};
 pub use scan::Scan;
+pub use scrub::{Flaw, Rot, ScrubJob, Scrubbed};
 pub use segments::Closed;
 
 /// The contiguous number of a record in a shard's log; the first record is 1.

@@ -11,10 +11,10 @@ mod volatile;
 use deaths::{crashes, drive, feed, recover};
 use following::{Item, items, leader};
 use seawall_wal::meta::{self, Bound, Latch, Meta};
-use seawall_wal::recover::Report;
+use seawall_wal::recover::{Intention, Report};
 use seawall_wal::{
-    Act, BLOCK, Epoch, FileId, Follower, Index, Io, LogLimits, Ordered, Progress, Recovery, Scan, SlotId,
-    Start,
+    Act, BLOCK, Buffer, Epoch, FileId, Follower, Index, Io, IoId, LogLimits, Ordered, Progress, Recovery,
+    Scan, SlotId, Start,
 };
 use support::{Disk, LOG, limits};
 use volatile::{Crash, Volatile};
@@ -174,6 +174,88 @@ fn a_log_is_put_aside_whole_whatever_dies_at_each_step() {
         check(disk.after(&Crash::Process));
         assert!(places > 8, "{places}");
     }
+}
+
+/// The member is stopped: its metadata is written by whoever gives the order, and the start after that goes on.
+fn intends(disk: &mut Volatile, act: Act, at: &mut dyn FnMut(&Volatile)) -> Intention {
+    let intention = Intention::of(act, &LOG, &disk.read().files[&FileId::Meta]);
+    if let Some((offset, block)) = intention.write {
+        let mut buf = Buffer::new(0, BLOCK);
+        buf.bytes_mut().copy_from_slice(&block);
+        let io = Io::Write { id: IoId(1), file: FileId::Meta, offset, buf, at: 0, len: BLOCK };
+        disk.accept(&io);
+        at(disk);
+        disk.finish(io);
+        at(disk);
+    }
+    intention
+}
+
+#[test]
+fn what_is_ordered_while_nobody_has_the_log_open_is_done_by_the_next_start_or_was_not_ordered() {
+    let shipped = shipped();
+    for latched in [false, true] {
+        let mut disk = follower(&shipped, latched);
+        let (old, old_meta) = (names(&disk), meta_of(&disk));
+        let mut ends = [0, 0];
+        let intention = intends(&mut disk, Act::Reseed, &mut |disk| {
+            for crash in crashes(disk) {
+                let mut disk = disk.after(&crash);
+                let intended = meta_of(&disk).aside != 0;
+                ends[usize::from(intended)] += 1;
+                match (intended, quietly(&mut disk, None)) {
+                    (true, ended) => is_empty(&disk, &old, at_rest(ended), &old_meta),
+                    (false, ended) if latched => drop(halted(ended)),
+                    (false, ended) => assert_eq!(at_rest(ended).0.validated(), log_end(&shipped)),
+                }
+            }
+        });
+        assert!(ends.iter().all(|times| *times > 0), "{ends:?}");
+        assert_eq!((intention.halt.is_some(), intention.led), (latched, Some(false)));
+        // Once more is the same order: it has its number, and nothing is written.
+        let again = intends(&mut disk, Act::Reseed, &mut |_| panic!("nothing is to be done"));
+        assert_eq!((again.aside, again.write), (intention.aside, None));
+        let (log, report) = at_rest(quietly(&mut disk, None));
+        assert_eq!(report.put_aside, Some(intention.aside));
+        is_empty(&disk, &old, (log, report), &old_meta);
+    }
+}
+
+#[test]
+fn a_latch_that_is_cleared_while_nobody_has_the_log_open_does_not_come_back() {
+    let shipped = shipped();
+    let mut disk = follower(&shipped, true);
+    let before = meta_of(&disk);
+    let intention = intends(&mut disk, Act::Clear, &mut |disk| {
+        for crash in crashes(disk) {
+            let mut disk = disk.after(&crash);
+            match meta_of(&disk).latch {
+                Some(_) => drop(halted(quietly(&mut disk, None))),
+                None => assert_eq!(at_rest(quietly(&mut disk, None)).0.validated(), log_end(&shipped)),
+            }
+        }
+    });
+    assert!(intention.halt.is_some_and(|halt| halt.contains("R12") && halt.contains("one log")));
+    assert_eq!(Meta { latch: before.latch, sequence: before.sequence, ..meta_of(&disk) }, before);
+    assert_eq!(intends(&mut disk, Act::Clear, &mut |_| panic!("there is no latch")).write, None);
+    assert_eq!(at_rest(quietly(&mut disk, None)).0.validated(), log_end(&shipped));
+}
+
+#[test]
+fn who_leads_is_known_from_metadata_that_can_be_read_and_from_no_other() {
+    let mut disk = follower(&shipped(), false);
+    let led = |disk: &Volatile, act| Intention::of(act, &LOG, &disk.read().files[&FileId::Meta]).led;
+    assert_eq!(led(&disk, Act::Reseed), Some(false), "epoch 1 was led here, and epoch 8 was promised");
+    let leads = Meta { issued: Epoch(8), ..meta_of(&disk) }.encode(&LOG);
+    assert_eq!(Intention::of(Act::Reseed, &LOG, &leads).led, Some(true));
+    for copy in [0, BLOCK] {
+        disk.rot(FileId::Meta, copy + 30, 1);
+    }
+    let cleared = intends(&mut disk, Act::Clear, &mut |_| panic!("there is nothing to clear"));
+    assert!(cleared.halt.is_some() && cleared.led.is_none());
+    assert!(intends(&mut disk, Act::Reseed, &mut |_| {}).halt.is_some());
+    assert_eq!(at_rest(quietly(&mut disk, None)).0.validated(), Index(0));
+    assert!(meta_of(&disk).reseeding);
 }
 
 fn is_empty(disk: &Volatile, old: &[FileId], (log, _): (Follower, Report), was: &Meta) {

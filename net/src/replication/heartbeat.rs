@@ -11,7 +11,8 @@ pub struct Echo {
     pub probe_us: u64,
     /// What was committed after the probe had arrived.
     pub committed: Index,
-    /// Whether the lease was proven after it had arrived. If not, the echo proves nothing.
+    /// Whether the lease, or where nobody is required the authority, proved after it had arrived that nobody else led. If
+    /// not, the echo proves nothing.
     pub lease_proven: bool,
 }
 

@@ -24,6 +24,7 @@ pub(crate) mod fuzz;
 mod get;
 mod log;
 mod map;
+mod offline;
 mod order;
 mod probe;
 mod put;

@@ -1,9 +1,15 @@
-//! `seawall replica`: a member's replica of a shard that halted, or that is to begin anew, at the member's admin address.
+//! `seawall replica`: a member's replica of a shard that halted, or that is to begin anew, at the member's admin address,
+//! or in the data directory of one that is stopped.
+
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use seawall::map::ShardId;
+use seawall_wal::Act;
 use serde_json::{Value as Json, json};
 
 use super::admin::Admin;
+use super::offline::Stopped;
 use super::{Exit, order};
 use crate::driver::console;
 
@@ -36,6 +42,12 @@ struct Of {
     /// Who gives the order; kept in audit.log.
     #[arg(long, value_name = "NAME", default_value = "an operator")]
     actor: String,
+    /// The data directory of a member that is stopped: it is done with its next start.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["address", "timeout"])]
+    data: Option<PathBuf>,
+    /// With --data: where the members keep the map. It says that another member leads.
+    #[arg(long, value_name = "DIR", requires = "data")]
+    map: Option<PathBuf>,
     #[command(flatten)]
     asked: Asked,
 }
@@ -58,18 +70,17 @@ struct Asked {
 impl Replica {
     pub(super) fn run(self) -> Exit {
         match self.verb {
-            Verb::Clear(of) => of.order("clear"),
-            Verb::Reseed(of) => of.order("reseed"),
+            Verb::Clear(of) => of.run(Act::Clear),
+            Verb::Reseed(of) => of.run(Act::Reseed),
             Verb::Audit(audit) => audit.run(),
         }
     }
 }
 
 impl Of {
-    fn order(&self, errand: &str) -> Exit {
-        let Asked { admin, json } = &self.asked;
-        let what = format!("shard={}&errand={errand}", self.shard);
-        match order::give(admin, &what, &self.actor, &self.reason) {
+    fn run(&self, act: Act) -> Exit {
+        let json = &self.asked.json;
+        match self.order(act) {
             Ok(said) if *json => {
                 console::say(said);
                 Exit::Done
@@ -83,6 +94,20 @@ impl Of {
             }
             Err(exit) => exit,
         }
+    }
+
+    fn order(&self, act: Act) -> Result<Json, Exit> {
+        let Self { shard, actor, reason, .. } = self;
+        if let Some(data) = &self.data {
+            let (shard, map) = (ShardId(*shard), self.map.as_deref());
+            let recorded = Stopped { data, map, shard, act, actor, reason }.order()?;
+            return Ok(json!({ "done": true, "member": recorded.member, "what": recorded.what }));
+        }
+        let errand = match act {
+            Act::Clear => "clear",
+            Act::Reseed => "reseed",
+        };
+        order::give(&self.asked.admin, &format!("shard={shard}&errand={errand}"), actor, reason)
     }
 }
 

@@ -114,6 +114,20 @@ impl Directory {
         Ok(directory)
     }
 
+    /// Of a node that is stopped, and stays so while this is held: nothing in it is changed, and its owner is not asked.
+    pub fn of_stopped(path: &Path) -> Result<Self, DirectoryError> {
+        if !Self::check(path)? {
+            return Err(DirectoryError::new(path, "it is no data directory", "name one with --data"));
+        }
+        let lock = Lock::take(&path.join(LOCK))?;
+        Ok(Self { path: path.to_owned(), superblock: read_superblock(path)?, made: false, _lock: lock })
+    }
+
+    /// Whose it is; `None`: that of a node that is alone.
+    pub fn member(&self) -> Option<MemberId> {
+        Some(MemberId(self.superblock.member)).filter(|member| member.0 != 0)
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -378,6 +392,10 @@ impl ShardDirectory {
         let path = self.path(file);
         let opened = OpenOptions::new().read(true).write(true).custom_flags(direct_flag(direct)).open(&path);
         opened.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))
+    }
+
+    pub fn open_to_read(&self, file: FileId, direct: bool) -> io::Result<File> {
+        OpenOptions::new().read(true).custom_flags(direct_flag(direct)).open(self.path(file))
     }
 
     /// A new file under an unfinished name.

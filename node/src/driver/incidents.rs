@@ -24,6 +24,7 @@ pub enum Incident {
     LogFailed,
     NoSpace,
     NoCheckpoint,
+    Rotten,
     ReplicaHalted,
     ReplicaReseeds,
     CommitsRefused,
@@ -44,7 +45,7 @@ struct Axes {
     advice: &'static str,
 }
 
-const ALL: [(Incident, Axes); 12] = [
+const ALL: [(Incident, Axes); 13] = [
     (
         Incident::Killed,
         Axes {
@@ -113,6 +114,16 @@ const ALL: [(Incident, Axes); 12] = [
             persistence: "until one can be made",
             visibility: "its log grows",
             advice: "see `seawall log verify`",
+        },
+    ),
+    (
+        Incident::Rotten,
+        Axes {
+            name: "log.rotten",
+            phase: "running",
+            persistence: "until the file is not kept any more",
+            visibility: "nothing is missing here: it is not sent to members, and not folded",
+            advice: "see `seawall log verify`, hand over to another member, and look at the disk",
         },
     ),
     (

@@ -97,7 +97,7 @@ impl Drop for Keeper {
 }
 
 /// Commits go first.
-fn be_nice() {
+pub(super) fn be_nice() {
     // SAFETY: both calls take numbers only. A thread is a process to the scheduler: 0 names this one.
     unsafe {
         libc::setpriority(libc::PRIO_PROCESS, 0, 10);
@@ -287,7 +287,7 @@ fn quarantine(log: &ShardDirectory, cut: u64, slot: SlotId, range: Range<u64>) -
 }
 
 /// A line of its own, also behind one that a crash cut short.
-fn append_line(path: &Path, line: &str) -> io::Result<()> {
+pub(super) fn append_line(path: &Path, line: &str) -> io::Result<()> {
     let mut file = File::options().read(true).append(true).create(true).mode(0o600).open(path)?;
     let end = file.metadata()?.len();
     let mut last = [b'\n'];

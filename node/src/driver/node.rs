@@ -14,13 +14,13 @@ use seawall_wal::{LogId, LogLimits};
 use super::choice::{self, Choice, Kind, Receive};
 use super::directory::{AUDIT, Directory, DirectoryError, Owner, ShardDirectory};
 use super::either::DriverConfig;
-use super::keeper::Keeper;
 use super::mailbox::{Control, Post};
 use super::mark::LastEnd;
 use super::membership::{self, Membership};
 use super::probe::watch::{Clustered, Switches};
 use super::probe::{self, Durable, Obstacle, Placement, Probe};
 use super::reactor::{self, Notice, Seat};
+use super::scrubber::Beside;
 use super::{linking, listener, signals};
 use crate::authority::watch::Proposals;
 use crate::driver::console;
@@ -175,14 +175,14 @@ impl Node {
         // The receiver lives as long as the node.
         signals::listen(move || drop(on_signal.send(Notice::Signal))).map_err(NodeError::Start)?;
         let post = Post::new(self.workers()).map_err(NodeError::Start)?;
-        let keeper = self.start_keeper(&post)?;
+        let beside = Beside::start(&self.directory, self.probe.direct.works, &post)?;
         let member = self
             .membership
             .as_mut()
             .map(|membership| membership.start(&post, &self.incidents))
             .transpose()?;
         let proposals = member.as_ref().map(membership::Running::proposals);
-        let threads = self.start_workers(&post, &sender, &keeper, proposals.as_ref())?;
+        let threads = self.start_workers(&post, &sender, &beside, proposals.as_ref())?;
         let settled = move |workers| drop(sender.send(Notice::Serving(workers)));
         let admin = self.admin.try_clone().map_err(NodeError::Start)?;
         let service = Service::start(admin, post.clone(), self.facts(), self.config.service, settled)
@@ -192,22 +192,16 @@ impl Node {
         for thread in threads {
             thread.join().expect("a worker that panics takes the process with it");
         }
-        drop((keeper, proposals, member));
+        drop((beside, proposals, member));
         service.stop();
         Ok(())
-    }
-
-    fn start_keeper(&self, post: &Arc<Post>) -> Result<Keeper, NodeError> {
-        let shards = (1..=self.directory.shards()).map(ShardId);
-        let logs = shards.map(|shard| self.directory.shard(shard)).collect::<Result<_, _>>()?;
-        Keeper::start(logs, self.probe.direct.works, post.clone()).map_err(NodeError::Start)
     }
 
     fn start_workers(
         &mut self,
         post: &Arc<Post>,
         notices: &Sender<Notice>,
-        keeper: &Keeper,
+        beside: &Beside,
         proposals: Option<&Proposals>,
     ) -> Result<Vec<JoinHandle<()>>, NodeError> {
         let workers = self.workers();
@@ -231,7 +225,8 @@ impl Node {
                 cpu: self.placement.cpu(worker),
                 post: post.clone(),
                 notices: notices.clone(),
-                orders: keeper.orders(),
+                orders: beside.keeper.orders(),
+                scrubs: beside.scrubber.orders(),
                 proposals: proposals.cloned(),
                 linking: self
                     .membership
@@ -331,6 +326,10 @@ impl Node {
                 Notice::ReplicaReseeds { shard, why } => {
                     let said = format!("THE REPLICA OF SHARD {shard} BEGINS ANEW: {why}");
                     self.incidents.note(Incident::ReplicaReseeds, Some(shard), &said);
+                }
+                Notice::Rotten { shard, why } => {
+                    let said = format!("WHAT THE LOG OF SHARD {shard} KEEPS IS ROTTEN: {why}");
+                    self.incidents.note(Incident::Rotten, Some(shard), &said);
                 }
                 Notice::LogFailed { shard, why } => {
                     let said = format!("THE LOG OF SHARD {shard} FAILED: {why}");

@@ -25,6 +25,7 @@ use super::linking::{self, Linking};
 use super::mailbox::{Control, Inbox, PeerFrame, Post};
 use super::probe::Durable;
 use super::probe::watch::Clustered;
+use super::scrubber::{Scrub, Scrubs};
 use crate::authority::watch::{Proposals, Question};
 use crate::driver::console;
 use crate::seam::order::Obeyed;
@@ -65,6 +66,11 @@ pub(super) enum Notice {
         shard: ShardId,
         why: String,
     },
+    /// What a log keeps was read again, and is not whole.
+    Rotten {
+        shard: ShardId,
+        why: String,
+    },
     /// Writes with RWF_DSYNC ended at scheduler ticks: this worker links them to fdatasync from now on.
     GaveUpDsync {
         worker: WorkerId,
@@ -98,6 +104,7 @@ pub(super) struct Seat {
     pub post: Arc<Post>,
     pub notices: Sender<Notice>,
     pub orders: Orders,
+    pub scrubs: Scrubs,
     /// Of a member.
     pub proposals: Option<Proposals>,
     /// Of the worker that has the links.
@@ -151,6 +158,7 @@ struct Reactor {
     post: Arc<Post>,
     notices: Sender<Notice>,
     orders: Orders,
+    scrubs: Scrubs,
     proposals: Option<Proposals>,
     linking: Option<Linking>,
     limits: LogLimits,
@@ -197,6 +205,7 @@ impl Reactor {
             post: seat.post,
             notices: seat.notices,
             orders: seat.orders,
+            scrubs: seat.scrubs,
             proposals: seat.proposals,
             linking,
             limits,
@@ -375,6 +384,10 @@ impl Reactor {
             Effect::ReplicaHalted { shard, why } => self.tell(Notice::ReplicaHalted { shard, why }),
             Effect::CommitsRefused { shard, why } => self.tell(Notice::CommitsRefused { shard, why }),
             Effect::ReplicaReseeds { shard, why } => self.tell(Notice::ReplicaReseeds { shard, why }),
+            Effect::Rotten { shard, why } => self.tell(Notice::Rotten { shard, why }),
+            Effect::Scrub { shard, round, job, bytes_per_second } => {
+                self.scrubs.give(Scrub { worker: self.id, shard, round, job, bytes_per_second });
+            }
             Effect::Stopped => self.stopped = true,
             Effect::FoldFailed { shard, why } => self.tell(Notice::FoldFailed { shard, why }),
             Effect::Disk { shard, io } if io.may_take_long() => {

@@ -104,6 +104,10 @@ impl Leadership {
         self.policy = policy;
     }
 
+    pub fn lease_us(&self) -> u64 {
+        self.policy.lease_us
+    }
+
     pub fn set(&self) -> &SyncSet {
         &self.set
     }

@@ -1,7 +1,7 @@
 //! Everything that a worker can ask for. A driver executes each effect once and reports one event.
 
 use seawall::map::{Map, MemberId, ShardId};
-use seawall_wal::{Io, recover::Report};
+use seawall_wal::{Io, ScrubJob, recover::Report};
 
 use super::event::{ConnId, WorkerId};
 use super::letter::Letter;
@@ -49,6 +49,11 @@ pub enum Effect {
     CommitsRefused { shard: ShardId, why: String },
     /// An accepted loss took what the log of `shard` cannot give up by itself: it begins anew (R12). No event follows.
     ReplicaReseeds { shard: ShardId, why: String },
+    /// Read this file again, no faster than so many bytes a second, in a thread that no commit waits for, and judge it with
+    /// [`ScrubJob::run`]. Ends with `Event::Scrubbed`, unless it was broken off at the end of the process.
+    Scrub { shard: ShardId, round: u64, job: ScrubJob, bytes_per_second: u64 },
+    /// What `shard` keeps is rotten where nobody needs it now: say so, loudly. No event follows.
+    Rotten { shard: ShardId, why: String },
     /// After `Event::Stop`: nothing is under way any more.
     Stopped,
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use seawall::map::{Generation, Map, MemberId, ShardId};
 use seawall_wal::recover::Files;
-use seawall_wal::{Buffer, Done, FoldDone};
+use seawall_wal::{Buffer, Done, Flaw, FoldDone};
 
 use super::letter::Letter;
 use super::order::Order;
@@ -65,6 +65,8 @@ pub enum Event {
     Disk { shard: ShardId, done: Done },
     /// Ends one `Effect::Disk` that was a fold. None comes for one that was broken off at the end of the process.
     Folded { shard: ShardId, done: FoldDone },
+    /// Ends one `Effect::Scrub`.
+    Scrubbed { shard: ShardId, round: u64, result: Result<(), Flaw> },
     /// From another worker of this node.
     Mail { from: WorkerId, letter: Letter },
     /// Somebody asks how this worker is; answered by `Effect::Status` with the same ticket.

@@ -93,6 +93,7 @@ impl Shard {
         let role = self.role;
         let only_if = match consistency_of(asked) {
             Consistency::Linearizable => self.linearizable(),
+            Consistency::MaxStaleness { .. } if self.is_alone() => self.linearizable(),
             _ if self.is_alone() => OnlyIf::Always,
             Consistency::MaxStaleness { ms } => OnlyIf::Young { role, ms: ms.min(MAX_UNPROVEN_MS) },
             Consistency::Session { .. } => OnlyIf::Young { role, ms: MAX_UNPROVEN_MS },
@@ -111,6 +112,7 @@ impl Shard {
             },
             Consistency::MaxStaleness { ms } => match self.staleness_ms(now) {
                 Some(have) if have <= ms => Fresh::Now,
+                None if self.is_alone() => Fresh::Now, // the same
                 have => Fresh::Never(Refusal::stale_bound(have, ms)),
             },
             Consistency::Session { token, max_wait_ms } => match self.known(&token) {

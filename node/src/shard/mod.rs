@@ -28,6 +28,7 @@ mod refuse;
 pub mod release;
 mod running;
 mod scan;
+mod scrub;
 mod settle;
 pub mod spaces;
 pub mod state;
@@ -42,7 +43,10 @@ use seawall::reply::{Role, State as ReplyState};
 use seawall_wal::recover::Report;
 use seawall_wal::{Done, Epoch, FoldDone, Index, Io, Kind, Log, LogId, LogLimits, Ordered, Recovery, Start};
 
-use crate::params::{FENCE_IDLE_US, FOLD_RETRY_US, NAMESPACE_KEYS, PREPARE_RETRY_US, SHARD_MEMORY_BYTES};
+use crate::params::{
+    FENCE_IDLE_US, FOLD_RETRY_US, NAMESPACE_KEYS, PREPARE_RETRY_US, SCRUB_BYTES_PER_SECOND,
+    SHARD_MEMORY_BYTES,
+};
 use crate::seam::{Effect, Effects, LogFound, Now};
 pub(crate) use admit::decode;
 pub use asked::{Asked, ReplyTo, Sent};
@@ -50,12 +54,13 @@ use draft::Draft;
 use freshness::Waiting;
 pub use freshness::{Verdict, judge};
 use latency::Latency;
-pub use members::ReadProof;
 use members::{Following, Held, Lead, Membership, Orders, Reseed};
+pub use members::{ReadProof, audit_line};
 use parked::Parked;
 use release::{Answer, Release, Released};
 use running::Running;
 pub use scan::Scanned;
+use scrub::Scrub;
 use state::State;
 use watch::Watchers;
 pub use watch::{Told, unknown_subscription};
@@ -68,11 +73,17 @@ pub struct Budget {
     /// Outcomes that each namespace may have under request keys. Above it new keys are refused, and none is
     /// forgotten before its time.
     pub request_keys: u64,
+    /// How fast what is kept is read again; 0: never.
+    pub scrub_bytes_per_second: u64,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { memory_bytes: SHARD_MEMORY_BYTES, request_keys: NAMESPACE_KEYS }
+        Self {
+            memory_bytes: SHARD_MEMORY_BYTES,
+            request_keys: NAMESPACE_KEYS,
+            scrub_bytes_per_second: SCRUB_BYTES_PER_SECOND,
+        }
     }
 }
 
@@ -96,6 +107,8 @@ pub struct Shard {
     waiting: Waiting,
     watchers: Watchers,
     latency: Latency,
+    /// What is kept, read again.
+    scrub: Scrub,
     /// When its marks were last looked at.
     marked_us: u64,
     life: Life,
@@ -162,6 +175,7 @@ impl Shard {
             waiting: Waiting::default(),
             watchers: Watchers::default(),
             latency: Latency::default(),
+            scrub: Scrub::default(),
             marked_us: 0,
             life: Life::Reopening { start },
             role: 0,
@@ -344,6 +358,7 @@ impl Shard {
         self.reseed_tick(now, effects);
         self.orders_tick(now, effects);
         self.mark(now);
+        self.scrub_tick(now, effects);
         if let Life::Following(following) = &mut self.life {
             following.retry(now);
         }

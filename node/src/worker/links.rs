@@ -41,6 +41,9 @@ struct Peer {
     dialling: bool,
     next_dial_us: u64,
     reason: Option<String>,
+    /// Since when it was tried in vain, and whether that was told as a failure: whoever is just starting is none.
+    vain_since_us: Option<u64>,
+    told: bool,
     times: u64,
     said: u64,
     lost: u64,
@@ -156,7 +159,7 @@ impl Links {
         (peer.dialling, peer.next_dial_us) = (false, now.mono_us + LINK_RETRY_US);
         let conn = match result {
             Ok(conn) => conn,
-            Err(why) => return self.lost(to, why, effects),
+            Err(why) => return self.lost(now, to, why, effects),
         };
         let mut line = Line::new(conn, Some(to), now);
         line.say(&self.greeting(), Generation::ANY);
@@ -298,7 +301,7 @@ impl Links {
         (line.member, line.up) = (Some(member), true);
         line.decoder.set_limit(PEER_BODY_MAX);
         let peer = self.peers.entry(member).or_default();
-        (peer.times, peer.reason) = (peer.times + 1, None);
+        (peer.times, peer.reason, peer.vain_since_us, peer.told) = (peer.times + 1, None, None, false);
         effects.push(LinkEffect::Told { said: format!("member {member} is linked"), lost: false });
         Ok(())
     }
@@ -385,7 +388,7 @@ impl Links {
         match member {
             Some(member) => {
                 self.peers.entry(member).or_default().next_dial_us = now.mono_us + LINK_RETRY_US;
-                self.lost(member, why.to_owned(), effects);
+                self.lost(now, member, why.to_owned(), effects);
             }
             // Strangers must not fill the console.
             None if now.mono_us >= self.next_word_us => {
@@ -396,14 +399,24 @@ impl Links {
         }
     }
 
-    /// Said when it is news: the same reason, attempt after attempt, is none.
-    fn lost(&mut self, member: MemberId, why: String, effects: &mut Vec<LinkEffect>) {
+    /// Said when it is news: the same reason, attempt after attempt, is none. A link that never was is a failure once it
+    /// has not come up for as long as commits would wait for a member that is silent.
+    fn lost(&mut self, now: Now, member: MemberId, why: String, effects: &mut Vec<LinkEffect>) {
+        let patience_us = self.patience_us();
         let peer = self.peers.entry(member).or_default();
-        if peer.reason.as_ref() != Some(&why) {
+        let since_us = *peer.vain_since_us.get_or_insert(now.mono_us);
+        let lost = peer.times > 0 || now.mono_us >= since_us.saturating_add(patience_us);
+        if peer.reason.as_ref() != Some(&why) || (lost && !peer.told) {
             let said = format!("no link to member {member}: {why}");
-            effects.push(LinkEffect::Told { said, lost: true });
-            peer.reason = Some(why);
+            effects.push(LinkEffect::Told { said, lost });
+            (peer.reason, peer.told) = (Some(why), lost);
         }
+    }
+
+    fn patience_us(&self) -> u64 {
+        let shards = self.map.iter().flat_map(|map| &map.parts().replicas);
+        let longest = shards.map(|entry| entry.policy.member_timeout_ms).max();
+        longest.map_or(LINK_GREETING_US, |ms| u64::from(ms) * 1000)
     }
 
     fn line(&mut self, conn: ConnId) -> Option<&mut Line> {

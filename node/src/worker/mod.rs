@@ -132,6 +132,7 @@ impl Worker {
             Event::Closed { conn } => self.hung_up(conn),
             Event::Disk { shard, done } => self.shard(shard).disk(now, done, effects),
             Event::Folded { shard, done } => self.shard(shard).folded(done, effects),
+            Event::Scrubbed { shard, round, result } => self.shard(shard).scrubbed(round, result, effects),
             Event::Mail { from, letter } => self.mail(now, from, letter),
             Event::StatusAsked { ticket } => effects.push(Effect::Status { ticket, status: self.status() }),
             Event::ClockAccepted { shard } => self.shard(shard).accept_clock(now),

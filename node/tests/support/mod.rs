@@ -141,7 +141,7 @@ impl Bench {
             member: None,
             lineage: LINEAGE,
             limits,
-            budget,
+            budget: Budget { scrub_bytes_per_second: 0, ..budget },
             read_proof: Default::default(),
             capabilities: Default::default(),
         };
@@ -273,6 +273,8 @@ impl Bench {
                 | Effect::Obeyed { .. }
                 | Effect::ReplicaHalted { .. }
                 | Effect::CommitsRefused { .. }
+                | Effect::Scrub { .. }
+                | Effect::Rotten { .. }
                 | Effect::ReplicaReseeds { .. } => {
                     unreachable!("it is alone")
                 }

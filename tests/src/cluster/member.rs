@@ -243,7 +243,7 @@ impl Cluster {
                 self.counts.add("members that reseed by themselves", 1);
                 self.trace.note(self.now, format_args!("m{nth} reseeds: {why}"));
             }
-            Effect::Mail { .. } | Effect::Stopped => {
+            Effect::Mail { .. } | Effect::Stopped | Effect::Scrub { .. } | Effect::Rotten { .. } => {
                 return violation("nobody asked for it", format!("member {nth}: {effect:?}"));
             }
         }

@@ -43,6 +43,7 @@ impl Display for Heard<'_> {
             Event::Accepted { .. }
             | Event::Closed { .. }
             | Event::Folded { .. }
+            | Event::Scrubbed { .. }
             | Event::StatusAsked { .. }
             | Event::ClockAccepted { .. }
             | Event::DurableBy(_)
@@ -106,6 +107,8 @@ impl Display for Asked<'_> {
             | Effect::ReplicaHalted { .. }
             | Effect::CommitsRefused { .. }
             | Effect::ReplicaReseeds { .. }
+            | Effect::Scrub { .. }
+            | Effect::Rotten { .. }
             | Effect::Stopped => write!(f, "{:?}", self.0),
         }
     }

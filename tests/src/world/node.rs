@@ -201,6 +201,8 @@ impl World {
             | Effect::Obeyed { .. }
             | Effect::ReplicaHalted { .. }
             | Effect::CommitsRefused { .. }
+            | Effect::Scrub { .. }
+            | Effect::Rotten { .. }
             | Effect::ReplicaReseeds { .. } => {
                 return violation(
                     "a node that is alone has no members",

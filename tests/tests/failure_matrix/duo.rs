@@ -8,10 +8,10 @@ use seawall::map::{Generation, Map, MemberId, Parts, Policy, Replicas, ShardId};
 use seawall::position::{Epoch, Lineage};
 use seawall_node::seam::order::Obeyed;
 use seawall_node::seam::{Effect, Event, FollowerStatus, LogFound, Now, ShardStatus, WorkerId};
-use seawall_node::shard::ReadProof;
+use seawall_node::shard::{Budget, ReadProof};
 use seawall_node::worker::{Capabilities, Worker, WorkerConfig};
 use seawall_wal::recover::Report;
-use seawall_wal::{Io, LogLimits};
+use seawall_wal::{Buffer, FileId, Io, IoError, IoStep, LogLimits};
 
 use crate::client::Client;
 use crate::support::LOG;
@@ -66,6 +66,14 @@ pub struct Duo {
     pub proposals: Vec<Map>,
     /// By how much the clock of each is fast, in millionths.
     pub drift_ppm: [i64; 3],
+    /// When somebody asked the authority for the newest map.
+    pub questions: Vec<u64>,
+    /// It answers nobody for now; what it would have said.
+    pub silent_authority: Option<Vec<(usize, Event)>>,
+    /// Bytes a second; what is asked for is read at once.
+    pub scrub: u64,
+    /// Which files were read.
+    pub scrubbed: Vec<(usize, FileId)>,
     pub limits: LogLimits,
     read_proof: ReadProof,
     pub now_us: u64,
@@ -105,6 +113,10 @@ impl Duo {
             holds_proposals: false,
             proposals: Vec::new(),
             drift_ppm: [0; 3],
+            questions: Vec::new(),
+            silent_authority: None,
+            scrub: 0,
+            scrubbed: Vec::new(),
             limits,
             read_proof,
             now_us: SECOND,
@@ -128,7 +140,7 @@ impl Duo {
             member: Some(MemberId(nth as u32 + 1)),
             lineage: Lineage(LOG.lineage),
             limits: self.limits,
-            budget: Default::default(),
+            budget: Budget { scrub_bytes_per_second: self.scrub, ..Budget::default() },
             read_proof: self.read_proof,
             capabilities: Capabilities::default(),
         });
@@ -198,8 +210,13 @@ impl Duo {
             Effect::Propose { map } if self.holds_proposals => self.proposals.push(*map),
             Effect::Propose { map } => self.propose(*map),
             Effect::AskMap { shard, round } => {
+                self.questions.push(self.now_us);
                 let generation = self.map.generation();
-                self.event(nth, Event::NewestMap { shard, round, generation });
+                let answer = Event::NewestMap { shard, round, generation };
+                match &mut self.silent_authority {
+                    Some(unsaid) => unsaid.push((nth, answer)),
+                    None => self.event(nth, answer),
+                }
             }
             Effect::Status { mut status, .. } => member.status = status.shards.pop(),
             Effect::Recovered { report, .. } => member.reports.push(*report),
@@ -209,6 +226,19 @@ impl Duo {
             Effect::FoldFailed { why, .. } => member.loud.push(format!("not folded: {why}")),
             Effect::CommitsRefused { why, .. } => member.loud.push(format!("commits are refused: {why}")),
             Effect::NoSpace { why, .. } => member.loud.push(format!("no space: {why}")),
+            Effect::Rotten { why, .. } => member.loud.push(format!("rotten: {why}")),
+            Effect::Scrub { shard, round, job, .. } => {
+                self.scrubbed.push((nth, job.file()));
+                let files = member.disk.read().files;
+                let mut buffer = Buffer::new(0, job.buffer_bytes());
+                let result = job.run(&mut buffer, &mut |offset, bytes| {
+                    let from = usize::try_from(offset).expect("a place in memory");
+                    let file = files.get(&job.file()).and_then(|file| file.get(from..from + bytes.len()));
+                    bytes.copy_from_slice(file.ok_or(IoError { step: IoStep::Read, errno: 2 })?);
+                    Ok(())
+                });
+                self.event(nth, Event::Scrubbed { shard, round, result });
+            }
             Effect::Mail { .. } | Effect::Stopped => panic!("nobody asked for {effect:?}"),
         }
     }
@@ -309,6 +339,13 @@ impl Duo {
     pub fn following(&mut self) -> FollowerStatus {
         let replication = self.status(FOLLOWER).replication.expect("it is a member");
         replication.following.expect("it follows")
+    }
+
+    /// The authority says what it has not said, as it was when it was asked.
+    pub fn authority_answers(&mut self) {
+        for (nth, answer) in self.silent_authority.take().unwrap_or_default() {
+            self.event(nth, answer);
+        }
     }
 
     /// What the newest recovery said.

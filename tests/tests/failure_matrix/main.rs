@@ -12,12 +12,14 @@ mod forbidden;
 mod forgery;
 mod leases;
 mod leaving;
+mod lonely;
 mod observed;
 mod primary;
 mod principles;
 mod reads;
 mod receiver;
 mod recovery;
+mod rot;
 mod snapshot;
 #[path = "../../../wal/tests/support/mod.rs"]
 mod support;

@@ -7,6 +7,7 @@ use seawall::position::{Epoch, Index};
 use seawall::refusal::{Code, Outcome};
 use seawall::reply::Flags;
 use seawall::{Value, row};
+use seawall_node::replica::Kind;
 use seawall_node::seam::order::Errand;
 use seawall_node::shard::ReadProof;
 
@@ -19,7 +20,7 @@ const SECOND: u64 = 1_000_000;
 const NEWEST: Consistency = Consistency::Linearizable;
 
 /// Both run, and a commit needs the leader alone.
-fn loose() -> Duo {
+pub fn loose() -> Duo {
     let mut duo = Duo::new(limits(), 1);
     duo.start(LEADER);
     duo.start(FOLLOWER);
@@ -165,4 +166,16 @@ fn where_nobody_is_required_the_authority_proves_a_read() {
     let slot = duo.read_later(LEADER, NEWEST);
     duo.pass(SECOND);
     assert_eq!(duo.answer(LEADER, slot), None, "the authority knows another leader");
+}
+
+/// Whoever accepts a loss needs a fence of somebody who could still commit, and is told of whom while none comes.
+#[test]
+fn a_promotion_that_waits_for_a_fence_says_whose() {
+    let mut duo = loose();
+    duo.crash(LEADER, &Crash::Process);
+    duo.pass(2 * SECOND);
+    duo.order(FOLLOWER, Errand::Promote(Kind::AcceptLoss));
+    duo.pass(40 * SECOND);
+    let [Err(why)] = &duo.members[FOLLOWER].obeyed[..] else { panic!("{:?}", duo.members[FOLLOWER].obeyed) };
+    assert!(why.contains("an answer to R_FENCE from one of 1"), "{why}");
 }

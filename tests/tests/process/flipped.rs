@@ -203,6 +203,24 @@ fn a_bit_in_both_copies_of_the_metadata_keeps_a_follower_from_its_log_and_one_do
     comes_back(&mut cluster, client);
 }
 
+/// Segments that a checkpoint covers are kept for who is behind, and no start looks into them.
+#[test]
+fn a_bit_behind_the_checkpoint_is_found_while_the_follower_runs() {
+    let mut cluster = folded("flipped-kept");
+    let needed: BTreeSet<PathBuf> = cluster.log_chain(ROTTEN).into_iter().map(|one| one.path).collect();
+    let others = files(&cluster, ".seg").into_iter().filter(|(path, _)| !needed.contains(path));
+    others.for_each(|(path, _)| flip(&path, 4096 + 300));
+    cluster.revive(ROTTEN);
+    cluster.wait_until_level(0, ROTTEN);
+    cluster.wait(ROTTEN, "halted by what it read again", |shard| shard["state"] == "halted");
+    let reason = cluster.shards(ROTTEN)[0]["reason"].as_str().unwrap_or_default().to_owned();
+    names(&reason, &["R2: slot-", ", offset 4096, ", "expected a whole batch", "observed "], "read again");
+    assert!(cluster.complaints(ROTTEN).contains("ERROR replica.halted: "), "it is said");
+    cluster.kill(ROTTEN);
+    let reason = halts(&mut cluster, "a latch");
+    names(&reason, &[" breaks R2", "slot-", "kept until an operator clears it"], "after a start");
+}
+
 /// The disk as it was is good for everything.
 fn comes_back(cluster: &mut Cluster, mut client: Client) {
     cluster.revive(ROTTEN);

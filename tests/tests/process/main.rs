@@ -29,6 +29,7 @@ mod parted;
 mod pause;
 mod rounds;
 mod silence;
+mod stopped;
 mod watched;
 mod witness;
 mod workloads;

@@ -10,6 +10,7 @@ use crate::checkpoint::{Boundary, FoldLimits, Folded};
 use crate::format::{Incarnation, LogId, SegmentHeader};
 use crate::io::{FoldDone, FoldError, FoldJob};
 use crate::meta::Meta;
+use crate::scrub::{ScrubJob, Scrubbed, What};
 use crate::segments::{Closed, Pool, Recycled, Segments};
 use crate::{CheckpointId, Epoch, FileId, Index, Io, IoError, IoId, IoStep, LogLimits, SlotId};
 
@@ -56,6 +57,8 @@ pub(super) struct Keep {
     retry_fold: bool,
     /// Checkpoints that cannot be believed; evidence until a newer one is made.
     corrupt: Vec<CheckpointId>,
+    /// Read again since it was made, and not whole.
+    rotten: Option<Checkpoint>,
     /// Checkpoints that somebody reads: they are not removed.
     pub held: Vec<CheckpointId>,
     /// No fold begins any more.
@@ -87,6 +90,7 @@ impl Keep {
             retrying: false,
             retry_fold: false,
             corrupt,
+            rotten: None,
             held: Vec::new(),
             still: false,
             outdated: VecDeque::new(),
@@ -338,6 +342,40 @@ macro_rules! keeps {
             /// The segments that take no batch any more and whose ends are recorded for good, oldest first.
             pub fn closed_segments(&self) -> impl Iterator<Item = &Closed> {
                 self.keep.segments.closed_after(Incarnation(0))
+            }
+
+            /// What a round of reading everything again reads next; `None`: it is at its end.
+            pub fn scrub(&self, done: Scrubbed) -> Option<ScrubJob> {
+                let Keep { id, limits, .. } = &self.keep;
+                let job = |what| ScrubJob::new(*id, what, limits.buffer_bytes);
+                let (first, after) = match done {
+                    Scrubbed::Nothing => (self.checkpoint(), Incarnation(0)),
+                    Scrubbed::Through(incarnation) => (None, incarnation),
+                };
+                let next = || self.keep.segments.closed_after(after).next();
+                first
+                    .map(|newest| job(What::Checkpoint(*newest)))
+                    .or_else(|| Some(job(What::Segment(*next()?))))
+            }
+
+            /// Whether what was read again is still what the log keeps: a slot may have been used again meanwhile.
+            pub fn keeps(&self, job: &ScrubJob) -> bool {
+                match job.what() {
+                    What::Checkpoint(checkpoint) => self.keep.checkpoints.contains(checkpoint),
+                    What::Segment(closed) => self.keep.segments.closed(closed.incarnation) == Some(closed),
+                }
+            }
+
+            /// It was read again, and is not whole. A checkpoint stays rotten until the next one is made, and goes to nobody.
+            pub fn found_rotten(&mut self, job: &ScrubJob) {
+                if let What::Checkpoint(checkpoint) = job.what() {
+                    self.keep.rotten = Some(*checkpoint);
+                }
+            }
+
+            /// The newest checkpoint, unless it is known to be rotten.
+            pub fn whole_checkpoint(&self) -> Option<&Checkpoint> {
+                self.checkpoint().filter(|newest| self.keep.rotten.as_ref() != Some(*newest))
             }
 
             /// The segment that may take further batches, and its slot. Its durable end is where the batch with the

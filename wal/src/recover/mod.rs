@@ -23,7 +23,7 @@ pub use chain::{Found, Segment};
 pub use cut::Abandoned;
 use evidence::Evidence;
 use load::Candidate;
-pub use ordered::{Act, Ordered};
+pub use ordered::{Act, Intention, Ordered};
 pub use report::{Corrupt, End, Halt, Loaded, Report, aside};
 pub use role::Start;
 use verdict::Break;

@@ -10,8 +10,8 @@
 use super::report::Halt;
 use super::{Phase, Recovery};
 use crate::format::NotValid;
-use crate::meta::Meta;
-use crate::{FileId, Io};
+use crate::meta::{self, Meta};
+use crate::{BLOCK, Epoch, FileId, Io, LogId};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
@@ -19,6 +19,52 @@ pub enum Act {
     Clear,
     /// The log goes to the quarantine, whole, and takes data from a leader without counting until it is recorded again.
     Reseed,
+}
+
+impl Act {
+    /// What the metadata says of it, if it does not say so already.
+    fn intended(self, meta: &Meta) -> Option<Meta> {
+        let sequence = meta.sequence + 1;
+        match self {
+            _ if meta.aside != 0 => None,
+            Act::Reseed => Some(Meta { sequence, aside: sequence, ..*meta }),
+            Act::Clear if meta.latch.is_some() => Some(Meta { sequence, latch: None, ..*meta }),
+            Act::Clear => None,
+        }
+    }
+}
+
+/// The same order to a log that nobody has open: what it makes of the metadata file. The next recovery goes on from there,
+/// as after a crash behind [`Phase::Intend`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intention {
+    /// Why the log is halted, as far as its metadata knows.
+    pub halt: Option<String>,
+    /// Whether the highest epoch that was promised here was led here; not known of metadata that cannot be read.
+    pub led: Option<bool>,
+    /// Under which number the log is put aside.
+    pub aside: u64,
+    /// Where in the file, and what. The copy that is current stays until this one is whole. `None`: nothing is to be done.
+    pub write: Option<(u64, [u8; BLOCK])>,
+}
+
+impl Intention {
+    /// From the bytes of the metadata file.
+    pub fn of(act: Act, id: &LogId, bytes: &[u8]) -> Self {
+        let read = meta::read(bytes, id);
+        let halt = match &read {
+            Ok(meta) => meta.latch.as_ref().map(|latch| Halt::latched(latch).to_string()),
+            Err(copies) => Some(Halt::metadata(*copies).to_string()),
+        };
+        let led = read.as_ref().ok().map(|meta| meta.epoch > Epoch(0) && meta.issued == meta.epoch);
+        let meta = match read {
+            Err(_) if act == Act::Clear => None,
+            read => Some(read.unwrap_or_default()),
+        };
+        let next = meta.and_then(|meta| act.intended(&meta));
+        let aside = next.or(meta).map_or(0, |meta| meta.aside);
+        Self { halt, led, aside, write: next.map(|next| (next.offset(), next.encode(id))) }
+    }
 }
 
 /// What a recovery is to do first.
@@ -49,12 +95,9 @@ impl Recovery {
     }
 
     pub(super) fn intend(&mut self, out: &mut Vec<Io>) -> Result<(), Halt> {
-        let sequence = self.meta.sequence + 1;
-        let meta = match self.ordered.take().map(|ordered| ordered.act) {
-            _ if self.meta.aside != 0 => return self.as_recorded(out),
-            Some(Act::Reseed) => Meta { sequence, aside: sequence, ..self.meta },
-            Some(Act::Clear) if self.meta.latch.is_some() => Meta { sequence, latch: None, ..self.meta },
-            Some(Act::Clear) | None => return self.as_recorded(out),
+        let ordered = self.ordered.take();
+        let Some(meta) = ordered.and_then(|ordered| ordered.act.intended(&self.meta)) else {
+            return self.as_recorded(out);
         };
         self.meta = meta;
         self.phase = Phase::Intend;

@@ -10,12 +10,12 @@ use seawall_wal::LogLimits;
 use super::*;
 use crate::driver::choice::Kind;
 use crate::driver::directory::Directory;
-use crate::driver::keeper::Keeper;
+use crate::driver::scrubber::Beside;
 use crate::shard::{Budget, ReadProof};
 use crate::worker::Capabilities;
 
 /// With a tick of a microsecond every write takes whole ticks, so the ring gives RWF_DSYNC up.
-fn seat(directory: &Directory, post: &Arc<Post>, keeper: &Keeper, notices: Sender<Notice>) -> Seat {
+fn seat(directory: &Directory, post: &Arc<Post>, beside: &Beside, notices: Sender<Notice>) -> Seat {
     let durable = Durable::Dsync;
     let mut driver = DriverConfig::new(Kind::Ring, 1, durable, true);
     driver.tick_us = 1;
@@ -39,7 +39,8 @@ fn seat(directory: &Directory, post: &Arc<Post>, keeper: &Keeper, notices: Sende
         cpu: None,
         post: post.clone(),
         notices,
-        orders: keeper.orders(),
+        orders: beside.keeper.orders(),
+        scrubs: beside.scrubber.orders(),
         proposals: None,
         linking: None,
     }
@@ -52,9 +53,9 @@ fn clients_are_told_how_writes_become_durable_after_a_switch() {
     let _left_by_a_killed_run = std::fs::remove_dir_all(&path);
     let directory = Directory::open(&path, Some(1), 1).unwrap();
     let post = Post::new(1).unwrap();
-    let keeper = Keeper::start(vec![directory.shard(ShardId(1)).unwrap()], true, post.clone()).unwrap();
+    let beside = Beside::start(&directory, true, &post).unwrap();
     let (sender, notices) = mpsc::channel();
-    let seat = seat(&directory, &post, &keeper, sender);
+    let seat = seat(&directory, &post, &beside, sender);
     let address = seat.listener.local_addr().unwrap().to_string();
     let worker = thread::spawn(move || run(seat));
     let told = || Client::connect(address.clone()).unwrap().node().unwrap().durable_primitive.clone();
@@ -72,7 +73,7 @@ fn clients_are_told_how_writes_become_durable_after_a_switch() {
 
     post.control(WorkerId(0), Control::Stop).unwrap();
     worker.join().unwrap();
-    drop((keeper, directory));
+    drop((beside, directory));
     std::fs::remove_dir_all(&path).unwrap();
     assert!(switched, "a thousand writes that took whole ticks");
     assert_eq!(before, Durable::Dsync.name(), "what the start chose");

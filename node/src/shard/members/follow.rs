@@ -173,7 +173,7 @@ impl Following {
     }
 
     /// R25: an integrity failure stays one over restarts, until somebody clears it.
-    pub(super) fn latch(
+    pub(in crate::shard) fn latch(
         &mut self,
         rule: &'static str,
         file: FileId,

@@ -19,7 +19,7 @@ use super::Membership;
 use super::bootstrap::Bootstrap;
 use super::catch_up::{Behind, level};
 use super::pace::Pace;
-use super::prove::{Beat, Rounds};
+use super::prove::{Beat, Probes, Rounds};
 use crate::params::{
     HEARTBEAT_US, REPLICA_RETRY_US, REPLICA_SILENCE_US, RETRY_RECOVERY_MS, UNCOMMITTED_BYTES,
 };
@@ -81,8 +81,7 @@ pub(in crate::shard) struct Sent {
     pub(super) moved_us: u64,
     next_hello_us: u64,
     heard_us: u64,
-    /// The newest probe of the member, to be echoed with a commit index that is taken after it (R22).
-    pub(super) probe_us: Option<u64>,
+    pub(super) probes: Probes,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,7 +212,7 @@ impl Sent {
             moved_us: now.mono_us,
             next_hello_us: 0,
             heard_us: now.mono_us,
-            probe_us: None,
+            probes: Probes::default(),
         }
     }
 
@@ -310,7 +309,7 @@ impl Shard {
             return; // it cuts its log, and is greeted again
         }
         (sent.next, sent.acknowledged, sent.began) = (Index(theirs.0 + 1), theirs, theirs);
-        (sent.heard_us, sent.attempts) = (now.mono_us, 0);
+        (sent.heard_us, sent.attempts, sent.probes) = (now.mono_us, 0, Probes::default());
         sent.goes(now, Stage::Streaming, None);
         if !level(&running.log, sent.next) {
             sent.falls_behind(now, last);
@@ -331,7 +330,8 @@ impl Shard {
         if ack.stamp.epoch != lead.leadership.epoch() || sent.stage == Stage::Away {
             return;
         }
-        (sent.heard_us, sent.probe_us) = (now.mono_us, Some(ack.probe_us));
+        sent.heard_us = now.mono_us;
+        sent.probes.came(ack.probe_us);
         sent.wrote(now, ack.checkpoint, ack.echo_sent_us);
         sent.acknowledged = sent.acknowledged.max(ack.positions.validated);
         while let Some((_, bytes)) = sent.under_way.pop_front_if(|(last, _)| *last <= ack.positions.received)

@@ -56,6 +56,7 @@ pub(super) use lead::{Lead, Sent};
 pub(super) use orders::Orders;
 pub use prove::ReadProof;
 pub(super) use reseed::Reseed;
+pub use reseed::audit_line;
 
 /// What the map says of this shard, and what is to be said to others.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use crate::seam::order::{Done, Errand, Obeyed, Order};
 use crate::seam::{Effect, Effects, Now};
 use crate::shard::{Life, Shard};
 
-use super::stand::NotNow;
+use super::stand::{NotNow, Standing};
 
 /// Of one shard.
 #[derive(Debug, Default)]
@@ -218,7 +218,9 @@ impl Shard {
         let Some(work) = &mut self.orders.at_work else { return };
         match stood {
             Ok(()) if work.claim.is_none() => {
-                work.waits_for = "R15: it waits for answers to R_FENCE".to_owned()
+                let Life::Following(following) = &self.life else { return };
+                let waits_for = following.standing.as_ref().map(Standing::waits_for);
+                work.waits_for = waits_for.unwrap_or_else(|| "it stands no more".to_owned());
             }
             Ok(()) => work.waits_for = "the authority has not answered".to_owned(),
             Err(NotNow::Later(why)) => work.waits_for = why,

@@ -3,6 +3,9 @@
 //! A round ends when every required member has answered a message that was sent when it began: none of them had
 //! adopted a higher epoch then, so nobody else had committed anything. Where nobody is required, no member's word proves
 //! anything, and the authority is asked instead: no other leader was recorded then.
+//!
+//! What the authority says proves what followers had said of their time before it was asked, too (R22). It is asked for
+//! them as long as they stream, and for nobody else.
 
 use seawall::map::Generation;
 use seawall::position::Index;
@@ -10,7 +13,7 @@ use seawall::replication::{ClosedSegment, Echo, Heartbeat, Message, Stamp, Stand
 
 use super::lead::{Lead, Sent, Stage};
 use super::marks::told;
-use crate::params::REPLICA_RETRY_US;
+use crate::params::{HEARTBEAT_US, REPLICA_RETRY_US};
 use crate::seam::{Effect, Effects, Now};
 use crate::shard::release::{OnlyIf, Proof};
 use crate::shard::{Life, Shard, to_net};
@@ -35,22 +38,60 @@ pub(in crate::shard) struct Rounds {
     asked_us: Option<u64>,
 }
 
+/// What a member said of its own time, to be echoed with a commit index that is taken afterwards (R22). It belongs to a
+/// session: whoever was started again may count from another beginning.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Probes {
+    newest_us: Option<u64>,
+    /// It had come before the authority was asked.
+    asked_us: Option<u64>,
+    /// And the authority has answered since.
+    proven_us: Option<u64>,
+}
+
+impl Probes {
+    pub fn came(&mut self, probe_us: u64) {
+        self.newest_us = Some(probe_us);
+    }
+
+    /// What comes from now on is not proven by the answer.
+    fn ask(&mut self) {
+        self.asked_us = self.newest_us.take().or(self.asked_us);
+    }
+
+    fn answered(&mut self) {
+        self.proven_us = self.asked_us.take().or(self.proven_us);
+    }
+
+    /// Which one is echoed now, and whether that proves anything. Where nobody is required, they wait for the authority.
+    fn echo(&mut self, leased: bool, alone: bool) -> Option<(u64, bool)> {
+        match self.proven_us.take().filter(|_| !leased) {
+            Some(probe_us) => Some((probe_us, true)),
+            None if alone => None,
+            None => self.newest_us.take().map(|probe_us| (probe_us, leased)),
+        }
+    }
+}
+
 /// What every heartbeat of a moment says.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Beat {
     pub stamp: Stamp,
     pub last: Index,
     pub committed: Index,
-    /// Whether echoes prove anything.
+    /// Whether echoes prove anything by the lease.
     pub proven: bool,
+    /// Nobody is required.
+    pub alone: bool,
     pub closed: Option<ClosedSegment>,
     pub state: Option<StateDigest>,
 }
 
 impl Beat {
     pub fn to(&self, now: Now, sent: &mut Sent, standing: Standing) -> Message<'static> {
-        let Self { stamp, last, committed, proven, closed, state } = *self;
-        let echo = sent.probe_us.take().map(|probe_us| Echo { probe_us, committed, lease_proven: proven });
+        let Self { stamp, last, committed, proven, alone, closed, state } = *self;
+        let echo = sent.probes.echo(proven, alone);
+        let echo = echo.map(|(probe_us, lease_proven)| Echo { probe_us, committed, lease_proven });
         let (session, sent_us) = (sent.session, now.mono_us);
         Message::Heartbeat(Heartbeat {
             stamp,
@@ -74,6 +115,17 @@ impl Lead {
             _ => OnlyIf::Led { round: self.rounds.begun + 1 },
         }
     }
+
+    /// Followers stream, have said something of their time, and only the authority can prove it: once in the half of a
+    /// lease.
+    fn is_due_for_followers(&self, now: Now) -> bool {
+        let waits = |sent: &Sent| sent.stage == Stage::Streaming && sent.probes.newest_us.is_some();
+        let every_us = HEARTBEAT_US.max(self.leadership.lease_us() / 2);
+        self.leadership.is_alone()
+            && self.leadership.serves()
+            && self.rounds.asked_us.is_none_or(|asked_us| now.mono_us >= asked_us + every_us)
+            && self.members.values().any(waits)
+    }
 }
 
 impl Shard {
@@ -92,9 +144,11 @@ impl Shard {
         }
     }
 
-    /// Begins a round as soon as a read waits for one.
+    /// Begins a round as soon as a read waits for one, or followers do.
     pub(in crate::shard) fn prove(&mut self, now: Now, effects: &mut Effects) {
-        if !self.release.wants_proof() {
+        let Life::Running(running) = &self.life else { return };
+        let for_followers = || running.lead.as_ref().is_some_and(|lead| lead.is_due_for_followers(now));
+        if !self.release.wants_proof() && !for_followers() {
             return;
         }
         let beat = self.beat(now);
@@ -105,11 +159,14 @@ impl Shard {
         let begins = lead.rounds.began_us.is_none();
         if begins {
             lead.rounds.begun += 1;
-            (lead.rounds.began_us, lead.rounds.asked_us) = (Some(now.mono_us), None);
+            lead.rounds.began_us = Some(now.mono_us);
         }
         if lead.leadership.is_alone() {
-            let due = lead.rounds.asked_us.is_none_or(|asked| now.mono_us >= asked + REPLICA_RETRY_US);
-            if due {
+            if begins {
+                lead.members.values_mut().for_each(|sent| sent.probes.ask());
+            }
+            let again = |asked_us| now.mono_us >= asked_us + REPLICA_RETRY_US;
+            if begins || lead.rounds.asked_us.is_none_or(again) {
                 lead.rounds.asked_us = Some(now.mono_us);
                 effects.push(Effect::AskMap { shard: self.id, round: lead.rounds.begun });
             }
@@ -150,6 +207,7 @@ impl Shard {
             lead.rounds.began_us.is_some() && lead.rounds.begun == round && lead.leadership.is_alone();
         if asked && leads && lead.leadership.serves() {
             lead.rounds.began_us = None;
+            lead.members.values_mut().for_each(|sent| sent.probes.answered());
             self.release.led(round, Proof::Authority);
         }
         self.go_on(effects);
@@ -167,6 +225,7 @@ impl Shard {
             last: to_net(running.log.durable()),
             committed: to_net(self.release.committed()),
             proven: leased && lead.leadership.serves(),
+            alone: lead.leadership.is_alone(),
             closed,
             state,
         })

@@ -6,6 +6,7 @@
 //! data; it neither stands nor answers R_FENCE until it is recorded again.
 
 use seawall::Value;
+use seawall::map::ShardId;
 use seawall_wal::recover::{Report, aside};
 use seawall_wal::{Act, Ordered, Start};
 
@@ -51,6 +52,29 @@ impl Reseed {
         let bytes_per_second = bytes.saturating_mul(1_000_000) / us;
         ReseedStatus { since_us, bytes, bytes_per_second, attempts, reason: self.reason.clone() }
     }
+}
+
+/// One line of JSON: when, what, who and why, and what the halt had said.
+pub fn audit_line(
+    wall_us: i64,
+    shard: ShardId,
+    act: Act,
+    (actor, reason): (&str, &str),
+    halt: Option<String>,
+) -> String {
+    let act = match act {
+        Act::Clear => "clear",
+        Act::Reseed => "reseed",
+    };
+    serde_json::json!({
+        "time": Value::Time(wall_us).to_string(),
+        "shard": shard.0,
+        "act": act,
+        "actor": actor,
+        "reason": reason,
+        "halt": halt,
+    })
+    .to_string()
 }
 
 impl Shard {
@@ -128,21 +152,8 @@ impl Shard {
         };
     }
 
-    /// One line of JSON.
     fn audit(&self, now: Now, act: Act, actor: &str, reason: &str) -> String {
-        let act = match act {
-            Act::Clear => "clear",
-            Act::Reseed => "reseed",
-        };
-        serde_json::json!({
-            "time": Value::Time(now.wall_us).to_string(),
-            "shard": self.id.0,
-            "act": act,
-            "actor": actor,
-            "reason": reason,
-            "halt": self.halt(),
-        })
-        .to_string()
+        audit_line(now.wall_us, self.id, act, (actor, reason), self.halt())
     }
 
     /// How that ended, once it has.

@@ -42,6 +42,17 @@ impl Membership {
 }
 
 impl Standing {
+    /// For whoever ordered it: a promise that runs, or members that have not answered.
+    pub fn waits_for(&self) -> String {
+        let missing = self.candidacy.claim().err().unwrap_or_default();
+        let fenced: Vec<String> =
+            self.candidacy.to_fence().map(|member| format!("member {member}")).collect();
+        match missing.is_empty() {
+            true => format!("R15: it waits for answers to R_FENCE from {}", fenced.join(", ")),
+            false => format!("R15: it waits for {}", missing.join("; ")),
+        }
+    }
+
     /// Whether the authority owes an answer.
     pub fn asked(&self) -> bool {
         self.proposed.is_some()
