@@ -110,42 +110,68 @@ level_after() {
   jq -n "$EPOCHREALTIME - $begin"
 }
 
+# fall_behind: the follower stops, and the log grows by the gap without it; `gap_bytes` is by how much.
+fall_behind() {
+  local begin
+  end_member 2
+  begin=$(snapshot | jq .log_bytes)
+  gap_bytes=0
+  while ((gap_bytes < gap * 1048576)); do
+    value_bytes=16384 keys=2000 loaded put 8 8 1 >/dev/null
+    gap_bytes=$(($(snapshot | jq .log_bytes) - begin))
+  done
+}
+
+# How fast fio reads a closed segment of the leader, in MB/s; null without fio.
+read_rate() {
+  local file
+  file=$(find "$dir/member-1/data" -name '*.seg' -size +32M | head -n 1)
+  if ! $fio || [[ -z $file ]]; then echo null; return; fi
+  fio --name=read --filename="$file" --readonly --rw=read --bs=1M --direct=1 --ioengine=psync --output-format=json \
+    --time_based --runtime="$seconds" --size="$(stat -c %s "$file")" 2>/dev/null | jq '.jobs[0].read.bw_bytes / 1e6'
+}
+
+# found_catch_up WHEN: what `took.json` says of it.
+found_catch_up() {
+  local mb_per_s
+  mb_per_s=$(jq "$gap_bytes / . / 1e6" "$dir/took.json")
+  if [[ $read_rate == null ]]; then
+    finding value "catch-up of at least $gap MiB $1, MB/s" "$mb_per_s"
+  else
+    finding ratio "catch-up of at least $gap MiB $1, MB/s" "$mb_per_s" "$read_rate" "fio, sequential reads of 1 MiB" least 0.5
+  fi
+}
+
 cell_catchup() {
   fresh_pair 1
   fill
-  local begin gap_bytes target rate quiet busy took=0 read_rate file
-  end_member 2
-  begin=$(snapshot | jq .log_bytes)
-  while (($(snapshot | jq .log_bytes) < begin + gap * 1048576)); do
-    value_bytes=16384 keys=2000 loaded put 8 8 1 >/dev/null
-  done
+  local gap_bytes read_rate rate quiet busy target windows=() watcher
+  fall_behind
+  target=$(snapshot | jq .records)
+  before
+  read_rate=$(read_rate)
+  start_member 2
+  level_after "$target" >"$dir/took.json"
+  after
+  found_catch_up "while nobody commits"
+
+  fall_behind
   before
   rate=$(loaded conditional 16 1 "$seconds" | jq '.rate * 0.4 | floor')
   quiet=$(loaded conditional 16 1 $((seconds + 3)) --rate "$rate")
-  gap_bytes=$(($(snapshot | jq .log_bytes) - begin)) target=$(snapshot | jq .records)
+  target=$(snapshot | jq .records)
   start_member 2
   level_after "$target" >"$dir/took.json" &
+  watcher=$!
   # What commits notice within the time that it takes, and hardly longer.
-  local watcher=$! windows=()
   while kill -0 "$watcher" 2>/dev/null; do windows+=("$(loaded conditional 16 1 1 --rate "$rate")"); done
   wait "$watcher" || die "the follower was not level"
-  took=$(<"$dir/took.json")
   after
-  file=$(find "$dir/member-1/data" -name '*.seg' -size +32M | head -n 1)
-  busy=$(printf '%s\n' "${windows[@]}" | jq -s 'sort_by(.p99_us) | {worst: .[-1].p99_us, median: .[length / 2 | floor].p99_us, behind: (map(.behind) | add)}')
-  if $fio && [[ -n $file ]]; then
-    before
-    read_rate=$(fio --name=read --filename="$file" --readonly --rw=read --bs=1M --direct=1 --ioengine=psync --output-format=json \
-      --time_based --runtime="$seconds" --size="$(stat -c %s "$file")" 2>/dev/null | jq '.jobs[0].read.bw_bytes / 1e6')
-    after
-    finding ratio "catch-up of $((gap_bytes >> 20)) MiB, MB/s" "$(jq -n "$gap_bytes / $took / 1e6")" "$read_rate" \
-      "fio, sequential reads of 1 MiB" least 0.5
-  else
-    finding value "catch-up of $((gap_bytes >> 20)) MiB, MB/s" "$(jq -n "$gap_bytes / $took / 1e6")"
-  fi
-  finding ratio "p99 of commits at $rate a second while it catches up, us, worst second" "$(jq .worst <<<"$busy")" \
-    "$(jq .p99_us <<<"$quiet")" "without" most 2
-  finding ratio "the same, median second of ${#windows[@]}" "$(jq .median <<<"$busy")" "$(jq .p99_us <<<"$quiet")" "without"
+  busy=$(printf '%s\n' "${windows[@]}" | jq -s 'sort_by(.p99_us) | {worst: .[-1].p99_us, median: .[length / 2 | floor].p99_us}')
+  found_catch_up "beside commits"
+  finding value "these commits, a second" "$rate"
+  finding ratio "p99 of these commits, us, worst second" "$(jq .worst <<<"$busy")" "$(jq .p99_us <<<"$quiet")" "without" most 2
+  finding ratio "the same, median second" "$(jq .median <<<"$busy")" "$(jq .p99_us <<<"$quiet")" "without"
 }
 
 # Ticks of the follower by the records that it took.
