@@ -106,14 +106,6 @@ pub const MEMBERS: &[Plant] = &[
             (std::cmp::Ordering::Equal, Some(bound)) if",
     },
     Plant {
-        name: "adopt-a-higher-epoch-during-a-promise",
-        plans: CLUSTER,
-        verdict: "",
-        file: "node/src/shard/members/greet.rs",
-        find: "let left_us = following.grant.left_us(now.mono_us);",
-        replace: "let left_us = if PLANTED { 0 } else { following.grant.left_us(now.mono_us) };",
-    },
-    Plant {
         name: "honour-a-token-by-its-index-alone",
         plans: CLUSTER,
         verdict: "R21",
@@ -169,14 +161,6 @@ pub const MEMBERS: &[Plant] = &[
         file: "node/src/worker/mod.rs",
         find: "Event::MapChanged(map) if map.generation() <= self.generation() => {}",
         replace: "Event::MapChanged(map) if map.generation() <= self.generation() && !PLANTED => {}",
-    },
-    Plant {
-        name: "stand-with-a-lost-disk",
-        plans: CLUSTER,
-        verdict: "",
-        file: "node/src/shard/members/follow.rs",
-        find: "if blank && !meta.reseeding && of_the_map > Epoch(0) {",
-        replace: "if blank && !meta.reseeding && of_the_map > Epoch(0) && !PLANTED {",
     },
     Plant {
         name: "forget-the-promise-at-a-restart",

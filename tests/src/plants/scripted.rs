@@ -14,6 +14,28 @@ const fn matrix(name: &'static str) -> Test {
 pub const SCRIPTED: &[Scripted] = &[
     Scripted {
         plant: Plant {
+            name: "adopt-a-higher-epoch-during-a-promise",
+            plans: NONE,
+            verdict: "",
+            file: "node/src/shard/members/greet.rs",
+            find: "let left_us = following.grant.left_us(now.mono_us);",
+            replace: "let left_us = if PLANTED { 0 } else { following.grant.left_us(now.mono_us) };",
+        },
+        test: matrix("leases::a_promise_that_runs_is_waited_out"),
+    },
+    Scripted {
+        plant: Plant {
+            name: "stand-with-a-lost-disk",
+            plans: NONE,
+            verdict: "",
+            file: "node/src/shard/members/follow.rs",
+            find: "if blank && !meta.reseeding && of_the_map > Epoch(0) {",
+            replace: "if blank && !meta.reseeding && of_the_map > Epoch(0) && !PLANTED {",
+        },
+        test: matrix("whole::a_recorded_member_with_an_empty_disk_does_not_lead"),
+    },
+    Scripted {
+        plant: Plant {
             name: "fold-a-segment-whose-end-is-not-committed",
             plans: NONE,
             verdict: "",

@@ -145,3 +145,30 @@ fn an_answer_to_what_was_sent_before_a_read_came_proves_nothing() {
     duo.settle();
     assert_eq!(duo.answer(LEADER, slot), None, "2 was answered before it came");
 }
+
+/// The leader is cut off and its lease runs. Whoever stands meanwhile waits until the promise is over that it rests on.
+#[test]
+fn a_promise_that_runs_is_waited_out() {
+    let mut duo = led(3, ReadProof::Lease);
+    duo.cut_off = Some(LEADER);
+    duo.order(THIRD, Errand::Promote(Kind::AcceptLoss));
+    duo.pass(LEASE_US - 250_000);
+    let leader = |duo: &Duo| duo.map.replicas(SHARD).and_then(|entry| entry.leader);
+    assert_eq!((leader(&duo), duo.read(LEADER, NEWEST)), (Some(MemberId(1)), row_of(1)), "it may be read");
+    duo.pass(3 * SECOND);
+    assert_eq!(leader(&duo), Some(MemberId(3)));
+}
+
+/// Two are told to lead at once, and a third is silent: each waits for it, and would be outbid by the other before it may ask.
+#[test]
+fn of_two_that_stand_one_leads() {
+    let mut duo = led(3, ReadProof::Lease);
+    duo.crash(LEADER, &Crash::Process);
+    for _ in 0..60 {
+        duo.order(FOLLOWER, Errand::Promote(Kind::Recorded));
+        duo.order(THIRD, Errand::Promote(Kind::AcceptLoss));
+        duo.pass(SECOND / 10);
+    }
+    let leader = duo.map.replicas(SHARD).and_then(|entry| entry.leader);
+    assert!(leader.is_some_and(|leader| leader != MemberId(1)), "{leader:?}");
+}

@@ -12,7 +12,7 @@ use seawall_wal::{Done, Io, IoError, IoStep};
 
 use crate::client::{Answer, row_of};
 use crate::duo::{Duo, FOLLOWER, LEADER, Op, SHARD};
-use crate::forgery::{next_ack, next_welcome, until};
+use crate::forgery::{next_ack, next_hello, next_welcome, until};
 use crate::support::{LOG, limits};
 use crate::volatile::{Crash, Volatile};
 
@@ -75,6 +75,43 @@ fn an_ack_from_before_a_loss_does_not_make_a_member_level() {
     duo.pass(SECOND / 2);
     assert!(!is_recorded(&duo), "it has nothing");
     may_not_lead(&mut duo);
+}
+
+/// A recorded member comes back with an empty disk while nobody else is there. It must not lead with nothing.
+#[test]
+fn a_recorded_member_with_an_empty_disk_does_not_lead() {
+    let mut duo = Duo::new(limits(), 2);
+    duo.start(LEADER);
+    duo.start(FOLLOWER);
+    duo.pass(4 * SECOND);
+    duo.commit_now(1);
+    assert!(is_recorded(&duo), "both have to have it");
+    duo.crash(LEADER, &Crash::Process);
+    loses_its_disk(&mut duo);
+    duo.pass(SECOND);
+    assert!(duo.following().reseeding, "the shard has been led, and nothing is here");
+    may_not_lead(&mut duo);
+}
+
+/// A greeting of a session that was long over arrives. By what it says of the leader's log, what is committed here since would
+/// be nobody's.
+#[test]
+fn a_greeting_that_is_late_judges_nobody() {
+    let mut duo = loose();
+    duo.parted = true;
+    duo.pass(3 * SECOND); // it is given up, and greeted again
+    duo.parted = false;
+    until(&mut duo, |duo| next_hello(duo).then_some(()));
+    let late = duo.wire.pop_front().expect("an R_HELLO is next");
+    duo.pass(3 * SECOND); // and again
+    assert_eq!(duo.following().state, "streaming");
+    for n in 2..20 {
+        duo.commit_now(n);
+    }
+    duo.pass(SECOND);
+    duo.wire.push_front(late);
+    duo.pass(SECOND);
+    assert_eq!((duo.following().state, &duo.members[FOLLOWER].loud), ("streaming", &Vec::new()));
 }
 
 /// A request to record a member is under way when its disk is lost. It comes to be, and the map says that the member has

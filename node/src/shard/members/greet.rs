@@ -45,6 +45,11 @@ impl Shard {
         if stamp.lineage != self.lineage {
             return self.refuse_member(from, stamp, session, Why::Lineage, "R23: another history");
         }
+        let leader = Incarnation { member: from, start: stamp.start.0 };
+        if leads && self.membership.as_mut().is_some_and(|known| known.is_late(leader, stamp.epoch, session))
+        {
+            return;
+        }
         let meta = *following.log.meta();
         let required = matches!(&envelope.message, Message::Hello(hello) if hello.standing.required);
         if meta.reseeding && (required || !leads) {
@@ -63,13 +68,16 @@ impl Shard {
         }
         let left_us = following.grant.left_us(now.mono_us);
         let heard = match leads {
-            true => promise.meets(stamp.epoch, Incarnation { member: from, start: stamp.start.0 }, left_us),
+            true => promise.meets(stamp.epoch, leader, left_us),
             false => promise.fenced_by(stamp.epoch, left_us),
         };
         match heard {
             Heard::Known => self.meet_again(from, frame, Wish(0)),
             Heard::Adopt(promise) => {
-                following.standing = None;
+                let stood = following.standing.take().is_some();
+                if let Some(membership) = self.membership.as_mut().filter(|_| stood && !leads) {
+                    membership.is_outbid(now, stamp.epoch, from);
+                }
                 following.hang_up();
                 let wish = following.log.wish(|meta| {
                     meta.epoch = seawall_wal::Epoch(promise.epoch.0);

@@ -45,10 +45,11 @@ use seawall::limits::PEER_BODY_MAX;
 use seawall::map::{Generation, Map, MemberId, Replicas, ShardId};
 use seawall::position::Epoch;
 use seawall::refusal::Refusal;
-use seawall::replication::{Envelope, EpochBegin, Epochs, Message, Stamp, Start as ReplicaStart};
+use seawall::replication::{Envelope, EpochBegin, Epochs, Message, Session, Stamp, Start as ReplicaStart};
 use seawall_wal::Start;
 
 use super::{Life, Shard, to_net};
+use crate::replica::Incarnation;
 use crate::seam::{Effect, Effects, Now};
 pub(super) use follow::Following;
 pub(super) use held::Held;
@@ -68,9 +69,26 @@ pub(super) struct Membership {
     /// Somebody stands for this epoch, and may until this time: whoever led stepped down for it, and does not run
     /// against it.
     gives_way: Option<(Epoch, u64)>,
+    /// This member stood, too, and met the higher epoch of another candidate, which has until this time.
+    outbid: Option<(Epoch, MemberId, u64)>,
+    /// Who greeted last, and for which session. It outlives the log that was open then.
+    greeted: Option<(Incarnation, Epoch, Session)>,
 }
 
 impl Membership {
+    /// Whether a leader greets for a session that is older than one that it has begun since: the message was late, and
+    /// says what that leader's log was like then. To judge the log here by it would be to halt for nothing.
+    fn is_late(&mut self, leader: Incarnation, epoch: Epoch, session: Session) -> bool {
+        let late = |known: &(Incarnation, Epoch, Session)| {
+            (known.0, known.1) == (leader, epoch) && known.2 > session
+        };
+        if self.greeted.as_ref().is_some_and(late) {
+            return true;
+        }
+        self.greeted = Some((leader, epoch, session));
+        false
+    }
+
     fn entry(&self) -> &Replicas {
         self.map.replicas(self.shard).expect("a shard of a member stands in the map")
     }
@@ -114,7 +132,15 @@ impl Shard {
             Some(membership) => membership.map = map.clone(),
             None if map.replicas(self.id).is_some() => {
                 let (map, shard) = (map.clone(), self.id);
-                self.membership = Some(Membership { me, map, shard, said: Vec::new(), gives_way: None });
+                self.membership = Some(Membership {
+                    me,
+                    map,
+                    shard,
+                    said: Vec::new(),
+                    gives_way: None,
+                    outbid: None,
+                    greeted: None,
+                });
             }
             None => return,
         }

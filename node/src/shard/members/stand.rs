@@ -41,6 +41,26 @@ impl Membership {
     }
 }
 
+impl Membership {
+    /// Of several that stand the last one goes on undisturbed for as long as a candidate needs. Each would otherwise
+    /// meet the next one's epoch before it may ask, and none of them would ever lead. Who is outbid at one moment comes
+    /// back in turns.
+    pub(super) fn is_outbid(&mut self, now: Now, newer: Epoch, by: MemberId) {
+        let before = self.entry().all().filter(|member| *member < self.me).count() as u64;
+        let until_us = now.mono_us + FENCE_WAIT_US + (2 + before) * FENCE_LINGER_US;
+        self.outbid = Some((newer, by, until_us));
+    }
+
+    fn outbid(&self, now: Now) -> Result<(), NotNow> {
+        match self.outbid {
+            Some((epoch, by, until_us)) if self.entry().epoch < epoch && now.mono_us < until_us => {
+                Err(NotNow::Later(format!("R15: member {by} stands, too, for epoch {}", epoch.0)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Standing {
     /// For whoever ordered it: a promise that runs, or members that have not answered.
     pub fn waits_for(&self) -> String {
@@ -125,6 +145,7 @@ impl Shard {
             following.hang_up();
         }
         let candidacy = candidacy?;
+        membership.outbid(now)?;
         let epoch = seawall_wal::Epoch(candidacy.epoch().0);
         let promised = following.log.wish(|meta| (meta.epoch, meta.bound) = (epoch, None));
         let (since_us, next_try_us) = (now.mono_us, 0);
