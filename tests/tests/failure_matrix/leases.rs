@@ -158,17 +158,3 @@ fn a_promise_that_runs_is_waited_out() {
     duo.pass(3 * SECOND);
     assert_eq!(leader(&duo), Some(MemberId(3)));
 }
-
-/// Two are told to lead at once, and a third is silent: each waits for it, and would be outbid by the other before it may ask.
-#[test]
-fn of_two_that_stand_one_leads() {
-    let mut duo = led(3, ReadProof::Lease);
-    duo.crash(LEADER, &Crash::Process);
-    for _ in 0..60 {
-        duo.order(FOLLOWER, Errand::Promote(Kind::Recorded));
-        duo.order(THIRD, Errand::Promote(Kind::AcceptLoss));
-        duo.pass(SECOND / 10);
-    }
-    let leader = duo.map.replicas(SHARD).and_then(|entry| entry.leader);
-    assert!(leader.is_some_and(|leader| leader != MemberId(1)), "{leader:?}");
-}
