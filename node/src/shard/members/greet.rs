@@ -78,14 +78,7 @@ impl Shard {
                 if let Some(membership) = self.membership.as_mut().filter(|_| stood && !leads) {
                     membership.is_outbid(now, stamp.epoch, from);
                 }
-                following.hang_up();
-                let wish = following.log.wish(|meta| {
-                    meta.epoch = seawall_wal::Epoch(promise.epoch.0);
-                    meta.bound = promise
-                        .leader
-                        .map(|leader| Bound { leader: leader.member.0.into(), start: leader.start });
-                });
-                self.meet_again(from, frame, wish);
+                self.adopt(from, frame, promise);
             }
             Heard::Fenced { promised } if leads => {
                 let text = "R11: a higher epoch was promised";
@@ -106,6 +99,17 @@ impl Shard {
                 following.latch("R10", FileId::Meta, (0, Index(0)), &expected, &observed);
             }
         }
+    }
+
+    fn adopt(&mut self, from: MemberId, frame: &[u8], promise: Promise) {
+        let Life::Following(following) = &mut self.life else { return };
+        following.hang_up();
+        let wish = following.log.wish(|meta| {
+            meta.epoch = seawall_wal::Epoch(promise.epoch.0);
+            meta.bound =
+                promise.leader.map(|leader| Bound { leader: leader.member.0.into(), start: leader.start });
+        });
+        self.meet_again(from, frame, wish);
     }
 
     fn meet_again(&mut self, from: MemberId, frame: &[u8], wish: Wish) {
