@@ -4,7 +4,7 @@ use super::{Plant, Scripted, Test};
 use crate::plan::Plan;
 
 const CLUSTER: &[Plan] = &[Plan::Cluster];
-/// What 700 clusters do not find.
+/// What clusters find by luck, or not at all.
 const NONE: &[Plan] = &[];
 
 const fn matrix(name: &'static str) -> Test {
