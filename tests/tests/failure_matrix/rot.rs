@@ -14,9 +14,8 @@ use seawall::message::Consistency;
 const SECOND: u64 = 1_000_000;
 const COMMITS: u64 = 40;
 
-/// Both have a checkpoint, and closed segments behind it that no start looks into, and one member's disk loses a bit
-/// there, or in the checkpoint. It was not read again yet.
-fn rotten(scrub: u64, whose: usize, pick: fn(&FileId) -> bool) -> (Duo, FileId) {
+/// Both have written all commits.
+fn written(scrub: u64) -> Duo {
     // With two checkpoints that are to be kept, the log goes back to the older one.
     let mut duo = Duo::new(LogLimits { checkpoints: 2, ..folding() }, 2);
     duo.scrub = scrub;
@@ -27,6 +26,13 @@ fn rotten(scrub: u64, whose: usize, pick: fn(&FileId) -> bool) -> (Duo, FileId) 
         duo.commit(LEADER, n);
         duo.settle();
     }
+    duo
+}
+
+/// Both have a checkpoint, and closed segments behind it that no start looks into, and one member's disk loses a bit
+/// there, or in the checkpoint. It was not read again yet.
+fn rotten(scrub: u64, whose: usize, pick: fn(&FileId) -> bool) -> (Duo, FileId) {
+    let mut duo = written(scrub);
     duo.pass(SECOND);
     assert!(duo.status(whose).checkpoint > 0 && duo.scrubbed.is_empty());
     // What is kept, in the order in which it is read.
@@ -38,15 +44,7 @@ fn rotten(scrub: u64, whose: usize, pick: fn(&FileId) -> bool) -> (Duo, FileId) 
 
 /// Which files a member of this world reads again in its first round, in the same moment of the same world.
 fn duo_scrubs(scrub: u64) -> Vec<FileId> {
-    let mut duo = Duo::new(LogLimits { checkpoints: 2, ..folding() }, 2);
-    duo.scrub = scrub.max(1);
-    duo.start(LEADER);
-    duo.start(FOLLOWER);
-    duo.pass(4 * SECOND);
-    for n in 1..=COMMITS {
-        duo.commit(LEADER, n);
-        duo.settle();
-    }
+    let mut duo = written(scrub.max(1));
     duo.pass(20 * SECOND);
     duo.scrubbed.iter().filter(|(nth, _)| *nth == FOLLOWER).map(|(_, file)| *file).collect()
 }
