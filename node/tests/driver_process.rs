@@ -5,7 +5,7 @@
 mod driver_support;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -26,23 +26,27 @@ struct Node {
 
 impl Node {
     fn start(folder: &Path, driver: &str) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let admin = format!("127.0.0.1:{free}");
         let mut process = Command::new(env!("CARGO_BIN_EXE_seawall"))
             .args(["dev", "--driver", driver, "--listen", "127.0.0.1:0", "--workers", "2"])
-            .args(["--admin", &admin, "--data"])
+            .args(["--admin", "127.0.0.1:0", "--data"])
             .arg(folder.join("data"))
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let mut said = String::new();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let address = lines.find_map(|line| {
-            let line = line.unwrap();
-            said += &format!("{line}\n");
-            line.strip_prefix("listening on ").map(str::to_owned)
-        });
-        let address = address.expect("a node that starts says where it listens");
+        // Ports that the kernel chose: one that was free a moment ago may be anybody's now.
+        let mut said_after = |mark: &str| {
+            let line = lines.find_map(|line| {
+                let line = line.unwrap();
+                said += &format!("{line}\n");
+                line.strip_prefix(mark).map(str::to_owned)
+            });
+            line.expect("a node that starts says where it listens")
+        };
+        let admin = said_after("admin on http://");
+        let admin = admin.strip_suffix("/v1/status").expect("its address").to_owned();
+        let address = said_after("listening on ");
         TcpStream::connect(&address).unwrap();
         Self { process, address, admin, said }
     }
