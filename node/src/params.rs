@@ -257,8 +257,8 @@ parameters! {
     /// follower may have to keep twice as much in memory.
     REPLICA_WINDOW: usize = 4 << 20, Bytes, [fixed];
 
-    /// How often a member writes down how far its log is durable and committed, if that moved. Shorter: a disk that lost
-    /// what it had is noticed sooner; each costs a write.
+    /// How often a member writes down how far its log is durable and committed: if that moved, or if a leader's lease rests
+    /// on it. Shorter: a disk that lost what it had, or stands still, is noticed sooner; each costs a write.
     MARK_US: u64 = 1_000_000, Microseconds, [fixed];
 
     /// Bytes a second that a leader reads back at most for followers of a shard that are behind what is in memory.

@@ -158,4 +158,15 @@ pub const SCRIPTED: &[Scripted] = &[
         },
         test: matrix("whole::a_map_that_comes_late_does_not_make_a_lost_disk_whole"),
     },
+    Scripted {
+        plant: Plant {
+            name: "promise-without-asking-the-disk",
+            plans: NONE,
+            verdict: "",
+            file: "node/src/shard/members/marks.rs",
+            find: "following.log.mark(clean, following.promises());",
+            replace: "following.log.mark(clean, following.promises() && !PLANTED);",
+        },
+        test: matrix("leases::a_disk_that_stands_still_renews_no_lease_though_nothing_is_written"),
+    },
 ];

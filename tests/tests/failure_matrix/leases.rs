@@ -158,3 +158,17 @@ fn a_promise_that_runs_is_waited_out() {
     duo.pass(3 * SECOND);
     assert_eq!(leader(&duo), Some(MemberId(3)));
 }
+
+/// R24: the required member takes part in everything but what needs its disk, and nothing needs it: nobody writes.
+#[test]
+fn a_disk_that_stands_still_renews_no_lease_though_nothing_is_written() {
+    let mut duo = led(2, ReadProof::Lease);
+    duo.pass(5 * SECOND);
+    assert_eq!(duo.read(LEADER, NEWEST), row_of(1));
+    duo.members[FOLLOWER].stuck = true;
+    duo.pass(4 * SECOND);
+    is_refused(&mut duo);
+    duo.members[FOLLOWER].stuck = false;
+    duo.pass(SECOND);
+    assert_eq!(duo.read(LEADER, NEWEST), row_of(1));
+}

@@ -85,12 +85,13 @@ impl Log {
 }
 
 impl Follower {
-    /// The same; a log whose end is being decided says nothing.
-    pub fn mark(&mut self, clean: bool) {
+    /// The same; a log whose end is being decided says nothing. `probe`: the disk is asked for something also where
+    /// nothing has moved (R24).
+    pub fn mark(&mut self, clean: bool, probe: bool) {
         let (known, durable, committed) = (*self.wanted(), self.validated(), self.committed());
         let clean = clean && self.nothing_waits() && known.clean < durable;
-        let moved = clean || (known.durable, known.committed) != (durable, committed);
-        if moved && self.failed.is_none() && !self.cut && !self.adopting.closes() {
+        let due = clean || probe || (known.durable, known.committed) != (durable, committed);
+        if due && self.failed.is_none() && !self.cut && !self.adopting.closes() {
             self.wish(mark(durable, committed, clean));
         }
     }

@@ -135,6 +135,12 @@ impl Following {
         }
     }
 
+    /// Whether a leader's lease rests on this member. Then its disk is asked now and then, whether there is something to
+    /// write or not.
+    pub(super) fn promises(&self) -> bool {
+        self.session.is_some_and(|stream| stream.seat.required)
+    }
+
     pub fn is_streaming(&self) -> bool {
         self.state() == FollowerState::Streaming
     }
@@ -434,7 +440,7 @@ impl Shard {
         let owes_us = following.owes_since_us.map_or(0, |since| now.mono_us.saturating_sub(since));
         let disk_answered = owes_us < DISK_PATIENCE_US;
         let wanted_us = u64::from(membership.entry().policy.lease_ms) * 1000;
-        let promises = stream.seat.required && disk_answered;
+        let promises = following.promises() && disk_answered;
         let lease_us = match following.grant.covers(wanted_us) {
             true if promises => wanted_us,
             false if promises => {

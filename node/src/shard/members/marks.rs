@@ -32,7 +32,7 @@ impl Shard {
         match &mut self.life {
             Life::Running(running) => running.log.mark(committed.min(running.log.durable()), clean),
             Life::Following(following) if following.halted.is_none() && following.leaving.is_none() => {
-                following.log.mark(clean);
+                following.log.mark(clean, following.promises());
             }
             _ => {}
         }
