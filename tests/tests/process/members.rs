@@ -250,6 +250,9 @@ impl Cluster {
 
     /// Commits wait for this member, in every shard: whoever became one of the sync set first.
     pub fn require(&self, leader: usize, nth: usize) {
+        self.wait(leader, &format!("followed by member {}", nth + 1), |shard| {
+            sent_to(shard, nth + 1).is_some_and(|sent| sent["state"] == "streaming")
+        });
         for shard in 1..=self.shards {
             let (shard, member) = (shard.to_string(), (nth + 1).to_string());
             self.order(leader, &["sync-set", "require", &shard, &member]).expect("it is level");
@@ -282,15 +285,19 @@ impl Cluster {
     pub fn wait_until_level(&self, leader: usize, follower: usize) {
         let member = follower + 1;
         self.wait(leader, &format!("followed by a level member {member}"), |shard| {
-            let members = shard["replication"]["members"].as_array().expect("a list");
-            let sent = members.iter().find(|sent| sent["member"] == member).expect("it is there");
-            sent["state"] == "streaming" && sent["acknowledged"] == sent["target"]
+            sent_to(shard, member)
+                .is_some_and(|sent| sent["state"] == "streaming" && sent["acknowledged"] == sent["target"])
         });
         self.wait(follower, "level", |shard| {
             shard["state"] == "streaming"
                 && shard["replication"]["following"]["applied"] == shard["replication"]["committed"]
         });
     }
+}
+
+/// What a leader says of one that follows it.
+fn sent_to(shard: &serde_json::Value, member: usize) -> Option<&serde_json::Value> {
+    shard["replication"]["members"].as_array()?.iter().find(|sent| sent["member"] == member)
 }
 
 pub fn leads(shard: &serde_json::Value) -> bool {

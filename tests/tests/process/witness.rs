@@ -6,7 +6,7 @@
 //!   what must be linearizable: a leader that was deposed and does not know it must not answer.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -16,7 +16,11 @@ use seawall::map::ShardId;
 use seawall::position::Position;
 use seawall::{Client, Commit, Outcome, Token, Value, row};
 
+use crate::members::PATIENCE;
+
 const WRITERS: usize = 3;
+/// Fewer acknowledged commits than this say nothing about what happened to them.
+const ENOUGH: usize = 20;
 
 /// A commit, or a read that had to be as new as anything.
 #[derive(Clone, Debug)]
@@ -37,6 +41,7 @@ pub struct Writers {
     stop: Arc<AtomicBool>,
     /// The newest booking of which anybody was told.
     newest: Arc<Mutex<Option<(usize, i64)>>>,
+    acknowledged: Arc<AtomicUsize>,
     writers: Vec<JoinHandle<(Sent, Vec<Answered>)>>,
     readers: Vec<JoinHandle<Vec<Answered>>>,
 }
@@ -45,11 +50,13 @@ impl Writers {
     pub fn begin(addresses: &str) -> Self {
         static RUNS: AtomicU32 = AtomicU32::new(0);
         let run = RUNS.fetch_add(1, Ordering::Relaxed);
-        let (stop, newest) = (Arc::new(AtomicBool::new(false)), Arc::default());
-        let mut all = Self { run, stop, newest, writers: Vec::new(), readers: Vec::new() };
+        let (stop, newest, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::default(), Arc::default());
+        let mut all = Self { run, stop, newest, acknowledged, writers: Vec::new(), readers: Vec::new() };
         for nth in 0..WRITERS {
             let (stop, newest, addresses) = (all.stop.clone(), all.newest.clone(), addresses.to_owned());
-            all.writers.push(thread::spawn(move || write_until(run, nth, addresses, &stop, &newest)));
+            let acknowledged = all.acknowledged.clone();
+            let write = move || write_until(run, nth, addresses, &stop, (&newest, &acknowledged));
+            all.writers.push(thread::spawn(write));
         }
         for own in addresses.split(',') {
             let (stop, newest, own) = (all.stop.clone(), all.newest.clone(), own.to_owned());
@@ -61,6 +68,17 @@ impl Writers {
     /// The newest booking that was acknowledged: who looks twice sees whether writes go on.
     pub fn newest(&self) -> Option<(usize, i64)> {
         *self.newest.lock().expect("nobody panics with it")
+    }
+
+    /// The same, once so many were acknowledged that it says something: on a busy machine that takes its time.
+    pub fn verify_enough(self, client: &mut Client, what: &str) -> usize {
+        let until = Instant::now() + PATIENCE;
+        let so_far = || self.acknowledged.load(Ordering::Relaxed);
+        while so_far() <= ENOUGH {
+            assert!(Instant::now() < until, "{what}: only {} were acknowledged", so_far());
+            thread::sleep(Duration::from_millis(10));
+        }
+        self.verify(client)
     }
 
     /// Holds the members to all that was answered; returns how many commits were acknowledged.
@@ -139,7 +157,7 @@ fn write_until(
     nth: usize,
     addresses: String,
     stop: &AtomicBool,
-    newest: &Mutex<Option<(usize, i64)>>,
+    (newest, acknowledged): (&Mutex<Option<(usize, i64)>>, &AtomicUsize),
 ) -> (Sent, Vec<Answered>) {
     let options = Options { deadline: Duration::from_secs(2), attempts: 100, ..Options::default() };
     let mut client = None;
@@ -160,6 +178,7 @@ fn write_until(
                 let (answered, token) = (Instant::now(), committed.token);
                 answers.push(Answered { asked, answered, token, booked: Some((nth, n)) });
                 *newest.lock().expect("nobody panics with it") = Some((nth, n));
+                acknowledged.fetch_add(1, Ordering::Relaxed);
                 Some(committed.version)
             }
             Ok(Outcome::Rejected(why)) => panic!("a commit without checks was rejected: {why}"),

@@ -32,7 +32,8 @@ impl Shard {
         match &mut self.life {
             Life::Running(running) => running.log.mark(committed.min(running.log.durable()), clean),
             Life::Following(following) if following.halted.is_none() && following.leaving.is_none() => {
-                following.log.mark(clean, following.promises());
+                let probe = !clean && following.promises(); // whoever stops is not asked for ever
+                following.log.mark(clean, probe);
             }
             _ => {}
         }
