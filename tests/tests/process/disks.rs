@@ -90,13 +90,13 @@ fn commits_wait_for_a_sync_follower_whose_disk_is_full() {
         let mut refused = |n: &i64| put(&mut client, *n, LARGE) == Some(Err(Code::DurabilityUnavailable));
         let last = (last + 1..).find(|n| Instant::now() >= until || refused(n)).expect("one of them");
         assert!(Instant::now() < until, "nothing is refused without member 3");
-        let reason = cluster.shards(0)[0]["reason"].to_string();
-        assert!(reason.contains("R24: member 3 answers, and has taken nothing"), "{reason}");
-        println!("{last} fitted, then: {reason}");
+        cluster.wait(0, "refusing by R24", |shard| {
+            shard["reason"].to_string().contains("R24: member 3 answers, and has taken nothing")
+        });
+        println!("{last} fitted");
         let said = cluster.complaints(2);
         assert!(said.contains("THE LOG OF SHARD 1 CANNOT GROW") && said.contains("free space"), "{said}");
-        let reason = cluster.shards(2)[0]["reason"].to_string();
-        assert!(reason.contains("space"), "{reason}");
+        cluster.wait(2, "without space", |shard| shard["reason"].to_string().contains("space"));
 
         // There is room: it goes on by itself, and has everything.
         std::fs::remove_file(disk.ballast()).expect("making room");
@@ -177,12 +177,6 @@ impl SlowDisk {
         let sent = Command::new("kill").arg(format!("-{name}")).arg(self.server.id().to_string()).status();
         assert!(sent.expect("sending a signal").success());
     }
-
-    fn stand_still(&self, ms: u64) {
-        self.signal("STOP");
-        thread::sleep(Duration::from_millis(ms));
-        self.signal("CONT");
-    }
 }
 
 impl Drop for SlowDisk {
@@ -225,16 +219,16 @@ fn a_disk_that_stands_still_is_waited_for_and_loses_nothing() {
     for ms in [1000, 3000, 5000] {
         let writers = Writers::begin(&cluster.addresses());
         thread::sleep(Duration::from_millis(300));
-        let refused = thread::scope(|scope| {
-            scope.spawn(|| disk.stand_still(ms));
-            thread::sleep(Duration::from_millis((MEMBER_TIMEOUT_MS + 700).min(ms)));
-            let commit = Commit::new("p").put(&row("t", 1), [("n", 1)]);
-            cluster.client_of(0).commit(&commit)
-        });
+        disk.signal("STOP");
+        let stands_until = Instant::now() + Duration::from_millis(ms);
         if ms > MEMBER_TIMEOUT_MS + 1000 {
+            cluster.wait(0, "refusing commits", |shard| shard["replication"]["refuses_commits"] == true);
+            let refused = cluster.client_of(0).commit(&Commit::new("p").put(&row("t", 1), [("n", 1)]));
             let Err(Error::Refused(refused)) = refused else { panic!("{ms} ms: committed: {refused:?}") };
             assert_eq!(refused.code, Code::DurabilityUnavailable, "{refused}");
         }
+        thread::sleep(stands_until.saturating_duration_since(Instant::now()));
+        disk.signal("CONT");
         thread::sleep(Duration::from_millis(500));
         let acknowledged = writers.verify(&mut cluster.client());
         println!("{:?}, its disk stood still for {ms} ms: {acknowledged} acknowledged", Role::Sync);

@@ -204,8 +204,16 @@ impl Cluster {
         serde_json::from_str(&get(self.ports[nth][1], "/v1/status")).expect("JSON")
     }
 
+    /// As soon as a worker says something of them: a busy one is left out.
     pub fn shards(&self, nth: usize) -> Vec<serde_json::Value> {
-        self.status(nth)["shards"].as_array().expect("a list").clone()
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let shards = self.status(nth)["shards"].as_array().expect("a list").clone();
+            if !shards.is_empty() || Instant::now() >= until {
+                return shards;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Until it is so of each shard of a member.
