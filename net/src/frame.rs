@@ -147,6 +147,16 @@ pub struct Frame<'a> {
     pub payload: &'a [u8],
 }
 
+impl<'a> Frame<'a> {
+    /// A frame that a [`Decoder`] found before, in these bytes; it is not checked again.
+    pub fn checked_before(bytes: &'a [u8]) -> Option<Frame<'a>> {
+        let (head, body) = bytes.split_first_chunk::<HEADER_LEN>()?;
+        let header: FrameHeader = bytemuck::cast(*head);
+        let (tags, payload) = body.split_at_checked(header.tags_len as usize)?;
+        (body.len() == header.body_len as usize).then_some(Frame { header, tags: Tags::new(tags), payload })
+    }
+}
+
 /// What the decoder made of the bytes at hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step<'a> {

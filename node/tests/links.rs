@@ -328,6 +328,10 @@ fn a_part_that_was_sent_is_not_sent_twice() {
     let buf = world.sending.remove(&0).expect("R_LINK is under way");
     world.step(LinkEvent::Say { to: MemberId(1), frame: fence(SHARD) });
     world.sent.insert(0, buf[..10].to_vec());
+    let rest = buf.len() - 10;
     world.step(LinkEvent::Sent { conn: conn(0), buf, result: Ok(10) });
+    assert_eq!(world.said(0), ["R_LINK"], "and nothing before its rest");
+    let buf = world.sending.remove(&0).expect("the rest is under way");
+    world.step(LinkEvent::Sent { conn: conn(0), buf, result: Ok(rest) });
     assert_eq!(world.said(0), ["R_LINK", "R_FENCE"]);
 }

@@ -169,13 +169,7 @@ impl<'a> Batch<'a> {
 
     /// The records with their indices.
     pub fn records(&self) -> impl Iterator<Item = (Index, Record<'a>)> + use<'a> {
-        let (mut rest, mut index) = (self.payload, self.header.first_index);
-        std::iter::from_fn(move || {
-            let (record, behind) = record::split(rest)?;
-            let at = Index(index);
-            (rest, index) = (behind, index + 1);
-            Some((at, record))
-        })
+        record::all(self.payload, self.header.first_index)
     }
 
     fn records_are_whole(&self) -> bool {

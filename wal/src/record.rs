@@ -3,6 +3,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::Index;
+
 /// What a record is to the log. What it means, its entries say to those who know their spaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -31,7 +33,7 @@ pub struct Record<'a> {
     pub kind: Kind,
     /// Leader time.
     pub time_us: i64,
-    body: &'a [u8],
+    whole: &'a [u8],
 }
 
 pub const MAX_KEY: usize = u16::MAX as usize;
@@ -99,9 +101,9 @@ pub fn encode<'a>(
 /// Reads the record at the front of `bytes`, and checks every length in it; returns it with the rest.
 pub fn split(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
     let header: RecordHeader = bytemuck::pod_read_unaligned(bytes.get(..RECORD_HEADER)?);
-    let (record, rest) = bytes.split_at_checked(header.length as usize)?;
-    let body = record.get(RECORD_HEADER..)?;
-    let record = Record { kind: Kind::from_byte(header.kind)?, time_us: header.time_us, body };
+    let (whole, rest) = bytes.split_at_checked(header.length as usize)?;
+    let body = whole.get(RECORD_HEADER..)?;
+    let record = Record { kind: Kind::from_byte(header.kind)?, time_us: header.time_us, whole };
     let whole = Entries { body, broken: false };
     let mut count = 0;
     let mut entries = whole;
@@ -111,9 +113,35 @@ pub fn split(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
     (!entries.broken && count == usize::from(header.entries) && header.flags == 0).then_some((record, rest))
 }
 
+/// Records that stand one behind the other, the first one at `index`.
+pub fn all(mut bytes: &[u8], mut index: u64) -> impl Iterator<Item = (Index, Record<'_>)> {
+    std::iter::from_fn(move || {
+        let (record, behind) = split(bytes)?;
+        let at = Index(index);
+        (bytes, index) = (behind, index + 1);
+        Some((at, record))
+    })
+}
+
+/// The newest time of records that were looked at before: nothing but their lengths is read.
+pub fn newest_us(mut bytes: &[u8]) -> Option<i64> {
+    let mut newest = None;
+    while let Some(header) = bytes.get(..RECORD_HEADER) {
+        let header: RecordHeader = bytemuck::pod_read_unaligned(header);
+        newest = newest.max(Some(header.time_us));
+        bytes = bytes.get(header.length as usize..).unwrap_or_default();
+    }
+    newest
+}
+
 impl<'a> Record<'a> {
+    /// All of it, as it stands in its batch.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.whole
+    }
+
     pub fn entries(&self) -> impl Iterator<Item = Entry<'a>> + Clone + use<'a> {
-        Entries { body: self.body, broken: false }
+        Entries { body: &self.whole[RECORD_HEADER..], broken: false }
     }
 }
 

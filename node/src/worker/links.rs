@@ -11,16 +11,18 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use seawall::frame::{Decoder, Frame, Step};
-use seawall::limits::{HANDSHAKE_BODY_MAX, PEER_BODY_MAX};
+use seawall::frame::{Frame, Step};
+use seawall::limits::PEER_BODY_MAX;
 use seawall::map::{Generation, Map, MemberId, ShardId};
 use seawall::position::{Epoch, Lineage};
 use seawall::replication::{Envelope, Link, Message, Refused, Session, Stamp, Start, VERSION, Why};
 
-use crate::params::{
-    CONNECTION_INPUT, LINK_GREETING_US, LINK_OUTPUT, LINK_RETRY_US, LINK_STRANGERS, REPLICA_WINDOW,
-};
+use crate::params::{LINK_GREETING_US, LINK_OUTPUT, LINK_RETRY_US, LINK_STRANGERS};
 use crate::seam::{ConnId, LinkEffect, LinkEvent, LinkStatus, Now, SocketError};
+
+mod line;
+
+use line::Line;
 
 /// All links of a node; one of its workers has them.
 #[derive(Debug)]
@@ -48,27 +50,6 @@ struct Peer {
     said: u64,
     lost: u64,
     heard: u64,
-}
-
-/// One connection.
-#[derive(Debug)]
-struct Line {
-    conn: ConnId,
-    /// Who is to be at the other end, or says that it is.
-    member: Option<MemberId>,
-    /// R_LINK came.
-    up: bool,
-    closing: bool,
-    /// What is owed is sent, and then it ends.
-    last_words: bool,
-    since_us: u64,
-    decoder: Decoder,
-    input: Vec<u8>,
-    filled: usize,
-    receiving: bool,
-    output: Vec<u8>,
-    spare: Vec<u8>,
-    sending: bool,
 }
 
 impl Links {
@@ -103,7 +84,7 @@ impl Links {
             LinkEvent::Received { conn, buf, result } => self.received(now, conn, buf, result, effects),
             LinkEvent::Sent { conn, buf, result } => self.sent(now, conn, buf, result, effects),
             LinkEvent::Closed { conn } => self.lines.retain(|line| line.conn != conn),
-            LinkEvent::Say { to, frame } => self.say(now, to, &frame, effects),
+            LinkEvent::Say { to, frame } => self.say(now, to, frame, effects),
             LinkEvent::Tick => self.tick(now, effects),
             LinkEvent::EndOfTurn => self.lines.iter_mut().for_each(|line| line.flush(effects)),
         }
@@ -118,7 +99,7 @@ impl Links {
                 None if peer.dialling => "dialling",
                 None => "down",
             };
-            let waiting = line.map_or(0, |line| line.output.len());
+            let waiting = line.map_or(0, Line::waiting);
             let Peer { times, said, lost, heard, .. } = *peer;
             let reason = peer.reason.clone();
             LinkStatus { member: *member, state, reason, times, said, lost, heard, waiting }
@@ -181,15 +162,15 @@ impl Links {
         Message::Link(Link { version: VERSION, cluster, member: me, start, features: 0 })
     }
 
-    fn say(&mut self, now: Now, to: MemberId, frame: &[u8], effects: &mut Vec<LinkEffect>) {
+    fn say(&mut self, now: Now, to: MemberId, frame: Vec<u8>, effects: &mut Vec<LinkEffect>) {
         let peer = self.peers.entry(to).or_default();
         peer.said += 1;
         let Some(line) = self.lines.iter_mut().find(|line| line.member == Some(to) && line.is_open()) else {
             peer.lost += 1;
             return;
         };
-        line.output.extend_from_slice(frame);
-        if line.output.len() > LINK_OUTPUT {
+        line.push(frame);
+        if line.waiting() > LINK_OUTPUT {
             let (conn, why) = (line.conn, format!("it takes nothing, and {LINK_OUTPUT} bytes wait for it"));
             self.end(now, conn, &why, effects);
         }
@@ -345,7 +326,7 @@ impl Links {
         &mut self,
         now: Now,
         conn: ConnId,
-        mut buf: Vec<u8>,
+        buf: Vec<u8>,
         result: Result<usize, SocketError>,
         effects: &mut Vec<LinkEffect>,
     ) {
@@ -355,16 +336,7 @@ impl Links {
             return;
         }
         match result {
-            Ok(moved) if moved < buf.len() => {
-                // The rest goes first; what came meanwhile stays behind it.
-                buf.drain(..moved);
-                buf.append(&mut line.output);
-                line.output = buf;
-            }
-            Ok(_) => {
-                buf.clear();
-                line.spare = if buf.capacity() <= REPLICA_WINDOW { buf } else { Vec::new() };
-            }
+            Ok(moved) => line.sent(buf, moved),
             Err(SocketError(errno)) => {
                 let why = std::io::Error::from_raw_os_error(errno).to_string();
                 self.end(now, conn, &why, effects);
@@ -421,68 +393,5 @@ impl Links {
 
     fn line(&mut self, conn: ConnId) -> Option<&mut Line> {
         self.lines.iter_mut().find(|line| line.conn == conn)
-    }
-}
-
-impl Line {
-    fn new(conn: ConnId, member: Option<MemberId>, now: Now) -> Self {
-        Self {
-            conn,
-            member,
-            up: false,
-            closing: false,
-            last_words: false,
-            since_us: now.mono_us,
-            decoder: Decoder::new(HANDSHAKE_BODY_MAX),
-            input: vec![0; HANDSHAKE_BODY_MAX],
-            filled: 0,
-            receiving: false,
-            output: Vec::new(),
-            spare: Vec::new(),
-            sending: false,
-        }
-    }
-
-    fn is_open(&self) -> bool {
-        self.up && !self.closing && !self.last_words
-    }
-
-    fn say(&mut self, message: &Message<'_>, generation: Generation) {
-        Envelope { generation, shard: ShardId::ANY, message: *message }.encode(&mut self.output);
-    }
-
-    /// `bytes[used..]` is the beginning of a frame that needs so many bytes. A stranger's is short.
-    fn give_back(&mut self, mut bytes: Vec<u8>, used: usize, need: usize) {
-        bytes.copy_within(used..self.filled, 0);
-        self.filled -= used;
-        let size = if self.up { CONNECTION_INPUT.max(need) } else { HANDSHAKE_BODY_MAX.max(need) };
-        if bytes.len() != size {
-            bytes.resize(size.max(self.filled), 0);
-        }
-        self.input = bytes;
-    }
-
-    fn flush(&mut self, effects: &mut Vec<LinkEffect>) {
-        let conn = self.conn;
-        if self.closing {
-            return;
-        }
-        if self.last_words && self.output.is_empty() && !self.sending {
-            self.closing = true;
-            return effects.push(LinkEffect::Close { conn });
-        }
-        if !self.output.is_empty() && !self.sending {
-            let buf = std::mem::replace(&mut self.output, std::mem::take(&mut self.spare));
-            self.sending = true;
-            effects.push(LinkEffect::Send { conn, buf, from: 0 });
-        }
-        if !self.receiving && !self.last_words {
-            self.receiving = true;
-            effects.push(LinkEffect::Receive {
-                conn,
-                buf: std::mem::take(&mut self.input),
-                from: self.filled,
-            });
-        }
     }
 }

@@ -8,6 +8,7 @@
 //! received (in memory, its place known) >= persisted (durable, contiguous) >= validated (whole, and the chain goes on).
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use super::adopt::Adopting;
 use super::keep::Keep;
@@ -17,7 +18,6 @@ use super::{Cause, Failure, Invalid, LogStats, Resume, whole};
 use crate::batch::{Batch, BatchError, Expected};
 use crate::format::{BATCH_HEADER, BatchHeader, Incarnation, LogId, NotValid, SegmentHeader};
 use crate::meta::{Cut, CutKind};
-use crate::record::{self, Record};
 use crate::segments::Current;
 use crate::{BLOCK, Buffer, Done, Epoch, FileId, Index, Io, IoId, LogLimits, SlotId};
 
@@ -87,17 +87,9 @@ pub struct Validated {
 }
 
 impl Validated {
-    /// Its records with their indices.
-    pub fn records(&self) -> impl Iterator<Item = (Index, Record<'_>)> {
-        let payload =
-            self.bytes.get(BATCH_HEADER..).and_then(|bytes| bytes.get(..self.header.length as usize));
-        let (mut rest, mut index) = (payload.unwrap_or_default(), self.header.first_index);
-        std::iter::from_fn(move || {
-            let (record, behind) = record::split(rest)?;
-            let at = Index(index);
-            (rest, index) = (behind, index + 1);
-            Some((at, record))
-        })
+    /// Where its records stand in its bytes.
+    pub fn payload(&self) -> Range<usize> {
+        BATCH_HEADER..BATCH_HEADER + self.header.length as usize
     }
 }
 

@@ -7,13 +7,10 @@ use std::collections::VecDeque;
 use seawall::map::MemberId;
 use seawall::position::{Epoch, Index};
 use seawall::replication::{
-    Ack, Checkpoint, Cut, Envelope, FollowerState, Heartbeat, Message, Positions, Refused, Session,
-    Standing as Seat, Why,
+    Ack, Envelope, FollowerState, Heartbeat, Message, Positions, Refused, Session, Standing as Seat, Why,
 };
-use seawall_wal::checkpoint::{Boundary, Version};
-use seawall_wal::format::Incarnation;
 use seawall_wal::meta::Latch;
-use seawall_wal::{Cause, Done, FileId, FoldDone, Follower, LogId, NotTaken, Start, Wish};
+use seawall_wal::{Cause, Done, FileId, Follower, Start, Wish};
 
 use super::Held;
 use super::greet::Pending;
@@ -35,8 +32,8 @@ pub(in crate::shard) struct Following {
     pub(super) pending: Option<Pending>,
     pub(super) standing: Option<Standing>,
     /// Blocks that the log has no buffers for now.
-    blocks: VecDeque<(Vec<u8>, usize)>,
-    bytes: usize,
+    pub(super) blocks: VecDeque<(Vec<u8>, usize)>,
+    pub(super) bytes: usize,
     /// The role to begin anew with, once nothing is under way.
     pub leaving: Option<Start>,
     /// What an accepted loss took, and this log cannot give up by itself (R12).
@@ -198,119 +195,6 @@ impl Following {
         self.pending = None;
         self.hang_up();
     }
-
-    /// Everything that was taken and is whole waits; what is committed is applied.
-    fn take_fresh(&mut self) {
-        let Self { log, held, .. } = self;
-        for batch in log.fresh() {
-            for (index, record) in batch.records() {
-                held.push(seawall_wal::Epoch(batch.header.epoch), index, &record);
-            }
-        }
-    }
-
-    fn take_blocks(&mut self) {
-        while let Some((blocks, at)) = self.blocks.front_mut() {
-            match self.log.take(&blocks[*at..]) {
-                Ok(taken) if *at + taken < blocks.len() => {
-                    *at += taken;
-                    return;
-                }
-                Ok(_) => {
-                    self.bytes -= blocks.len();
-                    self.blocks.pop_front();
-                }
-                // R12: what closed the segment is lost, and with it where the checkpoint ends.
-                Err(why) if (why.forks || why.goes_on) && self.loss().is_some() => {
-                    self.given_up = self.loss().map(|epoch| {
-                        format!(
-                            "R12: epoch {} began with a loss that was accepted, and the checkpoint here ends where no log \
-                             does now: expected {}, observed {}",
-                            epoch.0, why.expected, why.observed
-                        )
-                    });
-                    return self.hang_up();
-                }
-                Err(why) if why.forks => {
-                    let expected = format!("F-S3: {}", why.expected);
-                    let at = (why.offset, to_net(why.index));
-                    let file = self.log.checkpoint().map_or(FileId::Meta, |c| FileId::Checkpoint(c.id()));
-                    return self.latch("R23", file, at, &expected, &why.observed);
-                }
-                // F-V1: the leader's bytes are rotten, and it would send them again.
-                Err(why) if why.damaged => {
-                    let file = self.log.open_segment().map_or(FileId::Meta, |(slot, _)| FileId::Slot(slot));
-                    let at = (why.offset, to_net(why.index));
-                    return self.latch(why.rule, file, at, &why.expected, &why.observed);
-                }
-                Err(why) => {
-                    // F-V2: nothing was changed. The leader greets again, and both see where they stand.
-                    self.trouble = Some(format!(
-                        "{} at index {}: expected {}, observed {}",
-                        why.rule, why.index.0, why.expected, why.observed
-                    ));
-                    self.hang_up();
-                    return self.drop_empty_segment();
-                }
-            }
-        }
-    }
-
-    fn loss(&self) -> Option<Epoch> {
-        self.session.and_then(|session| session.loss)
-    }
-
-    /// R23: a piece of a checkpoint. It takes the place of a log that the leader's log holds whole, and ends later: that is
-    /// what the session began with.
-    fn take_piece(&mut self, piece: &Checkpoint<'_>, lineage: [u8; 16], shard: u32) {
-        let Cut { at, time_us, incarnation, end, chain } = piece.cut;
-        let cut = Version { epoch: seawall_wal::Epoch(at.epoch.0), index: to_wal(at.index) };
-        let log = LogId { lineage, shard };
-        let boundary = Boundary { log, cut, time_us, incarnation: Incarnation(incarnation.0), end, chain };
-        match self.log.offer(boundary, piece.bytes, piece.offset, piece.blocks) {
-            Ok(()) | Err(NotTaken::Busy | NotTaken::NotWhole(_)) => {}
-            Err(NotTaken::Behind { here }) => {
-                self.trouble = Some(format!(
-                    "R23: expected a checkpoint that ends behind {}, observed one at {}",
-                    here.0, cut.index.0
-                ));
-                self.hang_up();
-                self.drop_empty_segment();
-            }
-        }
-    }
-
-    /// A fold or an adoption ended.
-    pub fn folded(&mut self, done: FoldDone) {
-        match self.log.folded(done) {
-            Ok(()) if self.log.adopted() => {
-                self.hang_up();
-                (self.pending, self.standing) = (None, None);
-                self.leaving = Some(Start::Follow);
-            }
-            Ok(()) => {}
-            Err(why) => {
-                let why = match why {
-                    NotTaken::NotWhole(what) => what,
-                    NotTaken::Busy | NotTaken::Behind { .. } => format!("{why:?}"),
-                };
-                self.trouble = Some(format!("F-S2: {why}: all of it is thrown away"));
-                self.hang_up();
-            }
-        }
-    }
-
-    /// A segment that was begun here, in an epoch that came to nothing: the leader's log may go on without it.
-    fn drop_empty_segment(&mut self) {
-        let tip = self.log.expected();
-        let empty = self.log.open_segment().is_some_and(|(_, header)| header.first_index == tip.next.0);
-        if empty
-            && self.log.received() == self.log.validated()
-            && let Ok(wish) = self.log.cut_to(self.log.validated())
-        {
-            self.pending = Some(Pending::Cut { wish });
-        }
-    }
 }
 
 impl Shard {
@@ -328,11 +212,7 @@ impl Shard {
                 following.hears(append.sent_us, None, append.committed);
                 following.unsaid += append.blocks.len();
                 self.reseed.iter_mut().for_each(|reseed| reseed.got(now, append.blocks.len()));
-                if following.bytes + append.blocks.len() <= 2 * REPLICA_WINDOW {
-                    following.bytes += append.blocks.len();
-                    following.blocks.push_back((append.blocks.to_vec(), 0));
-                }
-                following.take_blocks();
+                following.take_next_blocks(append.blocks);
                 if following.session.is_none() {
                     self.no_session(from, &append.stamp, append.session);
                 }

@@ -1,38 +1,36 @@
 //! Records that are whole here and not known to be committed (R8): they wait, outside of the state.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
-use seawall::position::Position;
-use seawall_wal::{Index, Record, Space};
+use seawall_wal::{Epoch, Index, Record, Validated, record};
 
 use crate::shard::position;
 use crate::shard::state::State;
 
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Held {
-    records: VecDeque<Waiting>,
+    waiting: VecDeque<Waiting>,
     applied: Index,
     /// Of the newest record that was taken, applied or not.
     last_time_us: i64,
 }
 
+/// Records of one epoch, one behind the other, as they stand in the log.
 #[derive(Debug)]
 struct Waiting {
-    version: Position,
-    entries: Box<[Entry]>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    space: Space,
-    key: Box<[u8]>,
-    value: Option<Box<[u8]>>,
+    epoch: Epoch,
+    first: u64,
+    last: Index,
+    bytes: Box<[u8]>,
+    /// Where in them.
+    records: Range<usize>,
 }
 
 impl Held {
     /// The state stands at this index.
     pub fn begin(&mut self, applied: Index, time_us: i64) {
-        *self = Self { records: VecDeque::new(), applied, last_time_us: time_us };
+        *self = Self { waiting: VecDeque::new(), applied, last_time_us: time_us };
     }
 
     /// A record that was applied elsewhere.
@@ -41,27 +39,42 @@ impl Held {
         self.last_time_us = self.last_time_us.max(time_us);
     }
 
-    pub fn push(&mut self, epoch: seawall_wal::Epoch, index: Index, record: &Record<'_>) {
-        let owned = |entry: seawall_wal::Entry<'_>| Entry {
-            space: entry.space,
-            key: entry.key.into(),
-            value: entry.value.map(Into::into),
-        };
-        self.last_time_us = self.last_time_us.max(record.time_us);
-        let version = position(epoch, index);
-        self.records.push_back(Waiting { version, entries: record.entries().map(owned).collect() });
+    /// One record that a start found.
+    pub fn push(&mut self, epoch: Epoch, index: Index, record: &Record<'_>) {
+        let bytes: Box<[u8]> = record.bytes().into();
+        let records = 0..bytes.len();
+        self.take(Waiting { epoch, first: index.0, last: index, bytes, records });
+    }
+
+    /// A whole batch of a leader.
+    pub fn push_batch(&mut self, batch: Validated) {
+        let (header, records) = (batch.header, batch.payload());
+        let (epoch, first, last) = (Epoch(header.epoch), header.first_index, header.last_index());
+        self.take(Waiting { epoch, first, last, bytes: batch.bytes, records });
+    }
+
+    fn take(&mut self, waiting: Waiting) {
+        let newest_us = record::newest_us(&waiting.bytes[waiting.records.clone()]);
+        self.last_time_us = self.last_time_us.max(newest_us.unwrap_or(i64::MIN));
+        self.waiting.push_back(waiting);
     }
 
     /// What is committed becomes the state; everything else goes on waiting.
     pub fn apply(&mut self, committed: Index, state: &mut State) {
-        while let Some(Waiting { version, entries }) =
-            self.records.pop_front_if(|waiting| waiting.version.index.0 <= committed.0)
-        {
-            assert_eq!(version.index.0, self.applied.0 + 1, "records are applied in order");
-            for entry in &entries {
-                state.apply(entry.space, &entry.key, entry.value.as_deref(), version);
+        while let Some(Waiting { epoch, first, last, bytes, records }) = self.waiting.front() {
+            for (index, record) in record::all(&bytes[records.clone()], *first) {
+                match index {
+                    _ if index <= self.applied => continue, // the part of a batch that was committed before
+                    _ if index > committed => return,
+                    _ => assert_eq!(index.0, self.applied.0 + 1, "records are applied in order"),
+                }
+                for entry in record.entries() {
+                    state.apply(entry.space, entry.key, entry.value, position(*epoch, index));
+                }
+                self.applied = index;
             }
-            self.applied = Index(version.index.0);
+            assert!(self.applied >= *last, "a batch that was whole has all its records");
+            self.waiting.pop_front();
         }
     }
 

@@ -36,12 +36,12 @@ mod report;
 mod reseed;
 mod ship;
 mod stand;
+mod take;
 mod waits;
 
 use std::sync::Arc;
 
-use seawall::frame::{Decoder, Step};
-use seawall::limits::PEER_BODY_MAX;
+use seawall::frame::Frame;
 use seawall::map::{Generation, Map, MemberId, Replicas, ShardId};
 use seawall::position::Epoch;
 use seawall::refusal::Refusal;
@@ -257,8 +257,6 @@ fn epochs_of(applied: Epochs, log: &seawall_wal::Follower) -> Epochs {
 
 /// A frame that was checked when it arrived.
 fn decode(frame: &[u8]) -> Envelope<'_> {
-    match Decoder::new(PEER_BODY_MAX).next(frame) {
-        Ok(Step::Frame(frame, _)) => Envelope::decode(&frame).expect("it was decoded when it arrived"),
-        other => panic!("a frame that was whole when it arrived is now {other:?}"),
-    }
+    let frame = Frame::checked_before(frame).expect("it was whole when it arrived");
+    Envelope::decode(&frame).expect("it was decoded when it arrived")
 }
