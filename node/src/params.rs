@@ -130,6 +130,10 @@ parameters! {
     /// Bytes of one read of it. Larger: fewer pauses, and a commit may wait longer behind one.
     SCRUB_PIECE_BYTES: usize = 128 << 10, Bytes, [fixed];
 
+    /// For how long a turn of a worker goes on with what clients sent before it gives its disk and its followers what it
+    /// has. Longer: larger batches; shorter: those wait less.
+    TURN_US: u64 = 500, Microseconds, [fixed];
+
     /// Requests of one connection that may wait for their replies; beyond it the node stops reading from it. More lets
     /// a deeper pipeline fill a batch, at the price of memory per connection.
     CONNECTION_REQUESTS: usize = 4096, Count, [fixed];

@@ -7,6 +7,7 @@
 //! The clock is read after the events are in hand, so none is stepped with a time before its arrival (R17). What a
 //! turn started goes to the kernel with the call that sleeps.
 
+use std::mem;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -28,6 +29,7 @@ use super::probe::watch::Clustered;
 use super::scrubber::{Scrub, Scrubs};
 use crate::authority::watch::{Proposals, Question};
 use crate::driver::console;
+use crate::params::TURN_US;
 use crate::seam::order::Obeyed;
 use crate::seam::{Effect, Effects, Event, LinkEffect, LinkEvent, Now, WorkerId, WorkerStatus};
 use crate::worker::{Worker, WorkerConfig, home_of};
@@ -166,6 +168,7 @@ struct Reactor {
     frames: Vec<PeerFrame>,
     events: Vec<Event>,
     effects: Effects,
+    turn_us: u64,
     /// Workers that got a letter in this turn, by id.
     mailed: Vec<bool>,
     asked: Vec<(u64, oneshot::Sender<WorkerStatus>)>,
@@ -212,6 +215,7 @@ impl Reactor {
             frames: Vec::new(),
             events,
             effects: Effects::new(),
+            turn_us: TURN_US,
             asked: Vec::new(),
             ordered: Vec::new(),
             next_ticket: 0,
@@ -339,13 +343,9 @@ impl Reactor {
     fn turn(&mut self) {
         let now = clock::now();
         self.turn_links(now, None);
-        let mut events = std::mem::take(&mut self.events);
-        for event in events.drain(..) {
-            self.worker.step(now, event, &mut self.effects);
-        }
-        self.events = events;
+        self.step_events(now);
         self.worker.step(now, Event::EndOfTurn, &mut self.effects);
-        let mut effects = std::mem::take(&mut self.effects);
+        let mut effects = mem::take(&mut self.effects);
         for effect in effects.drain(..) {
             if let Some(effect) = self.driver.execute(effect) {
                 self.execute(effect);
@@ -354,6 +354,26 @@ impl Reactor {
         self.effects = effects;
         self.turn_links(now, Some(LinkEvent::EndOfTurn));
         self.wake_receivers();
+    }
+
+    /// What the disk and other members said comes first. What clients sent goes on for [`TURN_US`], and the rest of it is
+    /// the next turn's: the disk and the followers have work meanwhile.
+    fn step_events(&mut self, now: Now) {
+        let mut events = mem::take(&mut self.events);
+        let urgent = |event: &mut Event| match event {
+            Event::Disk { .. } | Event::Heard { .. } => true,
+            Event::Boot { .. } | Event::MapChanged(_) => true, // what the others rest on
+            _ => false,
+        };
+        for event in events.extract_if(.., urgent) {
+            self.worker.step(now, event, &mut self.effects);
+        }
+        let (until, mut began) = (now.mono_us + self.turn_us, false);
+        let in_time = |_: &mut Event| !mem::replace(&mut began, true) || clock::now().mono_us < until;
+        for event in events.extract_if(.., in_time) {
+            self.worker.step(now, event, &mut self.effects);
+        }
+        self.events = events;
     }
 
     /// What is not the driver's business.
@@ -415,7 +435,7 @@ impl Reactor {
     fn last_status(&mut self) -> WorkerStatus {
         let asked = Event::StatusAsked { ticket: self.next_ticket };
         self.worker.step(clock::now(), asked, &mut self.effects);
-        let mut effects = std::mem::take(&mut self.effects).into_iter();
+        let mut effects = mem::take(&mut self.effects).into_iter();
         let status = effects.find_map(|effect| match effect {
             Effect::Status { status, .. } => Some(status),
             _ => None,
@@ -431,7 +451,7 @@ impl Reactor {
     /// Once a turn for each receiver, however many letters it got.
     fn wake_receivers(&mut self) {
         for (to, mailed) in (0u16..).map(WorkerId).zip(&mut self.mailed) {
-            if std::mem::take(mailed) {
+            if mem::take(mailed) {
                 self.post.wake(to);
             }
         }

@@ -79,3 +79,30 @@ fn clients_are_told_how_writes_become_durable_after_a_switch() {
     assert_eq!(before, Durable::Dsync.name(), "what the start chose");
     assert_eq!(after, Durable::Link.name(), "what is so from then on");
 }
+
+/// Whoever sends much does not keep the disk waiting: what is left over is the next turn's, and nothing is lost or
+/// overtaken.
+#[test]
+fn a_turn_that_is_over_leaves_what_clients_sent_to_the_next_one() {
+    let beside_the_test = std::env::current_exe().unwrap();
+    let path = beside_the_test.with_file_name(format!("seawall-turns-{}", std::process::id()));
+    let _left_by_a_killed_run = std::fs::remove_dir_all(&path);
+    let directory = Directory::open(&path, Some(1), 1).unwrap();
+    let post = Post::new(1).unwrap();
+    let beside = Beside::start(&directory, true, &post).unwrap();
+    let (sender, _notices) = mpsc::channel();
+    let (mut reactor, _listener) = Reactor::new(seat(&directory, &post, &beside, sender)).unwrap();
+    reactor.turn();
+    reactor.turn_us = 0;
+    reactor.events = vec![Event::Tick, Event::StatusAsked { ticket: 7 }, Event::Tick];
+    let left: Vec<usize> = std::iter::repeat_with(|| {
+        reactor.turn();
+        reactor.events.len()
+    })
+    .take(3)
+    .collect();
+    assert_eq!(left, [2, 1, 0], "one at least, and those in the order in which they came");
+    assert!(reactor.driver.finish());
+    drop((reactor, beside, directory));
+    std::fs::remove_dir_all(&path).unwrap();
+}
