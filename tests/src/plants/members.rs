@@ -147,14 +147,6 @@ pub const MEMBERS: &[Plant] = &[
         replace: "match following.log.cut_to(if PLANTED { committed } else { to_wal(agree_until) }) {",
     },
     Plant {
-        name: "fold-above-the-committed-index",
-        plans: CLUSTER,
-        verdict: "",
-        file: "wal/src/log/keep.rs",
-        find: "take_while(|c| c.last < committed);",
-        replace: "take_while(|c| c.last < committed || PLANTED);",
-    },
-    Plant {
         name: "believe-a-map-that-is-told-late",
         plans: CLUSTER,
         verdict: "",

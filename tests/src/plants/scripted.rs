@@ -52,6 +52,29 @@ pub const SCRIPTED: &[Scripted] = &[
     },
     Scripted {
         plant: Plant {
+            // Both where it is decided what is folded, and where the fold itself looks: either one hides the other.
+            name: "fold-above-the-committed-index",
+            plans: NONE,
+            verdict: "",
+            file: "wal/src/log/keep.rs",
+            find: "let io = self.fold(id, committed);",
+            replace: "let io = self.fold(id, if PLANTED { Index(u64::MAX) } else { committed });",
+        },
+        test: matrix("whole::what_is_not_committed_is_in_no_checkpoint"),
+    },
+    Scripted {
+        plant: Plant {
+            name: "outbid-each-other-for-ever",
+            plans: NONE,
+            verdict: "",
+            file: "node/src/shard/members/stand.rs",
+            find: "membership.outbid(now)?;",
+            replace: "if !PLANTED { membership.outbid(now)?; }",
+        },
+        test: matrix("leases::of_several_that_stand_one_leads"),
+    },
+    Scripted {
+        plant: Plant {
             name: "prove-a-read-by-an-answer-of-before",
             plans: CLUSTER,
             verdict: "",
