@@ -96,6 +96,23 @@ fn a_recorded_member_with_an_empty_disk_does_not_lead() {
     may_not_lead(&mut duo);
 }
 
+/// A recorded member that had everything is silent, and may have lost it since: the leadership does not go to it, or nobody
+/// would lead until an operator saw it.
+#[test]
+fn who_is_away_is_handed_nothing() {
+    let mut duo = loose();
+    duo.order(LEADER, Errand::Require(SECOND_MEMBER));
+    duo.pass(SECOND);
+    assert!(is_recorded(&duo));
+    loses_its_disk(&mut duo);
+    duo.cut_off = Some(FOLLOWER);
+    duo.pass(3 * SECOND);
+    duo.order(LEADER, Errand::HandOver(SECOND_MEMBER));
+    duo.pass(3 * SECOND);
+    let leader = duo.map.replicas(SHARD).and_then(|entry| entry.leader);
+    assert_eq!((leader, duo.status(LEADER).state), (Some(MemberId(1)), "serving"));
+}
+
 /// A greeting of a session that was long over arrives. By what it says of the leader's log, what is committed here since would
 /// be nobody's.
 #[test]
