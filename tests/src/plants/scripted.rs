@@ -75,6 +75,47 @@ pub const SCRIPTED: &[Scripted] = &[
     },
     Scripted {
         plant: Plant {
+            name: "hand-over-to-who-is-away",
+            plans: NONE,
+            verdict: "",
+            file: "node/src/shard/members/propose.rs",
+            find: "self.streams_to(*member) && self.leadership.validated(*member) == last",
+            replace: "(PLANTED || self.streams_to(*member)) && self.leadership.validated(*member) == last",
+        },
+        test: matrix("whole::who_is_away_is_handed_nothing"),
+    },
+    Scripted {
+        plant: Plant {
+            name: "keep-a-part-of-a-segment-behind-an-adopted-checkpoint",
+            plans: NONE,
+            verdict: "",
+            file: "wal/src/recover/chain.rs",
+            find: "|s| s.header.incarnation <= gone.0.min(base.incarnation.0)",
+            replace: "|s| !PLANTED && s.header.incarnation <= gone.0.min(base.incarnation.0)",
+        },
+        test: Test {
+            package: "seawall-wal",
+            target: "catch_up",
+            name: "a_part_of_the_segment_in_which_a_checkpoint_ends_is_not_kept",
+        },
+    },
+    Scripted {
+        plant: Plant {
+            name: "take-a-checkpoint-that-was-just-replaced-for-rotten",
+            plans: NONE,
+            verdict: "",
+            file: "wal/src/log/keep.rs",
+            find: "matches!(job.what(), What::Checkpoint(_)) && (folding.is_some() || *still)",
+            replace: "!PLANTED && matches!(job.what(), What::Checkpoint(_)) && (folding.is_some() || *still)",
+        },
+        test: Test {
+            package: "seawall-wal",
+            target: "recycle",
+            name: "a_checkpoint_that_was_just_replaced_is_not_taken_for_rotten",
+        },
+    },
+    Scripted {
+        plant: Plant {
             name: "prove-a-read-by-an-answer-of-before",
             plans: CLUSTER,
             verdict: "",
