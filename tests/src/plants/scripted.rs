@@ -75,6 +75,17 @@ pub const SCRIPTED: &[Scripted] = &[
     },
     Scripted {
         plant: Plant {
+            name: "send-the-first-piece-for-ever",
+            plans: NONE,
+            verdict: "",
+            file: "node/src/shard/members/bootstrap.rs",
+            find: "if bytes == under_way.until || bytes > under_way.until && heard {",
+            replace: "if bytes == under_way.until || bytes > under_way.until && heard && !PLANTED {",
+        },
+        test: matrix("resumed::a_transfer_goes_on_where_a_lost_connection_ended_it"),
+    },
+    Scripted {
+        plant: Plant {
             name: "hand-over-to-who-is-away",
             plans: NONE,
             verdict: "",
