@@ -126,7 +126,7 @@ impl Shard {
             ("checkpoint.bytes", of_log(status.checkpoint_bytes)),
             ("scrub.state", Ok(scrub_state(&status.scrub))),
             ("scrub.rounds", known(status.scrub.rounds)),
-            ("scrub.last", scrub_last(now, &status.scrub)),
+            ("scrub.last", Ok(scrub_last(now, &status.scrub))),
             ("scrub.found", Ok(status.scrub.found.clone().unwrap_or_else(|| "nothing".to_owned()))),
             ("state.rows", rows),
             ("memory.limit_bytes", known(status.memory_limit)),
@@ -299,10 +299,10 @@ fn scrub_state(scrub: &ScrubStatus) -> String {
     }
 }
 
-fn scrub_last(now: Now, scrub: &ScrubStatus) -> Result<String, String> {
-    let last =
-        scrub.last.as_ref().ok_or_else(|| "no round has come to its end since the start".to_owned())?;
+fn scrub_last(now: Now, scrub: &ScrubStatus) -> String {
+    // That there was none is known, too.
+    let Some(last) = &scrub.last else { return "no round has come to its end since the start".to_owned() };
     let ScrubRound { ended_us, files, bytes, rotten, unread, .. } = last;
     let seconds = now.mono_us.saturating_sub(*ended_us) / 1_000_000;
-    Ok(format!("{files} files, {bytes} bytes, {rotten} rotten, {unread} unread, {seconds} s ago"))
+    format!("{files} files, {bytes} bytes, {rotten} rotten, {unread} unread, {seconds} s ago")
 }
