@@ -299,7 +299,8 @@ impl Client {
         if let (Body::Refused(refusal), Must::NotBefore(at)) = (body, operation.must)
             && refusal.code == Code::TokenLostHistory
         {
-            history.called_lost.push((operation.shard, at));
+            let said = refusal.position.map_or(At { epoch: 0, index: 0 }, self::position);
+            history.called_lost.push((operation.shard, at, said));
             self.tokens.retain(|token| self::position(token.position) != at);
         }
         history.moments.insert(self.now, moment);

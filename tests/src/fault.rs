@@ -58,6 +58,8 @@ faults! {
     ReadError = "read error",
     ShortRead = "short read",
     BitRot = "bit rot",
+    /// A bit turned while its member ran, where only reading everything again finds it.
+    BitTurned = "bit turned beside a running member",
     MisdirectedWrite = "misdirected write",
     MisdirectedRead = "misdirected read",
     StaleRead = "stale read",
@@ -109,7 +111,14 @@ impl Fault {
         self.of_members_rarely()
             || matches!(
                 self,
-                MessageLost | MessageTwice | MessageOvertook | Partition | DiskLost | DigestBent | BlocksBent
+                MessageLost
+                    | MessageTwice
+                    | MessageOvertook
+                    | Partition
+                    | DiskLost
+                    | DigestBent
+                    | BlocksBent
+                    | BitTurned
             )
     }
 

@@ -91,8 +91,8 @@ pub struct History {
     pub durable: BTreeMap<u64, (u64, u32)>,
     /// When a process first heard of an error of a log.
     pub failed: BTreeMap<(ShardId, u32), u64>,
-    /// Tokens that were called lost.
-    pub called_lost: Vec<(ShardId, At)>,
+    /// Tokens that were called lost, and as of which position.
+    pub called_lost: Vec<(ShardId, At, At)>,
     /// The newest moment at each virtual time at which something was answered.
     pub moments: BTreeMap<u64, u64>,
 }

@@ -12,7 +12,7 @@ use crate::disk::DiskShape;
 use crate::fault::Fault;
 use crate::net::NetShape;
 use crate::random::Random;
-pub use cluster::{ClusterShape, Mood, cluster};
+pub use cluster::{ClusterShape, Mood, cluster, first_map};
 
 /// Everything that is drawn for a world before it begins.
 #[derive(Clone, Debug)]

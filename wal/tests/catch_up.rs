@@ -8,7 +8,8 @@ use following::{Item, feed, follow, items, lead, missing};
 use seawall_wal::checkpoint::{Boundary, FoldPolicy};
 use seawall_wal::format::NotValid;
 use seawall_wal::{
-    BLOCK, Checkpoint, Cursor, FileId, Follower, Gone, Index, Io, Log, LogLimits, NotTaken, Portion, Start,
+    BLOCK, Buffer, Checkpoint, Cursor, FileId, Follower, Gone, Index, Io, Log, LogLimits, NotTaken, Portion,
+    Scrubbed, Start,
 };
 use support::{Disk, append, limits};
 
@@ -170,7 +171,7 @@ fn behind(has: usize) -> Behind {
             let copy = follower.insert(follow(&mut disk, folding()));
             feed(&mut disk, copy, &items(&leader));
         }
-        if n == 50 {
+        if n == 50.max(u8::try_from(has).unwrap_or(0)) {
             log.set_floor(None);
         }
     }
@@ -333,6 +334,48 @@ fn f_s3_a_log_that_does_not_continue_at_the_cut_is_a_hard_failure() {
     let gap = gap.expect_err("a segment is missing");
     assert!(!gap.forks, "what was lost on the way comes again: {gap}");
     feed(&mut it.disk, &mut it.follower, &rest);
+}
+
+/// A checkpoint ends in a segment that the follower has a part of. What is kept of it is not all of it: it is none of the log
+/// any more, now and after the next starts, or whoever reads it again takes it for rotten.
+#[test]
+fn a_part_of_the_segment_in_which_a_checkpoint_ends_is_not_kept() {
+    // With one to be kept it would be used again at once.
+    let limits = LogLimits { checkpoints: 2, ..folding() };
+    let mut parts = 0;
+    for has in 60..90 {
+        let mut it = behind(has);
+        let Boundary { incarnation, end, cut, .. } = it.checkpoint.boundary;
+        let tip = it.follower.expected();
+        if it.follower.received() >= cut.index {
+            break;
+        }
+        parts += u64::from(tip.incarnation == incarnation && tip.offset < end);
+        it.transfer(usize::MAX, &it.file.clone()).expect("it is whole");
+        it.follower = follow(&mut it.disk, limits);
+        all_is_whole(&it.disk, &it.follower);
+        let rest = missing(&items(&it.leader), &it.follower);
+        feed(&mut it.disk, &mut it.follower, &rest);
+        for _ in 0..2 {
+            all_is_whole(&it.disk, &it.follower);
+            it.follower = follow(&mut it.disk, limits);
+        }
+    }
+    assert!(parts > 0, "none had a part of it");
+}
+
+fn all_is_whole(disk: &Disk, follower: &Follower) {
+    let mut done = Scrubbed::Nothing;
+    while let Some(job) = follower.scrub(done) {
+        let mut buffer = Buffer::new(0, job.buffer_bytes());
+        let read = job.run(&mut buffer, &mut |offset, bytes| {
+            let from = usize::try_from(offset).unwrap();
+            bytes.copy_from_slice(&disk.files[&job.file()][from..][..bytes.len()]);
+            Ok(())
+        });
+        assert_eq!(read, Ok(()));
+        done = job.behind();
+    }
 }
 
 /// R23: a log is never replaced by a checkpoint that ends before it does.

@@ -8,8 +8,8 @@ use seawall_wal::checkpoint::{FoldPolicy, Version};
 use seawall_wal::format::{BatchHeader, SegmentHeader};
 use seawall_wal::recover::Report;
 use seawall_wal::{
-    BLOCK, CheckpointId, FileId, FoldDone, FoldError, Index, Io, IoError, IoStep, Log, LogLimits, Progress,
-    Recovery, Replay, SlotId,
+    BLOCK, Buffer, CheckpointId, FileId, Flaw, FoldDone, FoldError, Index, Io, IoError, IoStep, Log,
+    LogLimits, Progress, Recovery, Replay, ScrubJob, Scrubbed, SlotId,
 };
 use support::{Disk, LOG, append};
 
@@ -375,6 +375,55 @@ fn a_checkpoint_that_replaces_one_with_its_name_is_not_let_go_for_it() {
     let (state, log, report) = start(&mut disk, 2);
     assert!(log.is_some() && report.checkpoint.is_some() && report.corrupt.len() == 1, "{report}");
     assert_eq!(state[&b"key"[..]].1, b"last");
+}
+
+/// The fold has ended, and its log has not heard of it: what stands under the name of the newest checkpoint is another one,
+/// and whole.
+#[test]
+fn a_checkpoint_that_was_just_replaced_is_not_taken_for_rotten() {
+    let mut disk = Disk::new();
+    let limits = LogLimits { fold_changes: 1, ..limits(2) };
+    let mut replaced = 0;
+    for n in 0..8u8 {
+        for _ in 0..4 {
+            let mut log = disk.open_with(limits);
+            until_roll(&mut disk, &mut log).into_iter().for_each(|io| disk.serve(&mut log, io));
+        }
+        let mut log = disk.open_with(limits);
+        append(&mut log, &[n]).unwrap();
+        for _ in 0..40 {
+            let mut ios = Vec::new();
+            log.pump(0, &mut ios);
+            for io in ios {
+                let Io::Fold(job) = io else {
+                    disk.serve(&mut log, io);
+                    continue;
+                };
+                let before = log.scrub(Scrubbed::Nothing);
+                let before = before.filter(|read| matches!(read.file(), FileId::Checkpoint(_)));
+                let done = disk.fold(&job);
+                if let Some(read) = before
+                    && let Err(Flaw::Rot(rot)) = scrub(&disk, &read)
+                {
+                    assert!(log.keeps(&read) && log.may_have_replaced(&read), "{rot}");
+                    replaced += 1;
+                }
+                log.folded(done);
+                let read = log.scrub(Scrubbed::Nothing).expect("there is a checkpoint");
+                assert_eq!((scrub(&disk, &read), log.may_have_replaced(&read)), (Ok(()), false));
+            }
+        }
+    }
+    assert!(replaced > 0, "no checkpoint took the name of another one");
+}
+
+fn scrub(disk: &Disk, job: &ScrubJob) -> Result<(), Flaw> {
+    let mut buffer = Buffer::new(0, job.buffer_bytes());
+    job.run(&mut buffer, &mut |offset, bytes| {
+        let from = usize::try_from(offset).unwrap();
+        bytes.copy_from_slice(&disk.files[&job.file()][from..][..bytes.len()]);
+        Ok(())
+    })
 }
 
 /// Who was almost level before a start is so behind it: what the tail held is there again, byte for byte.

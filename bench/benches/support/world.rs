@@ -48,7 +48,12 @@ impl World {
 
     /// A worker that serves what is on the disk, and a client that said HELLO.
     pub fn start(disk: Memory, limits: LogLimits) -> World {
-        let budget = Budget { memory_bytes: u64::MAX, request_keys: u64::MAX, scrub_bytes_per_second: 0 };
+        let budget = Budget {
+            memory_bytes: u64::MAX,
+            request_keys: u64::MAX,
+            scrub_bytes_per_second: 0,
+            ..Budget::default()
+        };
         let worker = Worker::new(WorkerConfig {
             id: WorkerId(0),
             workers: 1,

@@ -48,6 +48,7 @@ impl Settings {
                 memory_bytes: self.number("shard.memory_bytes"),
                 request_keys: self.number("shard.request_keys"),
                 scrub_bytes_per_second: self.number("scrub.bytes_per_second"),
+                ..Budget::default()
             },
             read_proof: match self.word("read_proof") {
                 "round_trip" => ReadProof::RoundTrip,

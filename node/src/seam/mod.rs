@@ -12,4 +12,7 @@ pub use effect::{Effect, Effects};
 pub use event::{ConnId, Event, LogFound, Now, SocketError, WorkerId};
 pub use letter::Letter;
 pub use link::{LinkEffect, LinkEvent, LinkStatus};
-pub use status::{FollowerStatus, MemberStatus, Replication, ReseedStatus, ShardStatus, WorkerStatus};
+pub use status::{
+    FollowerStatus, MemberStatus, Replication, ReseedStatus, ScrubRound, ScrubStatus, ShardStatus,
+    WorkerStatus,
+};

@@ -43,8 +43,38 @@ pub struct ShardStatus {
     /// The highest index in the newest checkpoint; 0 without one.
     pub checkpoint: u64,
     pub checkpoint_bytes: u64,
+    pub scrub: ScrubStatus,
     /// `None`: the node is alone.
     pub replication: Option<Replication>,
+}
+
+/// What is kept, read again. All of it since the process began.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScrubStatus {
+    /// 0: never.
+    pub bytes_per_second: u64,
+    /// The file that is read now.
+    pub reading: Option<String>,
+    /// The round that goes on.
+    pub round: Option<ScrubRound>,
+    /// How many came to their end.
+    pub rounds: u64,
+    pub last: Option<ScrubRound>,
+    /// What was not whole, as it was found last.
+    pub found: Option<String>,
+}
+
+/// A round: everything that is kept, once. Its times are by CLOCK_BOOTTIME.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScrubRound {
+    pub began_us: u64,
+    /// 0: it goes on.
+    pub ended_us: u64,
+    pub files: u64,
+    pub bytes: u64,
+    /// So many of the files were not whole; so many could not be looked at, and the next round tries again.
+    pub rotten: u64,
+    pub unread: u64,
 }
 
 /// How a shard of a member stands among the others.

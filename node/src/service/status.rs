@@ -12,7 +12,7 @@ use crate::authority::watch::Known;
 use crate::driver::incidents::Incidents;
 use crate::driver::probe::Durable;
 use crate::driver::probe::watch::Switches;
-use crate::seam::{ShardStatus, WorkerId, WorkerStatus};
+use crate::seam::{ScrubRound, ScrubStatus, ShardStatus, WorkerId, WorkerStatus};
 
 /// What does not change while the process runs.
 #[derive(Clone, Debug)]
@@ -139,7 +139,29 @@ fn shard(status: &ShardStatus) -> Value {
         "log_writes": status.log_writes,
         "log_bytes": status.log_bytes,
         "checkpoint": { "index": of_log(status.checkpoint), "bytes": of_log(status.checkpoint_bytes) },
+        "scrub": scrub(&status.scrub),
         "replication": status.replication.as_ref().map(super::member::replication),
+    })
+}
+
+fn scrub(status: &ScrubStatus) -> Value {
+    let round = |round: &ScrubRound| {
+        json!({
+            "began_us": round.began_us,
+            "ended_us": (round.ended_us > 0).then_some(round.ended_us),
+            "files": round.files,
+            "bytes": round.bytes,
+            "rotten": round.rotten,
+            "unread": round.unread,
+        })
+    };
+    json!({
+        "bytes_per_second": status.bytes_per_second,
+        "reading": status.reading,
+        "round": status.round.as_ref().map(round),
+        "rounds": status.rounds,
+        "last": status.last.as_ref().map(round),
+        "found": status.found,
     })
 }
 
@@ -168,6 +190,7 @@ mod tests {
             log_bytes: 0,
             checkpoint: 0,
             checkpoint_bytes: 0,
+            scrub: Default::default(),
             replication: None,
         };
         for open in [false, true] {

@@ -13,7 +13,7 @@ use super::freshness::epoch_of;
 use super::keys::{Known, Scoped};
 use super::release::{Answer, Fact};
 use super::{Asked, Life, Shard, to_wal, watch};
-use crate::seam::{Now, ShardStatus};
+use crate::seam::{Now, ScrubRound, ScrubStatus, ShardStatus};
 
 impl Shard {
     /// The record at which the state of this replica stands, and what it holds, as one number (I7); `None` while it has
@@ -64,6 +64,7 @@ impl Shard {
             log_bytes: stats.batch_bytes,
             checkpoint: checkpoint.map_or(0, |checkpoint| checkpoint.id().0),
             checkpoint_bytes: checkpoint.map_or(0, |checkpoint| checkpoint.bytes),
+            scrub: self.scrub.status(self.budget.scrub_bytes_per_second),
             replication: self.replication(),
         }
     }
@@ -123,6 +124,10 @@ impl Shard {
             ),
             ("checkpoint.index", of_log(status.checkpoint)),
             ("checkpoint.bytes", of_log(status.checkpoint_bytes)),
+            ("scrub.state", Ok(scrub_state(&status.scrub))),
+            ("scrub.rounds", known(status.scrub.rounds)),
+            ("scrub.last", Ok(scrub_last(now, &status.scrub))),
+            ("scrub.found", Ok(status.scrub.found.clone().unwrap_or_else(|| "nothing".to_owned()))),
             ("state.rows", rows),
             ("memory.limit_bytes", known(status.memory_limit)),
             ("memory.rows_bytes", known(status.memory.rows as u64)),
@@ -281,3 +286,23 @@ const NOT_OPEN: &str = "the log is not open";
 /// What a trace tells of a request.
 const TRACED: [&str; 5] =
     ["request.outcome", "request.position", "request.time", "request.rows", "request.events"];
+
+fn scrub_state(scrub: &ScrubStatus) -> String {
+    match (&scrub.reading, &scrub.round) {
+        _ if scrub.bytes_per_second == 0 => "it is off".to_owned(),
+        (Some(file), Some(round)) => {
+            format!("reads {file}, behind {} files, {} bytes", round.files, round.bytes)
+        }
+        (Some(file), None) => format!("reads {file}"),
+        (None, Some(round)) => format!("is behind {} files, {} bytes", round.files, round.bytes),
+        (None, None) => "waits for its next round".to_owned(),
+    }
+}
+
+fn scrub_last(now: Now, scrub: &ScrubStatus) -> String {
+    // That there was none is known, too.
+    let Some(last) = &scrub.last else { return "no round has come to its end since the start".to_owned() };
+    let ScrubRound { ended_us, files, bytes, rotten, unread, .. } = last;
+    let seconds = now.mono_us.saturating_sub(*ended_us) / 1_000_000;
+    format!("{files} files, {bytes} bytes, {rotten} rotten, {unread} unread, {seconds} s ago")
+}

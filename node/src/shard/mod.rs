@@ -44,8 +44,8 @@ use seawall_wal::recover::Report;
 use seawall_wal::{Done, Epoch, FoldDone, Index, Io, Kind, Log, LogId, LogLimits, Ordered, Recovery, Start};
 
 use crate::params::{
-    FENCE_IDLE_US, FOLD_RETRY_US, NAMESPACE_KEYS, PREPARE_RETRY_US, SCRUB_BYTES_PER_SECOND,
-    SHARD_MEMORY_BYTES,
+    FENCE_IDLE_US, FOLD_RETRY_US, NAMESPACE_KEYS, PREPARE_RETRY_US, SCRUB_AFTER_US, SCRUB_AGAIN_US,
+    SCRUB_BYTES_PER_SECOND, SHARD_MEMORY_BYTES,
 };
 use crate::seam::{Effect, Effects, LogFound, Now};
 pub(crate) use admit::decode;
@@ -75,6 +75,9 @@ pub struct Budget {
     pub request_keys: u64,
     /// How fast what is kept is read again; 0: never.
     pub scrub_bytes_per_second: u64,
+    /// How long after a start or a change of role, and after each round of it.
+    pub scrub_after_us: u64,
+    pub scrub_again_us: u64,
 }
 
 impl Default for Budget {
@@ -83,6 +86,8 @@ impl Default for Budget {
             memory_bytes: SHARD_MEMORY_BYTES,
             request_keys: NAMESPACE_KEYS,
             scrub_bytes_per_second: SCRUB_BYTES_PER_SECOND,
+            scrub_after_us: SCRUB_AFTER_US,
+            scrub_again_us: SCRUB_AGAIN_US,
         }
     }
 }

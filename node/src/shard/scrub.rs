@@ -7,9 +7,8 @@
 
 use seawall_wal::{Flaw, Rot, ScrubJob, Scrubbed};
 
-use crate::params::{SCRUB_AFTER_US, SCRUB_AGAIN_US};
-use crate::seam::{Effect, Effects, Now};
-use crate::shard::{Life, Shard, to_net};
+use crate::seam::{Effect, Effects, Now, ScrubRound, ScrubStatus};
+use crate::shard::{Budget, Life, Shard, to_net};
 
 #[derive(Debug)]
 pub(super) struct Scrub {
@@ -20,6 +19,12 @@ pub(super) struct Scrub {
     /// Names what is asked for.
     asked: u64,
     under_way: Option<UnderWay>,
+    /// The round that goes on; how many came to their end since the process began, and the last of them.
+    round: Option<ScrubRound>,
+    rounds: u64,
+    last: Option<ScrubRound>,
+    /// What was not whole, as it was found last.
+    found: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -31,20 +36,50 @@ struct UnderWay {
 
 impl Default for Scrub {
     fn default() -> Self {
-        Self { role: 0, done: Scrubbed::Nothing, next_us: 0, asked: 0, under_way: None }
+        Self {
+            role: 0,
+            done: Scrubbed::Nothing,
+            next_us: 0,
+            asked: 0,
+            under_way: None,
+            round: None,
+            rounds: 0,
+            last: None,
+            found: None,
+        }
+    }
+}
+
+impl Scrub {
+    fn found(&mut self, rot: &Rot) {
+        self.round.get_or_insert_default().rotten += 1;
+        self.found = Some(rot.to_string());
+    }
+
+    pub fn status(&self, bytes_per_second: u64) -> ScrubStatus {
+        ScrubStatus {
+            bytes_per_second,
+            reading: self.under_way.map(|under_way| under_way.job.file().to_string()),
+            round: self.round,
+            rounds: self.rounds,
+            last: self.last,
+            found: self.found.clone(),
+        }
     }
 }
 
 impl Shard {
     pub(super) fn scrub_tick(&mut self, now: Now, effects: &mut Effects) {
-        let (bytes_per_second, role) = (self.budget.scrub_bytes_per_second, self.role);
+        let Budget { scrub_bytes_per_second: bytes_per_second, scrub_after_us, scrub_again_us, .. } =
+            self.budget;
+        let role = self.role;
         let scrub = &mut self.scrub;
         if bytes_per_second == 0 || scrub.under_way.is_some() {
             return;
         }
         if scrub.role != role {
-            let next_us = now.mono_us + SCRUB_AFTER_US;
-            (scrub.role, scrub.done, scrub.next_us) = (role, Scrubbed::Nothing, next_us);
+            let next_us = now.mono_us + scrub_after_us;
+            (scrub.role, scrub.done, scrub.next_us, scrub.round) = (role, Scrubbed::Nothing, next_us, None);
         }
         if now.mono_us < scrub.next_us {
             return;
@@ -54,8 +89,12 @@ impl Shard {
             Life::Following(following) if following.halted.is_none() => following.log.scrub(scrub.done),
             _ => return,
         };
+        let began_us = now.mono_us;
+        let round = *scrub.round.get_or_insert(ScrubRound { began_us, ..ScrubRound::default() });
         let Some(job) = next else {
-            (scrub.done, scrub.next_us) = (Scrubbed::Nothing, now.mono_us + SCRUB_AGAIN_US);
+            (scrub.done, scrub.next_us) = (Scrubbed::Nothing, now.mono_us + scrub_again_us);
+            (scrub.round, scrub.rounds) = (None, scrub.rounds + 1);
+            scrub.last = Some(ScrubRound { ended_us: now.mono_us, ..round });
             return;
         };
         scrub.asked += 1;
@@ -72,19 +111,37 @@ impl Shard {
         if role != self.role {
             return;
         }
+        if result.is_err() && self.may_be_another(&job) {
+            return; // it is read again
+        }
         self.scrub.done = job.behind();
-        if let Err(Flaw::Rot(rot)) = result {
-            self.found_rot(&job, &rot, effects);
+        let round = self.scrub.round.get_or_insert_default();
+        (round.files, round.bytes) = (round.files + 1, round.bytes + job.bytes());
+        match result {
+            Ok(()) => {}
+            Err(Flaw::Unread(_)) => round.unread += 1,
+            Err(Flaw::Rot(rot)) => self.found_rot(&job, &rot, effects),
+        }
+    }
+
+    /// A file of the same name may stand in its place, and nothing was heard of it yet.
+    fn may_be_another(&self, job: &ScrubJob) -> bool {
+        match &self.life {
+            Life::Running(running) => running.log.may_have_replaced(job),
+            Life::Following(following) => following.log.may_have_replaced(job),
+            _ => false,
         }
     }
 
     fn found_rot(&mut self, job: &ScrubJob, rot: &Rot, effects: &mut Effects) {
         match &mut self.life {
             Life::Running(running) if running.log.keeps(job) => {
+                self.scrub.found(rot);
                 running.log.found_rotten(job);
                 effects.push(Effect::Rotten { shard: self.id, why: rot.to_string() });
             }
             Life::Following(following) if following.halted.is_none() && following.log.keeps(job) => {
+                self.scrub.found(rot);
                 let at = (rot.offset, to_net(rot.index));
                 following.latch(rot.rule, rot.file, at, &rot.expected, &rot.observed);
                 self.go_on(effects);

@@ -55,6 +55,12 @@ impl History {
     /// What an accepted loss took is as if nobody had been told of it. Returned is how many answers that were.
     pub fn forgive(&mut self, logs: &Logs, losses: &[Loss]) -> Result<u64, Violation> {
         let mut within = 0;
+        // Who said that something was lost may have led a history that another accepted loss took.
+        self.called_lost.retain(|(shard, _, said)| {
+            let taken =
+                |loss: &Loss| said.epoch < loss.epoch && (loss.from..=loss.until).contains(&said.index);
+            !losses.iter().any(taken) || record(logs, *shard, *said).is_some()
+        });
         let begun = losses.iter().map(|loss| self.first_answer_from(loss.epoch)).collect::<Vec<_>>();
         for (number, operation) in self.operations.iter_mut().enumerate() {
             let Some(at) = operation.position() else { continue };

@@ -7,7 +7,7 @@ use super::{Logs, Violation, record, violation};
 use crate::history::{At, History, Must};
 
 pub fn see_what_they_must(history: &History, logs: &Logs) -> Result<(), Violation> {
-    for (shard, token) in &history.called_lost {
+    for (shard, token, _) in &history.called_lost {
         if record(logs, *shard, *token).is_some() {
             let text = format!("a token of {token} of {shard:?} was called lost, and its record is there");
             return violation("R21, what is not lost is not called so", text);

@@ -9,7 +9,7 @@ use seawall::frame::{Decoder, Step};
 use seawall::limits::PEER_BODY_MAX;
 use seawall::replication::{Envelope, Message};
 use seawall_wal::format::SegmentHeader;
-use seawall_wal::recover::Halt;
+use seawall_wal::recover::Report;
 use seawall_wal::{FileId, LogId};
 
 use super::{Cluster, SHARD, What};
@@ -27,6 +27,8 @@ pub struct Harm {
     halted: Option<usize>,
     /// Its metadata says so, so its next start must say it again.
     latched: bool,
+    /// A start found it, and what a start reads is still what it is.
+    by_start: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,9 +131,13 @@ impl Cluster {
     }
 
     /// A recovery ended.
-    pub(super) fn recovered(&mut self, nth: usize, life: u32, halt: Option<&Halt>) -> Result<(), Violation> {
-        let stays = self.harm.halted == Some(nth) && (self.harm.latched || self.harm.is_damaged(nth));
-        match halt {
+    pub(super) fn recovered(&mut self, nth: usize, life: u32, report: &Report) -> Result<(), Violation> {
+        let damaged = self.harm.by_start && self.harm.is_damaged(nth);
+        let stays = self.harm.halted == Some(nth) && (self.harm.latched || damaged);
+        if !report.corrupt.is_empty() {
+            self.found_flip(nth); // a start has passed over it, loudly
+        }
+        match &report.halt {
             None if stays => violation("R25, who is halted stays halted", format!("member {nth} recovered")),
             None => {
                 // The halt had not become durable: nothing is known of it any more.
@@ -142,7 +148,8 @@ impl Cluster {
                 self.mend_later(nth, life);
                 Ok(())
             }
-            Some(halt) if self.harm.may_halt(nth) => {
+            Some(halt) if self.harm.may_halt(nth) || self.is_flipped(nth) => {
+                self.harm.by_start |= self.harm.halted.is_none();
                 self.halts(nth, &format!("{halt:?}"));
                 Ok(())
             }
@@ -156,7 +163,7 @@ impl Cluster {
         if why.starts_with("R4") {
             return self.log_failed(nth, life, why);
         }
-        if self.harm.may_halt(nth) {
+        if self.harm.may_halt(nth) || self.is_flipped(nth) {
             self.halts(nth, why);
             return Ok(());
         }
@@ -174,6 +181,7 @@ impl Cluster {
 
     fn halts(&mut self, nth: usize, why: &str) {
         self.trace.note(self.now, format_args!("member {nth} halts: {why}"));
+        self.found_flip(nth);
         if self.harm.halted.is_none() {
             self.counts.add("members halted for good", 1);
             self.harm.halted = Some(nth);

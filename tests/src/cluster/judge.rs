@@ -53,6 +53,9 @@ impl Cluster {
         let mut logs = Vec::new();
         for (nth, member) in self.members.iter_mut().enumerate() {
             member.disk.kill();
+            if self.scrubs.flip.as_ref().is_some_and(|flip| flip.nth == nth) {
+                member.disk.repair(); // that it was found is held against it elsewhere
+            }
             match read_log(&mut member.disk, SHARD, limits) {
                 // What is damaged may be refused, and counts for nothing.
                 _ if self.harm.halted() == Some(nth) => logs.push(None),

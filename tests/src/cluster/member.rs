@@ -35,6 +35,8 @@ pub struct Member {
     pub paused_until: u64,
     /// It hears nothing of the authority before this time, nor does that of it.
     pub unmapped_until: u64,
+    /// Since when its log is what it is: it was opened then.
+    pub steady_since: u64,
     process: Option<Process>,
 }
 
@@ -70,6 +72,7 @@ impl Member {
             clock,
             paused_until: 0,
             unmapped_until: 0,
+            steady_since: 0,
             process: None,
         }
     }
@@ -127,6 +130,7 @@ impl Cluster {
     fn boot(&mut self, nth: usize) {
         let files = self.members[nth].disk.found(SHARD);
         let found = LogFound { files, buffers: self.shape.node.limits.buffers() };
+        self.members[nth].steady_since = self.now;
         self.tell(nth, Event::Boot { shard: SHARD, found });
     }
 
@@ -200,6 +204,7 @@ impl Cluster {
             Effect::Close { conn } => self.members[nth].net.close(self.now, worker, conn),
             Effect::Disk { io, .. } => self.submit(nth, io)?,
             Effect::Say { to, frame } => {
+                self.ships_nothing_rotten(nth, &frame)?;
                 self.say(nth, to.0 as usize - 1, &frame);
                 self.blink(nth);
             }
@@ -224,7 +229,8 @@ impl Cluster {
                 self.at(self.now + late, What::Reopened(nth, life));
             }
             Effect::Recovered { report, .. } => {
-                self.recovered(nth, life, report.halt.as_ref())?;
+                self.members[nth].steady_since = self.now;
+                self.recovered(nth, life, &report)?;
                 if self.healed {
                     self.accept_clock(nth);
                 }
@@ -243,7 +249,11 @@ impl Cluster {
                 self.counts.add("members that reseed by themselves", 1);
                 self.trace.note(self.now, format_args!("m{nth} reseeds: {why}"));
             }
-            Effect::Mail { .. } | Effect::Stopped | Effect::Scrub { .. } | Effect::Rotten { .. } => {
+            Effect::Scrub { round, job, bytes_per_second, .. } => {
+                self.scrub(nth, life, round, job, bytes_per_second);
+            }
+            Effect::Rotten { why, .. } => self.said_rotten(nth, &why)?,
+            Effect::Mail { .. } | Effect::Stopped => {
                 return violation("nobody asked for it", format!("member {nth}: {effect:?}"));
             }
         }
@@ -282,11 +292,14 @@ impl Cluster {
     ) -> Result<(), Violation> {
         match self.members[nth].disk.step(ticket, step) {
             Some((shard, disk::Ended::Io(done))) => self.tell(nth, Event::Disk { shard, done }),
-            Some((shard, disk::Ended::Fold(done))) => {
+            Some((_, disk::Ended::Fold(done))) => {
                 if let Ok(folded) = &done.result {
                     self.written.folded(folded)?;
                 }
-                self.tell(nth, Event::Folded { shard, done });
+                // The thread that folds names the file first, and is heard later.
+                let life = self.members[nth].life().unwrap_or_default();
+                let late = self.random.below(self.shape.folds_late_us + 1);
+                self.at(self.now + late, What::Folded(nth, life, done));
             }
             None => {}
         }
@@ -366,6 +379,7 @@ impl Cluster {
         if self.healed || self.moment.is_multiple_of(4) {
             self.compare_state(nth)?;
         }
+        self.flip_is_found_in_time(nth)?;
         if self.random.chance(50) {
             self.tell(nth, Event::StatusAsked { ticket: self.moment });
         }

@@ -6,6 +6,7 @@
 //! member.rs   one member: it starts, works in turns, dies
 //! wire.rs     messages between members: lost, twice, late, overtaking, one way only
 //! harm.rs     disks that report errors or damage their data, and members that halt
+//! scrub.rs    what is kept is read again, and bits that turn there
 //! story.rs    faults that belong together: contests for the leadership, deaths in the worst moment
 //! written.rs  every record that was ever written, for those that folds take away
 //! judge.rs    the end: every log is read back and held against every answer
@@ -17,6 +18,7 @@ pub use harm::Bent;
 mod judge;
 pub use judge::Loss;
 mod member;
+mod scrub;
 mod story;
 mod wire;
 mod written;
@@ -24,8 +26,8 @@ mod written;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use seawall::map::{Generation, Map, MemberId, Parts, Policy, Replicas, ShardId};
-use seawall::position::Epoch;
+use seawall::map::{Generation, Map, MemberId, ShardId};
+use seawall_wal::{Flaw, FoldDone, ScrubJob};
 
 use crate::check::{Violation, violation};
 use crate::disk;
@@ -55,7 +57,7 @@ const LOOK_US: u64 = 5_000;
 /// How late a healed authority's word is at most.
 const QUICK_US: u64 = 1_000;
 const OLDER_MAPS: usize = 3;
-const COUNTS: [&str; 26] = [
+const COUNTS: [&str; 29] = [
     "lines of trace",
     "starts",
     "commits answered",
@@ -82,6 +84,9 @@ const COUNTS: [&str; 26] = [
     "members halted for good",
     "halted members started again",
     "states compared",
+    "files read again",
+    "files found rotten",
+    "turned bits found",
 ];
 
 /// Something in the queue. `life` tells processes apart, over all members.
@@ -116,6 +121,13 @@ enum What {
     Rot(usize),
     /// What this member hears of its leader's state is not so from now on.
     Bend(usize, harm::Bent),
+    /// The same while it runs: one bit.
+    Flip(usize),
+    /// A file is read again; and its member hears what was found.
+    ScrubReads(usize, u32, u64, ScrubJob),
+    ScrubEnds(usize, u32, u64, Result<(), Flaw>),
+    /// A member hears of the end of a fold.
+    Folded(usize, u32, FoldDone),
     /// An operator starts a process again whose log failed.
     Mend(usize, u32),
     /// After the faults: whoever leads by the map may be unable to.
@@ -149,6 +161,7 @@ pub struct Cluster {
     at: Vec<Option<(usize, LinkId)>>,
     lives: u32,
     healed: bool,
+    healed_at: u64,
     /// Until then clients ask as fast as they can.
     hurry_until: u64,
     left: story::Left,
@@ -156,6 +169,7 @@ pub struct Cluster {
     /// Its disk was lost.
     blank: Option<usize>,
     harm: harm::Harm,
+    scrubs: scrub::Scrubs,
     /// An operator looks after the cluster.
     cares: bool,
     /// Where clients that only read go.
@@ -183,7 +197,7 @@ impl Cluster {
     fn new(seed: u64, sink: Option<Sink>) -> Self {
         let mut random = Random::new(seed);
         let shape = plan::cluster(&mut random.fork());
-        let map = Arc::new(first_map(&shape));
+        let map = Arc::new(plan::first_map(&shape, SHARD));
         let members = (0..shape.members).map(|nth| Member::new(nth, &shape, &mut random)).collect();
         let crowd = Box::new(Slice::new(shape.node.workload.clone(), &map, &mut random));
         let mut cluster = Self {
@@ -201,11 +215,13 @@ impl Cluster {
             at: vec![None; shape.node.workload.clients],
             lives: 0,
             healed: false,
+            healed_at: 0,
             hurry_until: 0,
             left: story::Left::default(),
             losses: Vec::new(),
             blank: None,
             harm: harm::Harm::default(),
+            scrubs: scrub::Scrubs::default(),
             cares: false,
             readers_at: shape.slow,
             states: BTreeMap::new(),
@@ -230,6 +246,7 @@ impl Cluster {
         shape.contests.iter().for_each(|at| self.at(*at, What::Contest));
         shape.disk_lost.iter().for_each(|(at, nth)| self.at(*at, What::DiskLost(*nth)));
         shape.rot.iter().for_each(|(at, nth)| self.at(*at, What::Rot(*nth)));
+        shape.flip.iter().for_each(|(at, nth)| self.at(*at, What::Flip(*nth)));
         shape.bend.iter().for_each(|(at, nth, bent)| self.at(*at, What::Bend(*nth, *bent)));
         shape.cuts.iter().for_each(|(at, until, cut)| self.at(*at, What::Cut(cut.clone(), *until)));
         (0..shape.node.workload.clients).for_each(|client| self.at(client as u64, What::Think(client)));
@@ -289,6 +306,14 @@ impl Cluster {
             What::DiskLost(nth) => self.disk_lost(nth),
             What::Rot(nth) => self.rot(nth),
             What::Bend(nth, bent) => self.bend(nth, bent),
+            What::Flip(nth) => self.flip(nth),
+            What::ScrubReads(nth, life, round, job) => return self.scrub_reads(nth, life, round, &job),
+            What::ScrubEnds(nth, life, round, result) => self.scrub_ends(nth, life, round, result),
+            What::Folded(nth, life, done) => {
+                if self.members[nth].life() == Some(life) {
+                    self.tell(nth, Event::Folded { shard: SHARD, done });
+                }
+            }
             What::Mend(nth, life) => self.mend(nth, life),
             What::Care => self.care(),
             What::Urge(nth, until, kind) => self.urge(nth, until, kind),
@@ -318,7 +343,7 @@ impl Cluster {
 
     fn heal(&mut self) {
         self.trace.note(self.now, format_args!("the faults end"));
-        self.healed = true;
+        (self.healed, self.healed_at) = (true, self.now);
         self.begin_care();
         self.wire.heal();
         for nth in 0..self.members.len() {
@@ -454,31 +479,4 @@ impl Cluster {
     fn client_of(&self, nth: usize, link: LinkId) -> Option<usize> {
         self.at.iter().position(|at| *at == Some((nth, link)))
     }
-}
-
-/// Everybody keeps the one shard; nobody has led it.
-fn first_map(shape: &ClusterShape) -> Map {
-    let ids = || (1..=u32::try_from(shape.members).expect("a handful")).map(MemberId);
-    let members = ids()
-        .map(|id| seawall::map::Member {
-            id,
-            address: format!("member-{id}:7411"),
-            peer: format!("member-{id}:7413"),
-            labels: Vec::new(),
-        })
-        .collect();
-    let policy = Policy { min_in_sync: shape.min_in_sync, member_timeout_ms: 500, lease_ms: shape.lease_ms };
-    let replicas = Replicas {
-        shard: SHARD,
-        epoch: Epoch(0),
-        leader: None,
-        sync: Default::default(),
-        asyncs: ids().collect(),
-        policy,
-        open_loss: None,
-        changed: Generation(1),
-    };
-    let ranges = vec![seawall::map::Range { first_hash: 0, shard: SHARD }];
-    Map::of(Parts { generation: Generation(1), members, ranges, replicas: vec![replicas], audit: None })
-        .expect("a map")
 }

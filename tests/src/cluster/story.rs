@@ -251,6 +251,12 @@ impl Cluster {
     pub(super) fn care(&mut self) {
         let sync = self.in_sync();
         let lost = [self.blank, self.harm.halted()];
+        let others = || sync.iter().find(|nth| !lost.contains(&Some(**nth)));
+        if let (Some(rotten), Some(heir)) = (self.scrubs.rotten, others())
+            && self.leader() == Some(rotten)
+        {
+            self.order(rotten, Errand::HandOver(self.members[*heir].id));
+        }
         let led_by_nobody = lost.iter().flatten().any(|nth| self.leader() == Some(*nth));
         if let (true, Some(heir)) = (led_by_nobody, sync.iter().find(|nth| !lost.contains(&Some(**nth)))) {
             self.order(*heir, Errand::Promote(Kind::Recorded));

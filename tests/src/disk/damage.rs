@@ -26,6 +26,17 @@ impl Disk {
         self.fired.add(Fault::BitRot);
     }
 
+    /// This bit turns, unless a write to its sector is under way.
+    pub fn flip(&mut self, shard: ShardId, file: FileId, at: usize, bit: u8) -> bool {
+        let content = self.files.get_mut(&(shard, file));
+        let Some(content) = content.filter(|content| content.lies_still(at / SECTOR * SECTOR)) else {
+            return false;
+        };
+        content.rot(at, bit);
+        self.fired.add(Fault::BitTurned);
+        true
+    }
+
     /// What a file holds, flushed or not.
     pub fn bytes(&self, shard: ShardId, file: FileId) -> Option<&[u8]> {
         self.files.get(&(shard, file)).map(super::File::image)

@@ -1,6 +1,8 @@
 //! What a seed makes of its cluster, and what some clusters are about.
 
-use seawall_node::shard::ReadProof;
+use seawall::map::{Generation, Map, MemberId, Parts, Policy, Replicas, ShardId};
+use seawall::position::Epoch;
+use seawall_node::shard::{Budget, ReadProof};
 use seawall_wal::BLOCK;
 use seawall_wal::checkpoint::FoldPolicy;
 
@@ -41,6 +43,8 @@ pub struct ClusterShape {
     pub disk_lost: Option<(u64, usize)>,
     /// Whose disk damages what it holds, and when: one copy of several, and never beside a lost disk.
     pub rot: Option<(u64, usize)>,
+    /// Whose disk turns a bit of what it keeps while it runs, and when. Only reading everything again finds that.
+    pub flip: Option<(u64, usize)>,
     /// Who hears, from when on, that its leader's state differs from its own, or is sent what is not whole.
     pub bend: Option<(u64, usize, Bent)>,
     /// Whose disk reports errors.
@@ -74,6 +78,8 @@ pub struct ClusterShape {
     pub drift_ppm: Vec<i64>,
     /// Whose disk is slow.
     pub slow: Option<usize>,
+    /// How late a member hears of the end of a fold, at most.
+    pub folds_late_us: u64,
 }
 
 /// Any two differ by no more than a leader takes off a promise.
@@ -129,7 +135,9 @@ pub fn cluster(random: &mut Random) -> ClusterShape {
         pause_us: *random.pick(&[30_000, 300_000, 2_500_000]),
         drift_ppm: drifts(random, members),
         slow: None,
+        folds_late_us: *random.pick(&[0, 200, 20_000]),
         rot: None,
+        flip: None,
         bend: None,
         flaky: random.chance(200).then(|| random.index(members)),
         read_proof: *random.pick(&[ReadProof::Lease, ReadProof::Lease, ReadProof::RoundTrip]),
@@ -145,7 +153,7 @@ pub fn cluster(random: &mut Random) -> ClusterShape {
     }
     if shape.min_in_sync == 1 {
         // What is lost may have been the only copy.
-        (shape.disk_lost, shape.rot, shape.bend) = (None, None, None);
+        (shape.disk_lost, shape.rot, shape.flip, shape.bend) = (None, None, None, None);
     }
     shape
 }
@@ -161,6 +169,12 @@ fn of_member(random: &mut Random) -> Shape {
     node.workload.relaxed = *random.pick(&[0, 300, 700]);
     node.tick_us = *random.pick(&[50_000, 100_000]);
     node.short_turns = 0;
+    node.budget = Budget {
+        scrub_bytes_per_second: *random.pick(&[0, 4 << 20, 64 << 20]),
+        scrub_after_us: *random.pick(&[50_000, 500_000]),
+        scrub_again_us: *random.pick(&[50_000, 1_000_000]),
+        ..node.budget
+    };
     node.limits.tail_bytes = *random.pick(&TAILS);
     node.limits.fold = *random.pick(&FOLDS);
     node.limits.checkpoints = *random.pick(&[1, 1, 2]);
@@ -196,6 +210,7 @@ fn harm(shape: &mut ClusterShape, random: &mut Random) {
             0 => shape.rot = Some(harmed),
             1 => shape.bend = Some((harmed.0, harmed.1, Bent::Digests)),
             2..4 => shape.bend = Some((harmed.0, harmed.1, Bent::Blocks)),
+            4..9 if shape.node.budget.scrub_bytes_per_second > 0 => shape.flip = Some(harmed),
             _ => {}
         }
     }
@@ -227,6 +242,7 @@ fn calm(shape: &mut ClusterShape, random: &mut Random, members: usize) {
     shape.min_in_sync = 2;
     (shape.crashes, shape.told, shape.cuts, shape.contests) = Default::default();
     (shape.jumps, shape.disk_lost, shape.rot, shape.bend, shape.flaky) = Default::default();
+    shape.flip = None;
     (shape.stirs, shape.blinks, shape.lost, shape.accept_loss) = (0, 0, 0, 0);
     (shape.leaves, shape.hurry_us) = (100, 40_000);
     shape.wire_us = *random.pick(&[(10, 100), (100, 2_000)]);
@@ -289,4 +305,31 @@ fn absence(random: &mut Random, heal_us: u64, members: usize) -> Option<(u64, u6
     let until = from + random.between(heal_us / 4, heal_us / 2);
     let cut = Cut::Alone(random.index(members));
     random.chance(500).then_some((from, until, cut))
+}
+
+/// Everybody keeps the one shard; nobody has led it.
+pub fn first_map(shape: &ClusterShape, shard: ShardId) -> Map {
+    let ids = || (1..=u32::try_from(shape.members).expect("a handful")).map(MemberId);
+    let members = ids()
+        .map(|id| seawall::map::Member {
+            id,
+            address: format!("member-{id}:7411"),
+            peer: format!("member-{id}:7413"),
+            labels: Vec::new(),
+        })
+        .collect();
+    let policy = Policy { min_in_sync: shape.min_in_sync, member_timeout_ms: 500, lease_ms: shape.lease_ms };
+    let replicas = Replicas {
+        shard,
+        epoch: Epoch(0),
+        leader: None,
+        sync: Default::default(),
+        asyncs: ids().collect(),
+        policy,
+        open_loss: None,
+        changed: Generation(1),
+    };
+    let ranges = vec![seawall::map::Range { first_hash: 0, shard }];
+    Map::of(Parts { generation: Generation(1), members, ranges, replicas: vec![replicas], audit: None })
+        .expect("a map")
 }

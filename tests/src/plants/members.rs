@@ -147,12 +147,12 @@ pub const MEMBERS: &[Plant] = &[
         replace: "match following.log.cut_to(if PLANTED { committed } else { to_wal(agree_until) }) {",
     },
     Plant {
-        name: "fold-above-the-committed-index",
+        name: "read-only-the-checkpoint-again",
         plans: CLUSTER,
-        verdict: "",
+        verdict: "R2, what is kept is read again",
         file: "wal/src/log/keep.rs",
-        find: "take_while(|c| c.last < committed);",
-        replace: "take_while(|c| c.last < committed || PLANTED);",
+        find: ".or_else(|| Some(job(What::Segment(*next()?))))",
+        replace: ".or_else(|| if PLANTED { None } else { Some(job(What::Segment(*next()?))) })",
     },
     Plant {
         name: "believe-a-map-that-is-told-late",

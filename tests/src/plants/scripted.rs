@@ -52,6 +52,81 @@ pub const SCRIPTED: &[Scripted] = &[
     },
     Scripted {
         plant: Plant {
+            // Both where it is decided what is folded, and where the fold itself looks: either one hides the other.
+            name: "fold-above-the-committed-index",
+            plans: NONE,
+            verdict: "",
+            file: "wal/src/log/keep.rs",
+            find: "let io = self.fold(id, committed);",
+            replace: "let io = self.fold(id, if PLANTED { Index(u64::MAX) } else { committed });",
+        },
+        test: matrix("whole::what_is_not_committed_is_in_no_checkpoint"),
+    },
+    Scripted {
+        plant: Plant {
+            name: "outbid-each-other-for-ever",
+            plans: NONE,
+            verdict: "",
+            file: "node/src/shard/members/stand.rs",
+            find: "membership.outbid(now)?;",
+            replace: "if !PLANTED { membership.outbid(now)?; }",
+        },
+        test: matrix("leases::of_several_that_stand_one_leads"),
+    },
+    Scripted {
+        plant: Plant {
+            name: "send-the-first-piece-for-ever",
+            plans: NONE,
+            verdict: "",
+            file: "node/src/shard/members/bootstrap.rs",
+            find: "if bytes == under_way.until || bytes > under_way.until && heard {",
+            replace: "if bytes == under_way.until || bytes > under_way.until && heard && !PLANTED {",
+        },
+        test: matrix("resumed::a_transfer_goes_on_where_a_lost_connection_ended_it"),
+    },
+    Scripted {
+        plant: Plant {
+            name: "hand-over-to-who-is-away",
+            plans: NONE,
+            verdict: "",
+            file: "node/src/shard/members/propose.rs",
+            find: "self.streams_to(*member) && self.leadership.validated(*member) == last",
+            replace: "(PLANTED || self.streams_to(*member)) && self.leadership.validated(*member) == last",
+        },
+        test: matrix("whole::who_is_away_is_handed_nothing"),
+    },
+    Scripted {
+        plant: Plant {
+            name: "keep-a-part-of-a-segment-behind-an-adopted-checkpoint",
+            plans: NONE,
+            verdict: "",
+            file: "wal/src/recover/chain.rs",
+            find: "|s| s.header.incarnation <= gone.0.min(base.incarnation.0)",
+            replace: "|s| !PLANTED && s.header.incarnation <= gone.0.min(base.incarnation.0)",
+        },
+        test: Test {
+            package: "seawall-wal",
+            target: "catch_up",
+            name: "a_part_of_the_segment_in_which_a_checkpoint_ends_is_not_kept",
+        },
+    },
+    Scripted {
+        plant: Plant {
+            name: "take-a-checkpoint-that-was-just-replaced-for-rotten",
+            plans: NONE,
+            verdict: "",
+            file: "wal/src/log/keep.rs",
+            find: "matches!(job.what(), What::Checkpoint(_)) && (folding.is_some() || *still)",
+            replace: "!PLANTED && matches!(job.what(), What::Checkpoint(_)) && (folding.is_some() || *still)",
+        },
+        test: Test {
+            package: "seawall-wal",
+            target: "recycle",
+            name: "a_checkpoint_that_was_just_replaced_is_not_taken_for_rotten",
+        },
+    },
+    Scripted {
+        plant: Plant {
             name: "prove-a-read-by-an-answer-of-before",
             plans: CLUSTER,
             verdict: "",

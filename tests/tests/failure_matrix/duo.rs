@@ -173,7 +173,7 @@ impl Duo {
 
     pub fn event(&mut self, nth: usize, event: Event) {
         self.now_us += 1;
-        let fast_us = self.now_us.cast_signed() * self.drift_ppm[nth] / 1_000_000;
+        let fast_us = self.now_us.cast_signed() * self.drift_ppm.get(nth).unwrap_or(&0) / 1_000_000;
         let mono_us = self.now_us.saturating_add_signed(fast_us);
         let now = Now { mono_us, wall_us: Self::WALL_US + self.now_us.cast_signed() };
         let Some(worker) = &mut self.members[nth].worker else { return };

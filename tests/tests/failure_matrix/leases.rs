@@ -35,8 +35,11 @@ fn drifting(drift_ppm: [i64; 3], members: u32, read_proof: ReadProof) -> Duo {
     duo.pass(4 * SECOND);
     duo.order(LEADER, Errand::Require(MemberId(2)));
     duo.pass(SECOND);
-    duo.order(LEADER, Errand::Release(MemberId(3)));
-    duo.pass(3 * SECOND); // and what that one had promised is over
+    for other in 3..=members {
+        duo.order(LEADER, Errand::Release(MemberId(other)));
+        duo.pass(SECOND);
+    }
+    duo.pass(2 * SECOND); // and what they had promised is over
     let entry = duo.map.replicas(SHARD).expect("it is in the map");
     assert_eq!(entry.sync, [MemberId(2)].into());
     duo.commit_now(1);
@@ -171,4 +174,24 @@ fn a_disk_that_stands_still_renews_no_lease_though_nothing_is_written() {
     duo.members[FOLLOWER].stuck = false;
     duo.pass(SECOND);
     assert_eq!(duo.read(LEADER, NEWEST), row_of(1));
+}
+
+/// One more member is told to lead before the one that stands may ask. Each waits for the leader that is gone, and each meets the
+/// epoch of the others meanwhile, and would stand again above it, for ever.
+#[test]
+fn of_several_that_stand_one_leads() {
+    for candidates in [2..4, 2..5] {
+        let mut duo = led(candidates.end - 1, ReadProof::Lease);
+        duo.crash(LEADER, &Crash::Process);
+        duo.pass(SECOND); // nobody waits for a promise
+        for member in candidates {
+            let kind = if member == 2 { Kind::Recorded } else { Kind::AcceptLoss };
+            duo.order(member as usize - 1, Errand::Promote(kind));
+            duo.pass(SECOND / 8); // it has fenced the others, and waits for the leader of before
+        }
+        let leader = |duo: &Duo| duo.map.replicas(SHARD).and_then(|entry| entry.leader);
+        assert_eq!(leader(&duo), Some(MemberId(1)), "nobody leads yet");
+        duo.pass(3 * SECOND);
+        assert_ne!(leader(&duo), Some(MemberId(1)), "they outbid each other");
+    }
 }

@@ -19,6 +19,7 @@ mod principles;
 mod reads;
 mod receiver;
 mod recovery;
+mod resumed;
 mod rot;
 mod snapshot;
 #[path = "../../../wal/tests/support/mod.rs"]

@@ -65,6 +65,29 @@ fn a_round_reads_the_checkpoint_and_each_closed_segment_once() {
     assert_eq!(files.iter().collect::<BTreeSet<_>>().len(), files.len(), "{files:?}");
 }
 
+/// `status` says how far it is, when a round has ended, and what it found.
+#[test]
+fn a_round_is_told_of() {
+    let mut duo = written(1);
+    let own = duo.status(FOLLOWER).scrub;
+    assert_eq!((own.rounds, own.last, own.found), (0, None, None));
+    duo.pass(20 * SECOND);
+    let own = duo.status(FOLLOWER).scrub;
+    let files = duo.scrubbed.iter().filter(|(nth, _)| *nth == FOLLOWER).count() as u64;
+    let last = own.last.expect("it has ended");
+    assert_eq!((own.rounds, last.files, last.rotten, last.unread), (1, files, 0, 0));
+    assert!(last.began_us < last.ended_us && last.bytes >= files * BLOCK as u64 && own.round.is_none());
+    let (mut duo, file) = rotten(1, LEADER, is_segment);
+    duo.pass(20 * SECOND);
+    let own = duo.status(LEADER).scrub;
+    assert_eq!(own.last.map(|last| last.rotten), Some(1));
+    assert!(own.found.is_some_and(|found| found.starts_with(&format!("R2: {file}"))));
+    let mut told = |name| crate::client::fact(&duo.explain(LEADER), name).clone().expect("it is known");
+    assert!(told("scrub.last").contains(" 1 rotten, 0 unread, "), "{}", told("scrub.last"));
+    assert!(told("scrub.found").contains(&file.to_string()));
+    assert_eq!(told("scrub.state"), "waits for its next round");
+}
+
 #[test]
 fn a_follower_that_finds_a_bit_turned_behind_its_checkpoint_halts_and_says_where() {
     for pick in [is_segment, is_checkpoint] {

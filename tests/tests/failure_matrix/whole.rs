@@ -2,21 +2,24 @@
 //! by hand, and each is what one planted bug breaks (`tests/src/plants/scripted.rs`).
 
 use seawall::Token;
-use seawall::map::{MemberId, ShardId};
+use seawall::map::{MemberId, Policy, ShardId};
 use seawall::message::Consistency;
 use seawall::position::{Lineage, Position};
 use seawall_node::replica::Kind;
 use seawall_node::seam::Event;
 use seawall_node::seam::order::Errand;
-use seawall_wal::{Done, Io, IoError, IoStep};
+use seawall_node::shard::ReadProof;
+use seawall_wal::{BLOCK, Done, Io, IoError, IoStep, LogLimits};
 
-use crate::client::{Answer, row_of};
-use crate::duo::{Duo, FOLLOWER, LEADER, Op, SHARD};
+use crate::client::{Answer, RELAXED, row_of};
+use crate::duo::{Duo, FOLLOWER, LEADER, Op, POLICY, SHARD, THIRD};
 use crate::forgery::{next_ack, next_hello, next_welcome, until};
+use crate::snapshot::folding;
 use crate::support::{LOG, limits};
 use crate::volatile::{Crash, Volatile};
 
 const SECOND: u64 = 1_000_000;
+const NEWEST: Consistency = Consistency::Linearizable;
 const SECOND_MEMBER: MemberId = MemberId(2);
 const ENOSPC: i32 = 28;
 
@@ -93,6 +96,23 @@ fn a_recorded_member_with_an_empty_disk_does_not_lead() {
     may_not_lead(&mut duo);
 }
 
+/// A recorded member that had everything is silent, and may have lost it since: the leadership does not go to it, or nobody
+/// would lead until an operator saw it.
+#[test]
+fn who_is_away_is_handed_nothing() {
+    let mut duo = loose();
+    duo.order(LEADER, Errand::Require(SECOND_MEMBER));
+    duo.pass(SECOND);
+    assert!(is_recorded(&duo));
+    loses_its_disk(&mut duo);
+    duo.cut_off = Some(FOLLOWER);
+    duo.pass(3 * SECOND);
+    duo.order(LEADER, Errand::HandOver(SECOND_MEMBER));
+    duo.pass(3 * SECOND);
+    let leader = duo.map.replicas(SHARD).and_then(|entry| entry.leader);
+    assert_eq!((leader, duo.status(LEADER).state), (Some(MemberId(1)), "serving"));
+}
+
 /// A greeting of a session that was long over arrives. By what it says of the leader's log, what is committed here since would
 /// be nobody's.
 #[test]
@@ -112,6 +132,38 @@ fn a_greeting_that_is_late_judges_nobody() {
     duo.wire.push_front(late);
     duo.pass(SECOND);
     assert_eq!((duo.following().state, &duo.members[FOLLOWER].loud), ("streaming", &Vec::new()));
+}
+
+/// A follower holds segments of records that a required member never got, and that one leads next. Were they in a
+/// checkpoint, they could not be cut off any more: the follower would be stuck with them, and after a start they would be its
+/// state.
+#[test]
+fn what_is_not_committed_is_in_no_checkpoint() {
+    let limits = LogLimits { tail_bytes: 256 * BLOCK, ..folding() };
+    let mut duo = Duo::of(3, limits, Policy { min_in_sync: 1, ..POLICY }, ReadProof::Lease);
+    (0..3).for_each(|nth| duo.start(nth));
+    duo.pass(4 * SECOND);
+    duo.order(LEADER, Errand::Require(MemberId(3)));
+    duo.pass(SECOND);
+    let committed = duo.commit_now(1);
+    duo.cut_off = Some(THIRD);
+    for n in 2..40 {
+        duo.commit(LEADER, n);
+        duo.settle();
+    }
+    let own = duo.following();
+    assert!((own.validated, own.applied) == (committed + 38, committed), "{own:?}");
+    duo.crash(LEADER, &Crash::Process);
+    duo.cut_off = None;
+    duo.order(THIRD, Errand::Promote(Kind::Recorded));
+    duo.pass(SECOND);
+    duo.crash_and_start(FOLLOWER, &Crash::Process);
+    for _ in 0..80 {
+        assert_ne!(duo.read(FOLLOWER, RELAXED), row_of(39), "it was committed nowhere");
+        duo.pass(SECOND / 20);
+    }
+    assert_eq!((duo.status(THIRD).state, duo.status(FOLLOWER).state), ("serving", "streaming"));
+    assert_eq!((duo.read(THIRD, NEWEST), duo.read(FOLLOWER, RELAXED)), (row_of(1), row_of(1)));
 }
 
 /// A request to record a member is under way when its disk is lost. It comes to be, and the map says that the member has

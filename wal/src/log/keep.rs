@@ -366,6 +366,13 @@ macro_rules! keeps {
                 }
             }
 
+            /// A fold, or an adoption, may have put another file in the place of this checkpoint, and nothing was heard of it
+            /// yet: segments without a record move its end, and leave it its name.
+            pub fn may_have_replaced(&self, job: &ScrubJob) -> bool {
+                let Keep { folding, still, .. } = &self.keep;
+                matches!(job.what(), What::Checkpoint(_)) && (folding.is_some() || *still)
+            }
+
             /// It was read again, and is not whole. A checkpoint stays rotten until the next one is made, and goes to nobody.
             pub fn found_rotten(&mut self, job: &ScrubJob) {
                 if let What::Checkpoint(checkpoint) = job.what() {

@@ -57,13 +57,16 @@ pub struct Chain {
 }
 
 /// The newest header leads; each names the one before it; the walk begins where the checkpoint ends, or with the
-/// first segment of all. With `bare`, nothing needs to continue the checkpoint.
-pub fn link(found: &[Found], base: &Boundary, bare: bool) -> Result<Chain, Halt> {
+/// first segment of all. With `bare`, nothing needs to continue the checkpoint. Up to `gone` nothing is this log's: a
+/// checkpoint that came from elsewhere took its place, and of the segment in which that ends only a part may be here.
+pub fn link(found: &[Found], base: &Boundary, bare: bool, gone: Incarnation) -> Result<Chain, Halt> {
     let segment = |f: &Found| f.header.ok().map(|header| Segment { slot: f.slot, header });
     let mut all: Vec<Segment> = found.iter().filter_map(segment).collect();
     all.sort_by_key(|s| s.header.incarnation);
     let first = first_of_chain(&all)?;
     let mut kept = all.split_off(first);
+    let elsewhere = kept.partition_point(|s| s.header.incarnation <= gone.0.min(base.incarnation.0));
+    all.extend(kept.drain(..elsewhere));
     let behind = kept.partition_point(|s| s.header.incarnation <= base.incarnation.0);
     let segments = kept.split_off(behind);
     match segments.first() {

@@ -34,8 +34,14 @@ impl Recovery {
             committed: Index(0),
         });
         let meta = self.meta_for(taken);
-        // Nothing stands behind the checkpoint, and that was right: it stays so until something does.
-        let bare = if walk.is_none() { self.boundary().incarnation } else { meta.bare };
+        // Nothing stands behind the checkpoint, and that was right: it stays so until something does. One that was to be
+        // adopted, and is not there, never was.
+        let base = self.boundary().incarnation;
+        let bare = match () {
+            () if walk.is_none() => base,
+            () if meta.bare > base => meta.bare_before,
+            () => meta.bare,
+        };
         let bare_before = Incarnation::default();
         self.meta = Meta { cut, bare, bare_before, uncertain: uncertain && taken.is_none(), ..meta };
         self.phase = Phase::Settle { walk };

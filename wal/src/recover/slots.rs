@@ -33,7 +33,9 @@ impl Recovery {
         let (dropped, found): (Vec<Found>, Vec<Found>) = self.found.iter().copied().partition(behind);
         self.dropped = dropped;
         let bare = [cut, Some(self.meta.bare), Some(self.meta.bare_before)].contains(&Some(base.incarnation));
-        let chain = chain::link(&found, &base, bare).map_err(|halt| {
+        // An adoption that came to nothing, or a checkpoint of before it that stands in for it, has its whole log.
+        let gone = Some(self.meta.bare).filter(|bare| *bare <= base.incarnation).unwrap_or_default();
+        let chain = chain::link(&found, &base, bare, gone).map_err(|halt| {
             // Without the checkpoint, or the segment, the log is not complete: that is what has to be said.
             let rotten = found.iter().filter(|f| !f.blank).find_map(|f| Some((f.slot, f.header.err()?)));
             match (self.report.corrupt.last(), rotten) {

@@ -130,11 +130,14 @@ impl Sent {
         out.tell(to, Message::Checkpoint(Piece { stamp, session, sent_us, cut, bytes, offset, blocks }));
     }
 
-    /// R_ACK: so much is written there. What was not, although a later message was heard, is sent again before long.
+    /// R_ACK: so much is written there. What was not, although a later message was heard, is sent again before long. More than
+    /// was sent is there if an earlier session was lost in the middle of the same checkpoint: it goes on behind that. Should it
+    /// be of another one that was not heard of yet, the next R_ACK says so.
     pub(super) fn wrote(&mut self, now: Now, bytes: u64, echo_us: u64) {
         let Some(boot) = &mut self.boot else { return };
         let Some(under_way) = boot.under_way else { return };
-        if bytes == under_way.until {
+        let heard = echo_us >= under_way.sent_us && bytes <= boot.checkpoint.bytes;
+        if bytes == under_way.until || bytes > under_way.until && heard {
             (boot.got, boot.under_way) = (bytes, None);
             self.moved_us = now.mono_us;
         } else if echo_us > under_way.sent_us && now.mono_us >= under_way.sent_us + REPLICA_RETRY_US {

@@ -24,7 +24,9 @@ impl Lead {
     ) -> Option<Map> {
         let (shard, epoch) = (membership.shard, self.leadership.epoch());
         let change = if let Some(to) = orders.hands_over_to() {
-            let whole = |member: &MemberId| self.leadership.validated(*member) == last;
+            // What it said in a session that is over may have been said by a disk that is lost.
+            let whole =
+                |member: &MemberId| self.streams_to(*member) && self.leadership.validated(*member) == last;
             if !idle || self.leadership.committed() != last || !whole(&to) {
                 return None;
             }
