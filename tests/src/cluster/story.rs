@@ -258,8 +258,13 @@ impl Cluster {
             self.order(rotten, Errand::HandOver(self.members[*heir].id));
         }
         let led_by_nobody = lost.iter().flatten().any(|nth| self.leader() == Some(*nth));
-        if let (true, Some(heir)) = (led_by_nobody, sync.iter().find(|nth| !lost.contains(&Some(**nth)))) {
+        let whole = (0..self.members.len()).find(|nth| !lost.contains(&Some(*nth)));
+        if let (true, Some(heir)) = (led_by_nobody, others()) {
             self.order(*heir, Errand::Promote(Kind::Recorded));
+        } else if let (true, true, Some(heir)) = (led_by_nobody, self.healed, whole) {
+            // It led alone, and its disk is rotten: what nobody else has is lost.
+            let off = lost.iter().flatten().map(|nth| self.members[*nth].id).collect();
+            self.order(heir, Errand::Promote(Kind::AcceptSplit { off }));
         } else if let (Some(leader), Some(halted)) = (self.leader(), self.harm.halted())
             && sync.contains(&halted)
         {

@@ -244,4 +244,15 @@ pub const SCRIPTED: &[Scripted] = &[
         },
         test: matrix("leases::a_disk_that_stands_still_renews_no_lease_though_nothing_is_written"),
     },
+    Scripted {
+        plant: Plant {
+            name: "renew-a-promise-that-nobody-asks-for",
+            plans: NONE,
+            verdict: "",
+            file: "node/src/shard/members/follow.rs",
+            find: "if lease_us > 0 && stream.promised != promise {",
+            replace: "if lease_us > 0 && (PLANTED || stream.promised != promise) {",
+        },
+        test: matrix("leases::a_promise_that_nobody_asks_for_is_not_renewed"),
+    },
 ];

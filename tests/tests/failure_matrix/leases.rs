@@ -187,11 +187,24 @@ fn of_several_that_stand_one_leads() {
         for member in candidates {
             let kind = if member == 2 { Kind::Recorded } else { Kind::AcceptLoss };
             duo.order(member as usize - 1, Errand::Promote(kind));
-            duo.pass(SECOND / 8); // it has fenced the others, and waits for the leader of before
+            duo.pass(SECOND / 24); // it has fenced the others, and lingers for the leader of before
         }
         let leader = |duo: &Duo| duo.map.replicas(SHARD).and_then(|entry| entry.leader);
         assert_eq!(leader(&duo), Some(MemberId(1)), "nobody leads yet");
         duo.pass(3 * SECOND);
         assert_ne!(leader(&duo), Some(MemberId(1)), "they outbid each other");
     }
+}
+
+/// The leader is gone. Whoever promised it something goes on to ask its disk, and its disk answers: that renews nothing.
+#[test]
+fn a_promise_that_nobody_asks_for_is_not_renewed() {
+    let mut duo = led(3, ReadProof::Lease);
+    duo.crash(LEADER, &Crash::Process);
+    duo.pass(SECOND);
+    duo.order(THIRD, Errand::Promote(Kind::AcceptLoss));
+    duo.pass(4 * SECOND);
+    let entry = duo.map.replicas(SHARD).expect("it is in the map");
+    assert_eq!(entry.leader, Some(MemberId(3)));
+    assert_eq!(duo.following().state, "streaming", "member 2 follows whoever leads now");
 }

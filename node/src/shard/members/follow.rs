@@ -64,6 +64,8 @@ pub(super) struct Stream {
     pub number: Session,
     /// The send time of the newest message, by the leader's clock.
     pub sent_us: u64,
+    /// For which of them this member has promised what: the leader counts from when it asked.
+    pub promised: Option<(u64, u64)>,
     pub seat: Seat,
     /// The leader's last index, as far as it said so.
     pub last: Index,
@@ -314,13 +316,13 @@ impl Shard {
         let (Life::Following(following), Some(membership)) = (&mut self.life, &mut self.membership) else {
             return;
         };
-        let Some(stream) = following.session else { return };
+        let Some(stream) = &mut following.session else { return };
         (following.news, following.unsaid) = (false, 0);
         // R24: what cannot write can promise nothing.
         let owes_us = following.owes_since_us.map_or(0, |since| now.mono_us.saturating_sub(since));
         let disk_answered = owes_us < DISK_PATIENCE_US;
         let wanted_us = u64::from(membership.entry().policy.lease_ms) * 1000;
-        let promises = following.promises() && disk_answered;
+        let promises = stream.seat.required && disk_answered;
         let lease_us = match following.grant.covers(wanted_us) {
             true if promises => wanted_us,
             false if promises => {
@@ -329,9 +331,13 @@ impl Shard {
             }
             _ => 0,
         };
-        if lease_us > 0 {
+        // What its own disk gives it to say is nothing that the leader asked: that one may be gone, and another one waits.
+        let promise = Some((stream.sent_us, lease_us));
+        if lease_us > 0 && stream.promised != promise {
+            stream.promised = promise;
             following.grant.grant(now.mono_us, lease_us);
         }
+        let stream = *stream;
         let stamp = seawall::replication::Stamp {
             lineage,
             epoch: stream.epoch,

@@ -177,6 +177,7 @@ impl Shard {
             epoch: hello.stamp.epoch,
             number: hello.session,
             sent_us: hello.sent_us,
+            promised: None,
             seat: hello.standing,
             last: hello.last,
             loss: covering(hello, last, &epochs).map(|loss| loss.epoch),
