@@ -38,7 +38,7 @@ struct Arguments {
 fn seeds(plan: Plan) -> u64 {
     match plan {
         Plan::Slice => 2_000,
-        Plan::Cluster => 700,
+        Plan::Cluster => 1500,
         Plan::Shard | Plan::Log => 5_000,
     }
 }

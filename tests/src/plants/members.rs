@@ -15,14 +15,6 @@ pub const MEMBERS: &[Plant] = &[
         replace: "self.tail.from(from, if PLANTED { self.sealed } else { self.durable })",
     },
     Plant {
-        name: "count-what-was-received",
-        plans: CLUSTER,
-        verdict: "",
-        file: "node/src/shard/members/lead.rs",
-        find: "validated: ack.positions.validated,",
-        replace: "validated: if PLANTED { ack.positions.received } else { ack.positions.validated },",
-    },
-    Plant {
         name: "commit-without-the-whole-set",
         plans: CLUSTER,
         verdict: "",

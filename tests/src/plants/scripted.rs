@@ -255,4 +255,15 @@ pub const SCRIPTED: &[Scripted] = &[
         },
         test: matrix("leases::a_promise_that_nobody_asks_for_is_not_renewed"),
     },
+    Scripted {
+        plant: Plant {
+            name: "count-what-was-received",
+            plans: NONE,
+            verdict: "",
+            file: "node/src/shard/members/lead.rs",
+            find: "validated: ack.positions.validated,",
+            replace: "validated: if PLANTED { ack.positions.received } else { ack.positions.validated },",
+        },
+        test: matrix("waits::what_a_required_member_has_received_is_not_counted"),
+    },
 ];

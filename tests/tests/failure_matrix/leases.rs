@@ -28,7 +28,11 @@ fn led(members: u32, read_proof: ReadProof) -> Duo {
 }
 
 fn drifting(drift_ppm: [i64; 3], members: u32, read_proof: ReadProof) -> Duo {
-    let policy = Policy { min_in_sync: 1, lease_ms: 700, ..POLICY };
+    leased(700, drift_ppm, members, read_proof)
+}
+
+fn leased(lease_ms: u32, drift_ppm: [i64; 3], members: u32, read_proof: ReadProof) -> Duo {
+    let policy = Policy { min_in_sync: 1, lease_ms, ..POLICY };
     let mut duo = Duo::of(members, limits(), policy, read_proof);
     duo.drift_ppm = drift_ppm;
     (0..members as usize).for_each(|nth| duo.start(nth));
@@ -199,11 +203,11 @@ fn of_several_that_stand_one_leads() {
 /// The leader is gone. Whoever promised it something goes on to ask its disk, and its disk answers: that renews nothing.
 #[test]
 fn a_promise_that_nobody_asks_for_is_not_renewed() {
-    let mut duo = led(3, ReadProof::Lease);
+    let mut duo = leased(2000, [0; 3], 3, ReadProof::Lease);
     duo.crash(LEADER, &Crash::Process);
     duo.pass(SECOND);
     duo.order(THIRD, Errand::Promote(Kind::AcceptLoss));
-    duo.pass(4 * SECOND);
+    duo.pass(6 * SECOND);
     let entry = duo.map.replicas(SHARD).expect("it is in the map");
     assert_eq!(entry.leader, Some(MemberId(3)));
     assert_eq!(duo.following().state, "streaming", "member 2 follows whoever leads now");

@@ -179,3 +179,21 @@ fn a_promotion_that_waits_for_a_fence_says_whose() {
     let [Err(why)] = &duo.members[FOLLOWER].obeyed[..] else { panic!("{:?}", duo.members[FOLLOWER].obeyed) };
     assert!(why.contains("an answer to R_FENCE from one of 1"), "{why}");
 }
+
+/// R13: the required member has it in memory, says so with each heartbeat, and its disk stands still.
+#[test]
+fn what_a_required_member_has_received_is_not_counted() {
+    let mut duo = Duo::new(limits(), 2);
+    duo.start(LEADER);
+    duo.start(FOLLOWER);
+    duo.pass(4 * SECOND);
+    duo.commit_now(1);
+    duo.members[FOLLOWER].stuck = true;
+    let slot = duo.commit(LEADER, 2);
+    duo.pass(SECOND / 3);
+    assert_eq!(duo.answer(LEADER, slot), None, "nothing of it is durable there");
+    duo.members[FOLLOWER].stuck = false;
+    duo.pass(SECOND / 10);
+    let answer = duo.answer(LEADER, slot);
+    assert!(matches!(answer, Some(Answer::Committed(..))), "{answer:?}");
+}
