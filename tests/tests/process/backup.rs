@@ -12,7 +12,9 @@ use seawall::position::Position;
 use seawall::{Client, Code, Commit, Error, Outcome, Token, row};
 use serde_json::Value as Json;
 
+use crate::cast::Cast;
 use crate::clerk::{Booking, Clerk, SAILING, audit, come_back, impatient, place, put_to_work};
+use crate::members::{Cluster, at};
 use crate::node::{BINARY, Node, folder};
 use crate::once::driver;
 
@@ -173,6 +175,51 @@ fn a_backup_of_a_stopped_node_holds_everything() {
         assert!(audit(&mut { clerks }, &mut client) > 0, "nobody booked anything");
         assert!(node.terminate().success());
     }
+}
+
+/// What the others may yet agree to abandon is in no copy, though it is durable where the copy is made.
+#[test]
+fn a_backup_of_a_member_holds_what_is_committed_and_no_more() {
+    let mut cluster = Cluster::start_with("backup-member", 1, &[]);
+    let cast = Cast::FIRST;
+    cast.settle(&cluster);
+    let is_committed = |client: &mut Client, number| {
+        let answer = client.commit(&Commit::new("p").put(&row("t", number), [("n", 1)]));
+        matches!(answer, Ok(Outcome::Committed(_)))
+    };
+    assert!(is_committed(&mut cluster.client_of(cast.leader), 1), "all are there");
+    let appended = |nth: usize| cluster.shards(nth)[0]["appended"].as_u64().expect("an index");
+
+    // The member that is not waited for gets the second one, which is answered to nobody.
+    let before = appended(cast.leader);
+    cluster.pause(cast.sync);
+    let mut client =
+        Client::connect_with(at(cluster.ports[cast.leader][0]), impatient(Duration::from_millis(300)))
+            .expect("the leader listens");
+    assert!(!is_committed(&mut client, 2), "without the member that is required");
+    cluster.wait(cast.other, "what was appended", |shard| shard["appended"].as_u64() > Some(before));
+
+    for (nth, stopped) in [(cast.leader, false), (cast.other, false), (cast.other, true)] {
+        if stopped {
+            cluster.kill(nth);
+        }
+        let copy = cluster.folder.join(format!("copy-{nth}-{stopped}"));
+        let shard = made(&cluster.data(nth), &copy);
+        assert_eq!(shard["everything"], false, "{shard}");
+        assert!(shard["left_out_records"].as_u64() > Some(0), "{shard}");
+        let restored = Node::start_on(&cluster.folder, &copy, &[]);
+        let mut client = Client::connect(restored.address.as_str()).expect("the copy is served");
+        let mut held = |row_key| client.get("p", &row("t", row_key)).expect("a read").row.is_some();
+        assert!(held(1), "what was acknowledged is there");
+        assert!(!held(2), "{nth}: nobody committed that");
+        assert!(restored.terminate().success());
+    }
+
+    cluster.revive(cast.other);
+    cluster.resume(cast.sync);
+    assert!(is_committed(&mut cluster.client(), 3), "all are there again");
+    let shard = made(&cluster.data(cast.leader), &cluster.folder.join("copy-whole"));
+    assert!(covered(&shard).index.0 > before + 1, "what was doubtful is committed by now: {shard}");
 }
 
 fn some_data(folder: &Path) -> PathBuf {

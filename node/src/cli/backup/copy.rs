@@ -45,7 +45,7 @@ pub fn copy(
     }
     let finish = || -> io::Result<()> {
         put_new(&into.join(META), &metadata(shard, plan))?;
-        LastEnd::leave_backup(into, plan.report.found_epoch.0, covered(plan))
+        LastEnd::leave_backup(into, plan.epoch, covered(plan))
     };
     finish().map_err(|e| super::cannot(into, &e))?;
     let report = verify(into, progress)?;
@@ -133,8 +133,8 @@ fn differs(plan: &Plan, found: &Report) -> Option<String> {
     if let Some(halt) = &found.halt {
         return Some(halt.observed.clone());
     }
-    let planned = (plan.report.checkpoint, plan.segments.len(), plan.records, plan.report.found_epoch);
-    let copied = (found.checkpoint, found.segments, found.records, found.found_epoch);
+    let planned = (plan.report.checkpoint, plan.segments.len(), plan.records, plan.epoch);
+    let copied = (found.checkpoint, found.segments, found.records, found.found_epoch.0);
     let same = planned == copied && found.last.0 == covered(plan) && found.is_clean();
     (!same).then(|| {
         format!("planned {planned:?} up to {}, copied {copied:?} up to {}", covered(plan), found.last.0)

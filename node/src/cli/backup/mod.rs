@@ -81,7 +81,7 @@ impl Backup {
         }
         let all = || -> Result<Vec<Done>, Exit> {
             let mut progress = Progress::new(3 * target.bytes());
-            let each = target.shards.iter().map(|shard| one(shard, &to, &mut progress));
+            let each = target.shards.iter().map(|shard| one(shard, &superblock, &to, &mut progress));
             let done: Result<Vec<Done>, Exit> = each.collect();
             progress.end();
             let done = done?;
@@ -124,9 +124,12 @@ impl Backup {
         for done in done {
             let shard = done.plan.shard;
             text += &format!("shard {shard}: every commit up to {} is in it", done.covered);
-            text += match target.writer {
-                Some(_) => "; later ones are not, the node goes on\n",
-                None => ", and that is all\n",
+            text += &match (target.writer, done.plan.left_out) {
+                (Some(_), _) => "; later ones are not, the node goes on\n".into(),
+                (None, 0) => ", and that is all\n".into(),
+                (None, more) => format!(
+                    "; {more} records behind it are not, since this member does not know that they are committed\n"
+                ),
             };
         }
         let (from, to) = (self.data.display(), self.to.display());
@@ -142,7 +145,7 @@ impl Backup {
             json!({
                 "shard": done.plan.shard,
                 "covered": done.covered.to_string(),
-                "everything": target.writer.is_none(),
+                "everything": target.writer.is_none() && done.plan.left_out == 0,
                 "checkpoint": done.plan.checkpoint().map(|checkpoint| checkpoint.0),
                 "segments": done.plan.segments.len(),
                 "records": done.plan.records,
@@ -163,11 +166,11 @@ impl Backup {
 }
 
 /// Copies one shard, and begins again when what it copies is taken away.
-fn one(shard: &Shard, to: &Path, progress: &mut Progress) -> Result<Done, Exit> {
+fn one(shard: &Shard, of: &Superblock, to: &Path, progress: &mut Progress) -> Result<Done, Exit> {
     let mut changed = String::new();
     for _ in 0..ATTEMPTS {
         let _until_it_is_copied = shard.hold();
-        let plan = Plan::of(shard, progress)?;
+        let plan = Plan::of(shard, of.member != 0, progress)?;
         let into = shard_path(to, seawall::map::ShardId(plan.shard));
         let made = DirBuilder::new().mode(0o700).create(&into);
         made.map_err(|e| cannot(&into, &e))?;
