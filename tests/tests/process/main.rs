@@ -19,6 +19,7 @@ mod flipped;
 mod full;
 mod hostile;
 mod isolated;
+mod large_pages;
 mod load;
 mod loud;
 mod members;
