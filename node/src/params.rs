@@ -392,6 +392,13 @@ parameters! {
     /// writes.
     ZERO_FILL_BYTES: usize = 1 << 20, Bytes, [fixed];
 
+    /// Bytes of one read while a start, with io_uring, reads what it will look at next. Larger: fewer reads, and more memory
+    /// until it ends.
+    READ_AHEAD_PART: usize = 1 << 20, Bytes, [fixed];
+
+    /// So many of them beyond what is looked at. More: a slow disk keeps up with a fast processor, for more memory.
+    READ_AHEAD_PARTS: usize = 2, Count, [fixed];
+
     /// Places in the mailbox of one ordered pair of workers: its requests one way, its replies to the other's, its
     /// stream frames, what it took of the other's, and its good-bye.
     MAILBOX_LETTERS: usize = 2 * MAILBOX + 2 * STREAM_LETTERS + 1, Count, [fixed];
@@ -474,6 +481,7 @@ const _: () = assert!(seawall::client::SILENCE.as_micros() >= 5 * PROGRESS_US as
 const _: () = assert!(SESSION_SWEEP > 1, "a session forgets faster than it grows");
 const _: () = assert!(CONNECTION_OUTPUT >= 2 * seawall::limits::ROW_MAX);
 const _: () = assert!(ZERO_FILL_BYTES.is_multiple_of(seawall_wal::BLOCK));
+const _: () = assert!(READ_AHEAD_PART.is_multiple_of(seawall_wal::BLOCK));
 const _: () = assert!(MAILBOX_LETTERS > 2 * (MAILBOX + STREAM_LETTERS), "a reply must always find a place");
 const _: () =
     assert!(SUBMISSION_ENTRIES.is_power_of_two() && SUBMISSION_ENTRIES >= 2, "a linked pair must fit");

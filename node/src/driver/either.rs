@@ -113,6 +113,10 @@ impl Driver {
         if let Effect::Disk { shard, io } = &effect
             && io.may_take_long()
         {
+            // Whoever executes it may change files.
+            if let Driver::Ring(ring) = self {
+                ring.forget_ahead(*shard);
+            }
             if let Io::Remove { file, .. } = io {
                 self.forget(*shard, *file);
             }

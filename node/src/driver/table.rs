@@ -15,6 +15,10 @@ pub(super) enum Operation {
         id: IoId,
         buf: Buffer,
     },
+    /// Of what may be asked for.
+    ReadAhead {
+        buf: Buffer,
+    },
     Prepare(Prepare),
     Receive {
         conn: ConnId,

@@ -5,6 +5,7 @@ use seawall::map::ShardId;
 use seawall_wal::{Buffer, Done, FileId, Io, IoError, IoId, io::IoStep};
 
 use super::Ring;
+use super::ahead::Window;
 use crate::driver::clock;
 use crate::driver::probe::Durable;
 use crate::driver::probe::watch::Clustered;
@@ -23,6 +24,7 @@ impl Ring {
         match io {
             Io::Write { id, file, offset, buf, at, len } => {
                 assert!(len > 0 && at + len <= buf.capacity(), "a write of {len} bytes at {at} of {buf:?}");
+                self.forget_ahead(shard);
                 match self.place(shard, file) {
                     Some(file) => self.write(shard, id, Range { file, offset, len }, buf, at),
                     None => self.not_open(shard, id, buf),
@@ -30,12 +32,18 @@ impl Ring {
             }
             Io::Read { id, file, offset, buf, len } => {
                 assert!(len > 0 && len <= buf.capacity(), "a read of {len} bytes into {buf:?}");
-                match self.place(shard, file) {
-                    Some(file) => self.read(shard, id, Range { file, offset, len }, buf),
-                    None => self.not_open(shard, id, buf),
+                let window = Window { id, offset, len, buf };
+                let Some(place) = self.place(shard, file) else {
+                    return self.not_open(shard, id, window.buf);
+                };
+                if let Some(window) = self.read_through(shard, file, place, window) {
+                    self.read_alone(shard, file, window);
                 }
             }
-            Io::Prepare { id, slot, bytes } => self.prepare(shard, id, slot, bytes),
+            Io::Prepare { id, slot, bytes } => {
+                self.forget_ahead(shard);
+                self.prepare(shard, id, slot, bytes);
+            }
             io => unreachable!("the keeper executes {io:?}"),
         }
     }
@@ -63,6 +71,14 @@ impl Ring {
         } else {
             // SAFETY: as above.
             unsafe { self.queue.push(write) };
+        }
+    }
+
+    pub(super) fn read_alone(&mut self, shard: ShardId, file: FileId, window: Window) {
+        let Window { id, offset, len, buf } = window;
+        match self.place(shard, file) {
+            Some(file) => self.read(shard, id, Range { file, offset, len }, buf),
+            None => self.not_open(shard, id, buf),
         }
     }
 

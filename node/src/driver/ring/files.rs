@@ -144,6 +144,7 @@ impl Ring {
     /// Looks for the files of a log again, of which nothing is under way. The pool of before is gone, and the kernel
     /// must not take its pages for those of the new one, which may lie at the same addresses.
     pub fn reopen_log(&mut self, shard: ShardId, buffers: Vec<Buffer>) -> io::Result<LogFound> {
+        self.forget_ahead(shard);
         let slots = self.files.slots_per_shard;
         let files = self.files.shard(shard);
         files.forget_all(&self.queue);

@@ -6,11 +6,13 @@
 //! ```text
 //! queue.rs    the shared queues and io_uring_enter      files.rs    registered log files and buffers
 //! disk.rs     log writes, their flush, reads            prepare.rs  making a slot: zeros, flush, name
+//! ahead.rs    what a recovery reads next
 //! sockets.rs  connections, what they send               accept.rs   where they come from, and when not
 //! receive.rs  what they receive, one-shot or multishot  provided.rs the buffers of multishot receives
 //! ```
 
 mod accept;
+mod ahead;
 mod disk;
 mod files;
 mod prepare;
@@ -36,6 +38,7 @@ use crate::params;
 use crate::seam::{Effect, Event};
 
 use accept::Accepting;
+use ahead::Ahead;
 use files::LogFiles;
 use provided::Provided;
 use queue::Queue;
@@ -57,6 +60,7 @@ pub struct Ring {
     watch: Option<Watch>,
     gave_up_dsync: Option<Clustered>,
     accepting: Accepting,
+    ahead: Ahead,
     /// The zeros that a slot is filled with; the kernel only reads them.
     zeros: Buffer,
     /// Events that needed no completion.
@@ -89,6 +93,7 @@ impl Ring {
             silent: Silent::default(),
             writes: 0,
             accepting: Accepting::default(),
+            ahead: Ahead::default(),
             config,
             files,
             zeros: Buffer::new(u16::MAX, params::ZERO_FILL_BYTES),
@@ -180,6 +185,7 @@ impl Ring {
         match self.table.get_mut(key) {
             Operation::Write(_) => self.write_completed(key, part, result, events),
             Operation::Read { .. } => self.read_completed(key, result, events),
+            Operation::ReadAhead { .. } => self.part_read(key, result),
             Operation::Prepare(_) => self.prepare_completed(key, result, events),
             Operation::Receive { .. } => self.received_once(key, result, events),
             Operation::ReceiveMany { .. } => self.received_many(key, result, flags, events),
