@@ -54,7 +54,7 @@ fn given() -> String {
 }
 
 /// Whether what is allocated now asks for large pages: the kernel marks such memory.
-fn heard() -> bool {
+pub fn heard() -> bool {
     let large: Vec<u8> = Vec::with_capacity(LARGE);
     let maps = fs::read_to_string("/proc/self/smaps").unwrap_or_default();
     marked(&maps, large.as_ptr().addr()).unwrap_or(true)

@@ -21,7 +21,7 @@ use super::probe::watch::{Clustered, Switches};
 use super::probe::{self, Durable, Obstacle, Placement, Probe};
 use super::reactor::{self, Notice, Seat};
 use super::scrubber::Beside;
-use super::{linking, listener, signals};
+use super::{huge_pages, linking, listener, signals};
 use crate::authority::watch::Proposals;
 use crate::driver::console;
 use crate::driver::incidents::{Incident, Incidents};
@@ -428,6 +428,9 @@ impl fmt::Display for Node {
             .collect();
         let disk = self.probe.disk_cpu.map_or("unknown".into(), |cpu| cpu.to_string());
         writeln!(f, "workers     {} on CPU {} (disk interrupts: {disk})", self.workers(), cpus.join(", "))?;
+        let pages =
+            if huge_pages::heard() { "of 2 MiB are asked for" } else { "as the kernel gives them unasked" };
+        writeln!(f, "memory      pages {pages}")?;
         let made = if self.directory.made { "new" } else { "opened" };
         let (path, lineage) = (self.directory.path().display(), self.directory.lineage());
         if let Some(membership) = &self.membership {

@@ -34,6 +34,7 @@ fn rows_ask_for_large_pages() {
     }
     let folder = folder("large-pages");
     let node = Node::start_with(&folder, &[]);
+    assert!(node.said().contains("memory      pages of 2 MiB are asked for"), "{}", node.said());
     let mut client = Client::connect(node.address.as_str()).expect("the node serves");
     for n in 0..ROWS {
         let put = Commit::new("p").put(&row("t", n), [("note", vec![n as u8; ROW_BYTES])]);
