@@ -5,6 +5,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::ops::Range;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -257,9 +258,20 @@ fn write_offered(log: &ShardDirectory, offset: u64, bytes: &[u8]) -> io::Result<
 /// be written to meanwhile. A file that is gone or shorter by now is an error like any other: whoever asked judges.
 fn read_back(log: &ShardDirectory, id: IoId, file: FileId, offset: u64, mut buf: Buffer, len: usize) -> Done {
     let bytes = &mut buf.bytes_mut()[..len];
-    let read = File::open(log.path(file)).and_then(|opened| opened.read_exact_at(bytes, offset));
+    let read = File::open(log.path(file)).and_then(|opened| {
+        opened.read_exact_at(bytes, offset)?;
+        expect(&opened, offset + len as u64, len);
+        Ok(())
+    });
     let result = read.map(|()| len).map_err(|e| IoError { step: IoStep::Read, errno: errno(&e) });
     Done { id, result, buf: Some(buf) }
+}
+
+/// The disk fetches what will be asked for next, while the core looks at what was read and sends it.
+fn expect(file: &File, offset: u64, len: usize) {
+    let (offset, len) = (offset.cast_signed(), len.cast_signed() as i64);
+    // SAFETY: it takes numbers only. What it answers is about a hint.
+    let _hint = unsafe { libc::posix_fadvise(file.as_raw_fd(), offset, len, libc::POSIX_FADV_WILLNEED) };
 }
 
 fn remove(log: &ShardDirectory, id: IoId, file: FileId) -> Done {
