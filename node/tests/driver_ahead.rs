@@ -12,7 +12,7 @@ use seawall_node::driver::directory::Directory;
 use seawall_node::driver::either::{Driver, DriverConfig};
 use seawall_node::driver::probe::Durable;
 use seawall_node::params::{READ_AHEAD_PART, READ_AHEAD_PARTS};
-use seawall_node::seam::{Effect, Event};
+use seawall_node::seam::Effect;
 use seawall_wal::{BLOCK, Buffer, Done, FileId, Io, IoId, LogLimits, SlotId};
 
 const SHARD: ShardId = ShardId(1);
@@ -53,12 +53,7 @@ impl Log {
     }
 
     fn run(&mut self, io: Io) -> Done {
-        let id = io.id();
-        self.bench.execute(Effect::Disk { shard: SHARD, io });
-        match self.bench.next() {
-            Event::Disk { shard: SHARD, done } if done.id == id => done,
-            other => panic!("not the end of {id:?}: {other:?}"),
-        }
+        self.bench.run(SHARD, io)
     }
 
     fn read(&mut self, nth: usize, offset: usize, len: usize) -> Done {

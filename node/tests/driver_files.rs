@@ -66,12 +66,7 @@ impl Log {
     }
 
     fn run(&mut self, io: Io) -> Done {
-        let id = io.id();
-        self.bench.execute(Effect::Disk { shard: SHARD, io });
-        match self.bench.next() {
-            Event::Disk { shard: SHARD, done } if done.id == id => done,
-            other => panic!("not the end of {id:?}: {other:?}"),
-        }
+        self.bench.run(SHARD, io)
     }
 
     fn prepare(&mut self) -> Done {

@@ -5,8 +5,10 @@ pub mod seccomp;
 
 use std::path::{Path, PathBuf};
 
+use seawall::map::ShardId;
 use seawall_node::driver::either::{Driver, DriverConfig};
 use seawall_node::seam::{Effect, Event};
+use seawall_wal::{Done, Io};
 
 /// Runs each of these tests once for each driver: both keep one contract.
 macro_rules! for_both_drivers {
@@ -61,6 +63,16 @@ impl Bench {
 
     pub fn execute(&mut self, effect: Effect) {
         assert!(self.driver.execute(effect).is_none(), "an effect for a driver");
+    }
+
+    /// A log operation, and how it ended.
+    pub fn run(&mut self, shard: ShardId, io: Io) -> Done {
+        let id = io.id();
+        self.execute(Effect::Disk { shard, io });
+        match self.next() {
+            Event::Disk { shard: of, done } if of == shard && done.id == id => done,
+            other => panic!("not the end of {id:?}: {other:?}"),
+        }
     }
 
     /// The next event that is no tick.
