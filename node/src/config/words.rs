@@ -92,7 +92,7 @@ pub const WORDS: &[Word] = &[
         default: "on",
         allowed: "on or off",
         effect: "Whether memory is asked for in pages of 2 MiB where the kernel gives them on request: looks at many \
-                 rows are faster by a third, and memory grows in larger steps. To ask, the process executes itself once \
+                 rows are faster by a third, and memory grows in larger steps. To ask, the process executes itself again \
                  with `glibc.malloc.hugetlb=1`, and heaps of 64 MiB, in GLIBC_TUNABLES; where that names it already, \
                  nothing is done.",
         check: |text| one_of(text, &["on", "off"]),

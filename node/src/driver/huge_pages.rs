@@ -2,7 +2,7 @@
 //!
 //! Where the kernel gives such pages to those who ask (`madvise`, the usual setting), the allocator has to. glibc's
 //! does so if its environment says it before the process begins, and by no call later; so the process begins again,
-//! once, as the same process. With another allocator, or where the kernel always or never gives them, nothing happens.
+//! as the same process. With another allocator, or where the kernel always or never gives them, nothing happens.
 //!
 //! A thread's heap grows by pages, and glibc asks only for what it begins with. So heaps begin with all that they may
 //! take, 64 MiB, of which the kernel gives what is used. To say so ends glibc's learning of what is large enough for a
