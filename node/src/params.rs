@@ -334,12 +334,15 @@ parameters! {
     /// again, and the log grows meanwhile.
     FOLD_PATIENCE_US: u64 = 10_000_000, Microseconds, [fixed];
 
-    /// Bytes that a fold reads or writes at once.
-    FOLD_BUFFER_BYTES: usize = 1 << 20, Bytes, [fixed];
+    /// Bytes that a fold reads or writes at once. Larger: fewer pauses, and a commit may wait longer behind one.
+    FOLD_BUFFER_BYTES: usize = 128 << 10, Bytes, [fixed];
+
+    /// Bytes of a fold for each byte that logs grow by. It has up to six for each that it takes in: fewer, and logs grow.
+    FOLD_FACTOR: u64 = 4, Count, [fixed];
 
     /// Bytes that a fold writes between two flushes. Larger: fewer flushes, and a commit that comes just then waits
     /// longer.
-    FOLD_FLUSH_BYTES: usize = 4 << 20, Bytes, [fixed];
+    FOLD_FLUSH_BYTES: usize = 1 << 21, Bytes, [fixed];
 
     /// Rows that a DECLARE may look at before it is accepted. It does so at once, so more would hold the shard up:
     /// about a tenth of a second.
@@ -388,9 +391,29 @@ parameters! {
     /// bytes a slot in the ring's file table.
     SLOTS_PER_SHARD: u32 = 4096, Count, [fixed];
 
-    /// Bytes of one write while a slot is filled with zeros. Larger: fewer, longer interruptions of the log's own
-    /// writes.
+    /// Bytes of one write while a slot is filled with zeros, at most. Larger: commits wait longer for it.
     ZERO_FILL_BYTES: usize = 1 << 20, Bytes, [fixed];
+
+    /// The same, at least: beside commits.
+    ZERO_FILL_LEAST: usize = 64 << 10, Bytes, [fixed];
+
+    /// Bytes of a slot for each byte that logs grow by. More: it is there sooner, and commits wait longer for it.
+    ZERO_FILL_FACTOR: u64 = 2, Count, [fixed];
+
+    /// The same of a slot that is larger than those before it, behind which few bytes are left.
+    ZERO_FILL_LARGER_FACTOR: u64 = 16, Count, [fixed];
+
+    /// A second, of a fold or a slot beside few commits. More: it ends sooner, and those who commit wait longer.
+    PACE_BYTES_PER_SECOND: u64 = 16 << 20, Bytes, [fixed];
+
+    /// By how much a fold or a slot may lag behind its pace. More: a burst of the log is followed by one of it.
+    PACE_CREDIT_BYTES: u64 = 1 << 20, Bytes, [fixed];
+
+    /// How long it pauses when it is ahead of its pace. Shorter: more wake-ups.
+    PACE_PAUSE_US: u64 = 1_000, Microseconds, [fixed];
+
+    /// Without a write of a log for so long nobody commits, and neither a fold nor a slot pauses.
+    PACE_QUIET_US: u64 = 20_000, Microseconds, [fixed];
 
     /// Bytes of one read while a start, with io_uring, reads what it will look at next. Larger: fewer reads, and more memory
     /// until it ends.
@@ -470,16 +493,7 @@ parameters! {
     ADMIN_DRAIN_MS: u64 = 1_000, Milliseconds, ["admin.drain_ms", 0..=60_000];
 }
 
-/// Places in the completion queue of a worker: the sum of everything that can be under way, so that it cannot
-/// overflow but by a burst of accepts, which the kernel keeps aside (NODROP).
-pub const fn completion_entries(shards: u32) -> u32 {
-    let sockets = 2 * CONNECTIONS_PER_WORKER; // one receive and one send each
-    let logs = 2 * LOG_OPERATIONS_PER_SHARD * shards; // a write and its linked flush
-    let own = 4 + 256; // accept, bell, tick, cancel; and room for accepted connections
-    let multishot = RECEIVE_BUFFERS as u32;
-    (sockets + logs + own + multishot).next_power_of_two()
-}
-
 mod laws;
+pub use self::laws::completion_entries;
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::RawFd;
+use std::sync::Arc;
 
 use seawall::map::ShardId;
 use seawall_wal::{Buffer, FileId, Io};
@@ -10,6 +11,7 @@ use seawall_wal::{Buffer, FileId, Io};
 use super::choice::{Kind, Receive};
 use super::clock;
 use super::directory::ShardDirectory;
+use super::pace::Traffic;
 use super::probe::Durable;
 use super::probe::watch::Clustered;
 use super::ring::Ring;
@@ -31,13 +33,16 @@ pub struct DriverConfig {
     pub slots_per_shard: u32,
     /// The time between two scheduler ticks, at which writes with RWF_DSYNC must not end.
     pub tick_us: u64,
+    /// What the logs of this node write.
+    pub traffic: Arc<Traffic>,
 }
 
 impl DriverConfig {
     pub fn new(kind: Kind, shards: u32, durable: Durable, direct: bool) -> Self {
         let (connections, slots_per_shard) = (params::CONNECTIONS_PER_WORKER, params::SLOTS_PER_SHARD);
         let (receive, tick_us) = (Receive::OneShot, clock::tick_us());
-        Self { kind, shards, durable, direct, connections, receive, slots_per_shard, tick_us }
+        let traffic = Arc::default();
+        Self { kind, shards, durable, direct, connections, receive, slots_per_shard, tick_us, traffic }
     }
 }
 

@@ -22,7 +22,7 @@ use crate::seam::{Event, Letter, WorkerId, WorkerStatus};
 /// From the service plane to one worker.
 #[derive(Debug)]
 pub enum Control {
-    /// The keeper executed an effect, or the authority has a newer map.
+    /// A thread beside the workers executed an effect, or the authority has a newer map.
     Told(Box<Event>),
     StatusAsked {
         answer: oneshot::Sender<WorkerStatus>,

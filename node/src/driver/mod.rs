@@ -9,13 +9,14 @@
 //! choice.rs     which of two drivers, and why          either.rs    both behind one door
 //! ring/         the io_uring driver: log files and sockets on one ring, one wait point
 //! syscall/      the driver without io_uring: sockets on epoll, log files on threads
-//! keeper.rs     folds and removals, on a thread of their own         places.rs   open files of a log by number
+//! beside/       threads for what may take long: files, checkpoints, scrubbing      places.rs  open files of a log by number
 //! mark.rs       how the process before this one ended                restore.rs  the first start on a backup
 //! membership.rs what makes a node a member           linking.rs  links to other members, in their worker's thread
 //! connections.rs  connections by number              admission.rs  when they are accepted, and when not
 //! clock.rs      the two clocks of the core          console.rs  what people are told          bell.rs  an eventfd
 //! huge_pages.rs  the memory of the whole process, in large pages     incidents.rs  what went wrong, for whoever asks
 //! engine.rs     one log on one driver, and nothing else, for those who measure it
+//! pace.rs       how what nobody waits for keeps out of the way of commits
 //! mailbox.rs    letters between workers, control from the service plane       sleeper.rs  waking only who sleeps
 //! ```
 //!
@@ -35,6 +36,7 @@ mod atomics {
 
 mod admission;
 mod bell;
+mod beside;
 pub mod choice;
 pub mod clock;
 mod connections;
@@ -44,7 +46,6 @@ pub mod either;
 pub mod engine;
 pub mod huge_pages;
 pub mod incidents;
-mod keeper;
 mod linking;
 pub mod listener;
 mod lock;
@@ -53,12 +54,12 @@ pub mod mark;
 mod membership;
 pub mod node;
 pub mod offline;
+pub mod pace;
 mod places;
 pub mod probe;
 mod reactor;
 mod restore;
 pub mod ring;
-mod scrubber;
 mod signals;
 mod sleeper;
 pub mod superblock;

@@ -11,16 +11,17 @@ use std::{fmt, io};
 use seawall::map::{Generation, Map, MemberId, ShardId};
 use seawall_wal::{LogId, LogLimits};
 
+use super::beside::{Beside, Surroundings};
 use super::choice::{self, Choice, Kind, Receive};
 use super::directory::{AUDIT, Directory, DirectoryError, Owner, ShardDirectory};
 use super::either::DriverConfig;
 use super::mailbox::{Control, Post};
 use super::mark::LastEnd;
 use super::membership::{self, Membership};
+use super::pace::Traffic;
 use super::probe::watch::{Clustered, Switches};
 use super::probe::{self, Durable, Obstacle, Placement, Probe};
 use super::reactor::{self, Notice, Seat};
-use super::scrubber::Beside;
 use super::{huge_pages, linking, listener, signals};
 use crate::authority::watch::Proposals;
 use crate::driver::console;
@@ -175,14 +176,20 @@ impl Node {
         // The receiver lives as long as the node.
         signals::listen(move || drop(on_signal.send(Notice::Signal))).map_err(NodeError::Start)?;
         let post = Post::new(self.workers()).map_err(NodeError::Start)?;
-        let beside = Beside::start(&self.directory, self.probe.direct.works, &post)?;
+        let surroundings = Surroundings {
+            direct: self.probe.direct.works,
+            traffic: Arc::default(),
+            cpus: self.placement.beside(self.workers()),
+        };
+        let beside = Beside::start(&self.directory, &post, &surroundings)?;
         let member = self
             .membership
             .as_mut()
             .map(|membership| membership.start(&post, &self.incidents))
             .transpose()?;
         let proposals = member.as_ref().map(membership::Running::proposals);
-        let threads = self.start_workers(&post, &sender, &beside, proposals.as_ref())?;
+        let threads =
+            self.start_workers(&post, &sender, &beside, &surroundings.traffic, proposals.as_ref())?;
         let settled = move |workers| drop(sender.send(Notice::Serving(workers)));
         let admin = self.admin.try_clone().map_err(NodeError::Start)?;
         let service = Service::start(admin, post.clone(), self.facts(), self.config.service, settled)
@@ -202,6 +209,7 @@ impl Node {
         post: &Arc<Post>,
         notices: &Sender<Notice>,
         beside: &Beside,
+        traffic: &Arc<Traffic>,
         proposals: Option<&Proposals>,
     ) -> Result<Vec<JoinHandle<()>>, NodeError> {
         let workers = self.workers();
@@ -216,6 +224,7 @@ impl Node {
             driver.slots_per_shard = slots;
             driver.connections = self.config.connections;
             driver.receive = self.receive;
+            driver.traffic = traffic.clone();
             let seat = Seat {
                 worker: self.worker_config(WorkerId(worker)),
                 driver,
@@ -225,8 +234,7 @@ impl Node {
                 cpu: self.placement.cpu(worker),
                 post: post.clone(),
                 notices: notices.clone(),
-                orders: beside.keeper.orders(),
-                scrubs: beside.scrubber.orders(),
+                orders: beside.orders(),
                 proposals: proposals.cloned(),
                 linking: self
                     .membership

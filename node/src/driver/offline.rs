@@ -10,9 +10,9 @@ use seawall::map::ShardId;
 use seawall_wal::recover::Intention;
 use seawall_wal::{Act, FileId, LogId};
 
+use super::beside::append_line;
 use super::clock;
 use super::directory::{Directory, DirectoryError};
-use super::keeper::append_line;
 use crate::shard::audit_line;
 
 /// What the metadata of this shard's log says, and what it would say.

@@ -18,15 +18,14 @@ use seawall_wal::LogLimits;
 use seawall_wal::recover::Report;
 use tokio::sync::oneshot;
 
+use super::beside::{Order, Orders, Scrub};
 use super::clock;
 use super::directory::ShardDirectory;
 use super::either::{Driver, DriverConfig};
-use super::keeper::{Order, Orders};
 use super::linking::{self, Linking};
 use super::mailbox::{Control, Inbox, PeerFrame, Post};
 use super::probe::Durable;
 use super::probe::watch::Clustered;
-use super::scrubber::{Scrub, Scrubs};
 use crate::authority::watch::{Proposals, Question};
 use crate::driver::console;
 use crate::params::TURN_US;
@@ -106,7 +105,6 @@ pub(super) struct Seat {
     pub post: Arc<Post>,
     pub notices: Sender<Notice>,
     pub orders: Orders,
-    pub scrubs: Scrubs,
     /// Of a member.
     pub proposals: Option<Proposals>,
     /// Of the worker that has the links.
@@ -160,7 +158,6 @@ struct Reactor {
     post: Arc<Post>,
     notices: Sender<Notice>,
     orders: Orders,
-    scrubs: Scrubs,
     proposals: Option<Proposals>,
     linking: Option<Linking>,
     limits: LogLimits,
@@ -208,7 +205,6 @@ impl Reactor {
             post: seat.post,
             notices: seat.notices,
             orders: seat.orders,
-            scrubs: seat.scrubs,
             proposals: seat.proposals,
             linking,
             limits,
@@ -406,7 +402,7 @@ impl Reactor {
             Effect::ReplicaReseeds { shard, why } => self.tell(Notice::ReplicaReseeds { shard, why }),
             Effect::Rotten { shard, why } => self.tell(Notice::Rotten { shard, why }),
             Effect::Scrub { shard, round, job, bytes_per_second } => {
-                self.scrubs.give(Scrub { worker: self.id, shard, round, job, bytes_per_second });
+                self.orders.scrub(Scrub { worker: self.id, shard, round, job, bytes_per_second });
             }
             Effect::Stopped => self.stopped = true,
             Effect::FoldFailed { shard, why } => self.tell(Notice::FoldFailed { shard, why }),

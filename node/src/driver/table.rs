@@ -4,6 +4,7 @@
 use seawall::map::ShardId;
 use seawall_wal::{Buffer, IoError, IoId, SlotId, io::IoStep};
 
+use super::pace::Pace;
 use crate::seam::ConnId;
 
 /// One operation. It may take several completions; [`Table`] keeps it until the last.
@@ -82,6 +83,9 @@ pub(super) struct Prepare {
     pub bytes: u64,
     pub file: std::fs::File,
     pub stage: Stage,
+    pub pace: Pace,
+    /// While it keeps out of the way. The kernel copies the time while it takes the submission; it stays here all the same.
+    pub pause: Option<Box<io_uring::types::Timespec>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! What parameters must be to each other, whatever each of them is by itself. Checked when this is compiled.
+//! What parameters must be to each other, whatever each of them is by itself, checked when this is compiled; and what
+//! follows from them.
 
 use super::*;
 
@@ -12,8 +13,21 @@ const _: () = assert!(LARGE_INPUT >= 2 * seawall::limits::REQUEST_BODY_MAX);
 const _: () = assert!(seawall::client::SILENCE.as_micros() >= 5 * PROGRESS_US as u128);
 const _: () = assert!(SESSION_SWEEP > 1, "a session forgets faster than it grows");
 const _: () = assert!(CONNECTION_OUTPUT >= 2 * seawall::limits::ROW_MAX);
-const _: () = assert!(ZERO_FILL_BYTES.is_multiple_of(seawall_wal::BLOCK));
+const _: () = assert!(
+    ZERO_FILL_BYTES.is_multiple_of(ZERO_FILL_LEAST) && ZERO_FILL_LEAST.is_multiple_of(seawall_wal::BLOCK)
+);
+const _: () = assert!(FOLD_BUFFER_BYTES.is_multiple_of(seawall_wal::BLOCK));
 const _: () = assert!(READ_AHEAD_PART.is_multiple_of(seawall_wal::BLOCK));
 const _: () = assert!(MAILBOX_LETTERS > 2 * (MAILBOX + STREAM_LETTERS), "a reply must always find a place");
 const _: () =
     assert!(SUBMISSION_ENTRIES.is_power_of_two() && SUBMISSION_ENTRIES >= 2, "a linked pair must fit");
+
+/// Places in the completion queue of a worker: the sum of everything that can be under way, so that it cannot
+/// overflow but by a burst of accepts, which the kernel keeps aside (NODROP).
+pub const fn completion_entries(shards: u32) -> u32 {
+    let sockets = 2 * CONNECTIONS_PER_WORKER; // one receive and one send each
+    let logs = 2 * LOG_OPERATIONS_PER_SHARD * shards; // a write and its linked flush
+    let own = 4 + 256; // accept, bell, tick, cancel; and room for accepted connections
+    let multishot = RECEIVE_BUFFERS as u32;
+    (sockets + logs + own + multishot).next_power_of_two()
+}

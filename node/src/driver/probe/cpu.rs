@@ -35,6 +35,11 @@ impl Placement {
     pub fn cpu(&self, worker: u16) -> Option<CoreId> {
         self.cores.get(usize::from(worker)).copied()
     }
+
+    /// The CPUs that have none of so many workers.
+    pub fn beside(&self, workers: u16) -> Vec<usize> {
+        self.cores.iter().skip(usize::from(workers)).map(|core| core.id).collect()
+    }
 }
 
 fn order(mut cores: Vec<CoreId>, disk_cpu: Option<usize>) -> Vec<CoreId> {

@@ -8,9 +8,9 @@ use seawall::{Client, Commit};
 use seawall_wal::LogLimits;
 
 use super::*;
+use crate::driver::beside::{Beside, Surroundings};
 use crate::driver::choice::Kind;
 use crate::driver::directory::Directory;
-use crate::driver::scrubber::Beside;
 use crate::shard::{Budget, ReadProof};
 use crate::worker::Capabilities;
 
@@ -39,8 +39,7 @@ fn seat(directory: &Directory, post: &Arc<Post>, beside: &Beside, notices: Sende
         cpu: None,
         post: post.clone(),
         notices,
-        orders: beside.keeper.orders(),
-        scrubs: beside.scrubber.orders(),
+        orders: beside.orders(),
         proposals: None,
         linking: None,
     }
@@ -53,7 +52,7 @@ fn clients_are_told_how_writes_become_durable_after_a_switch() {
     let _left_by_a_killed_run = std::fs::remove_dir_all(&path);
     let directory = Directory::open(&path, Some(1), 1).unwrap();
     let post = Post::new(1).unwrap();
-    let beside = Beside::start(&directory, true, &post).unwrap();
+    let beside = Beside::start(&directory, &post, &Surroundings::default()).unwrap();
     let (sender, notices) = mpsc::channel();
     let seat = seat(&directory, &post, &beside, sender);
     let address = seat.listener.local_addr().unwrap().to_string();
@@ -89,7 +88,7 @@ fn a_turn_that_is_over_leaves_what_clients_sent_to_the_next_one() {
     let _left_by_a_killed_run = std::fs::remove_dir_all(&path);
     let directory = Directory::open(&path, Some(1), 1).unwrap();
     let post = Post::new(1).unwrap();
-    let beside = Beside::start(&directory, true, &post).unwrap();
+    let beside = Beside::start(&directory, &post, &Surroundings::default()).unwrap();
     let (sender, _notices) = mpsc::channel();
     let (mut reactor, _listener) = Reactor::new(seat(&directory, &post, &beside, sender)).unwrap();
     reactor.turn();

@@ -44,7 +44,7 @@ impl Ring {
                 self.forget_ahead(shard);
                 self.prepare(shard, id, slot, bytes);
             }
-            io => unreachable!("the keeper executes {io:?}"),
+            io => unreachable!("a thread beside the workers executes {io:?}"),
         }
     }
 
@@ -53,6 +53,7 @@ impl Ring {
     }
 
     fn write(&mut self, shard: ShardId, id: IoId, range: Range, buf: Buffer, at: usize) {
+        self.config.traffic.begun(range.len);
         let linked = self.config.durable == Durable::Link;
         let flags = if linked { 0 } else { libc::RWF_DSYNC };
         let number = self.files.registered(shard, &buf);
@@ -106,6 +107,7 @@ impl Ring {
         let Some(result) = write.verdict(part, result) else { return };
         let Operation::Write(write) = self.table.remove(key) else { unreachable!("it was looked at") };
         self.writes -= 1;
+        self.config.traffic.ended();
         if let (Some(watch), Ok(_)) = (&mut self.watch, result)
             && let Some(clustered) = watch.saw(clock::stopwatch_us().saturating_sub(write.begun_us))
         {

@@ -11,6 +11,7 @@ use seawall_wal::{BLOCK, Buffer, FileId};
 use super::{Queue, Ring};
 use crate::driver::console;
 use crate::driver::directory::ShardDirectory;
+use crate::driver::pace::Filling;
 use crate::driver::places::Places;
 use crate::seam::LogFound;
 
@@ -25,6 +26,7 @@ pub(super) struct LogFiles {
 
 pub(super) struct ShardFiles {
     pub directory: ShardDirectory,
+    pub filling: Filling,
     first_place: u32,
     places: Places,
     /// By place: whether the ring holds the file.
@@ -135,7 +137,14 @@ impl Ring {
         let first_place = (self.files.shards.len() * size) as u32;
         assert!(first_place < self.files.places, "more logs than this ring was built for");
         let places = Places::new(self.files.slots_per_shard, &mut Files::default());
-        let mut files = ShardFiles { directory, first_place, places, open: vec![false; size], first_buffer };
+        let mut files = ShardFiles {
+            directory,
+            filling: Filling::default(),
+            first_place,
+            places,
+            open: vec![false; size],
+            first_buffer,
+        };
         let found = files.open_all(&self.queue, self.files.slots_per_shard, self.config.direct)?;
         self.files.shards.push(files);
         Ok(found)

@@ -1,5 +1,5 @@
 //! Making a slot (R5): zeros really written, flushed, named, the name flushed. Data and flushes go through the ring,
-//! one at a time, so that the log's own writes pass between them.
+//! one at a time, so that the log's own writes pass between them, at the pace that they leave.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -9,17 +9,19 @@ use seawall::map::ShardId;
 use seawall_wal::{Done, FileId, IoError, IoId, SlotId, io::IoStep};
 
 use super::Ring;
+use crate::driver::pace::Step;
 use crate::driver::table::{Key, Operation, Part, Prepare, Stage};
-use crate::params::ZERO_FILL_BYTES;
 use crate::seam::Event;
 
 impl Ring {
     pub(super) fn prepare(&mut self, shard: ShardId, id: IoId, slot: SlotId, bytes: u64) {
         assert!(bytes > 0, "a slot has room for something");
-        match self.files.shard(shard).directory.begin_slot(slot, self.config.direct) {
+        let files = self.files.shard(shard);
+        match files.directory.begin_slot(slot, self.config.direct) {
             Ok(file) => {
+                let pace = files.filling.begin(self.config.traffic.clone(), bytes);
                 let stage = Stage::Zeros(0);
-                let prepare = Prepare { shard, id, slot, bytes, file, stage };
+                let prepare = Prepare { shard, id, slot, bytes, file, stage, pace, pause: None };
                 let key = self.table.insert(Operation::Prepare(prepare));
                 self.continue_prepare(key);
             }
@@ -37,10 +39,16 @@ impl Ring {
         };
         let file = types::Fd(prepare.file.as_raw_fd());
         let entry: squeue::Entry = match prepare.stage {
-            Stage::Zeros(offset) => {
-                let len = (prepare.bytes - offset).min(ZERO_FILL_BYTES as u64) as u32;
-                opcode::Write::new(file, self.zeros.bytes().as_ptr(), len).offset(offset).build()
-            }
+            Stage::Zeros(offset) => match prepare.pace.step() {
+                Step::Take(bytes) => {
+                    let len = (prepare.bytes - offset).min(bytes as u64) as u32;
+                    opcode::Write::new(file, self.zeros.bytes().as_ptr(), len).offset(offset).build()
+                }
+                Step::Pause(time) => {
+                    let time = prepare.pause.insert(Box::new(types::Timespec::from(time)));
+                    opcode::Timeout::new(&raw const **time).build()
+                }
+            },
             Stage::Flush => opcode::Fsync::new(file).build(),
             Stage::FlushName => {
                 let directory = self.files.shard(prepare.shard).directory.handle();
@@ -48,7 +56,8 @@ impl Ring {
             }
         };
         // SAFETY: the kernel only reads the zeros, which live as long as the ring (leaked with the table when
-        // something is still under way at its end); `len` is within them. The table keeps the file open.
+        // something is still under way at its end); `len` is within them, since a portion is. The table keeps the file
+        // open, and the time of a pause until that ended.
         unsafe { self.queue.push(entry.user_data(key.user_data(Part::Main))) };
     }
 
@@ -63,13 +72,19 @@ impl Ring {
     /// Moves on after a completion; `false` when the slot is usable.
     fn next_stage(&mut self, key: Key, result: i32) -> io::Result<bool> {
         let Operation::Prepare(prepare) = self.table.get_mut(key) else { unreachable!("it was looked at") };
+        if prepare.pause.take().is_some() {
+            return Ok(true); // a timeout ends in ETIME
+        }
         let moved = u64::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result))?;
         let files = self.files.shard(prepare.shard);
         prepare.stage = match prepare.stage {
             // A full disk first writes short, then not at all. A remainder that is not whole blocks ends in EINVAL.
             Stage::Zeros(_) if moved == 0 => return Err(io::Error::from_raw_os_error(libc::ENOSPC)),
-            Stage::Zeros(offset) if offset + moved < prepare.bytes => Stage::Zeros(offset + moved),
-            Stage::Zeros(_) => Stage::Flush,
+            Stage::Zeros(offset) => {
+                prepare.pace.took(result as usize);
+                let filled = offset + moved;
+                if filled < prepare.bytes { Stage::Zeros(filled) } else { Stage::Flush }
+            }
             Stage::Flush => {
                 files.directory.name_slot(prepare.slot)?;
                 Stage::FlushName

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::thread;
 
 use seawall::map::ShardId;
 use seawall_wal::{Buffer, Done, FileId, Io, IoError, IoId, SlotId, io::IoStep};
@@ -13,6 +14,7 @@ use seawall_wal::{Buffer, Done, FileId, Io, IoError, IoId, SlotId, io::IoStep};
 use super::Syscall;
 use super::lanes::Which;
 use crate::driver::directory::ShardDirectory;
+use crate::driver::pace::{Pace, Step};
 use crate::driver::probe::Durable;
 use crate::params::ZERO_FILL_BYTES;
 use crate::seam::Event;
@@ -27,13 +29,15 @@ pub(super) struct Job {
 enum Task {
     Write { file: Arc<File>, offset: u64, buf: Buffer, at: usize, len: usize, durable: Durable },
     Read { file: Arc<File>, offset: u64, buf: Buffer, len: usize },
-    Prepare { directory: Arc<ShardDirectory>, slot: SlotId, bytes: u64, direct: bool },
+    Prepare { directory: Arc<ShardDirectory>, slot: SlotId, bytes: u64, direct: bool, pace: Pace },
 }
 
 /// An operation on its way back.
 pub(super) struct Ended {
     shard: ShardId,
     done: Done,
+    /// It was a write.
+    wrote: bool,
     /// A new slot, open.
     made: Option<(SlotId, File)>,
 }
@@ -47,7 +51,10 @@ impl Syscall {
             Io::Write { file, offset, buf, at, len, .. } => {
                 assert!(len > 0 && at + len <= buf.capacity(), "a write of {len} bytes at {at} of {buf:?}");
                 match files.open(file) {
-                    Some(file) => Task::Write { file, offset, buf, at, len, durable },
+                    Some(file) => {
+                        self.config.traffic.begun(len);
+                        Task::Write { file, offset, buf, at, len, durable }
+                    }
                     None => return self.refuse(shard, id, IoStep::Open, libc::ENOENT, Some(buf)),
                 }
             }
@@ -63,9 +70,10 @@ impl Syscall {
                 if !files.has_place(slot) {
                     return self.refuse(shard, id, IoStep::Prepare, libc::ENFILE, None);
                 }
-                Task::Prepare { directory: files.directory.clone(), slot, bytes, direct }
+                let pace = files.filling.begin(self.config.traffic.clone(), bytes);
+                Task::Prepare { directory: files.directory.clone(), slot, bytes, direct, pace }
             }
-            io => unreachable!("the keeper executes {io:?}"),
+            io => unreachable!("a thread beside the workers executes {io:?}"),
         };
         self.lanes.give(Job { shard, id, task });
     }
@@ -76,7 +84,10 @@ impl Syscall {
     }
 
     pub(super) fn take_ended(&mut self) {
-        while let Some(Ended { shard, done, made }) = self.lanes.take() {
+        while let Some(Ended { shard, done, wrote, made }) = self.lanes.take() {
+            if wrote {
+                self.config.traffic.ended();
+            }
             if let Some((slot, file)) = made {
                 let put = self.files.shard(shard).put(FileId::Slot(slot), file);
                 put.expect("its place was there when it was asked for");
@@ -96,6 +107,7 @@ impl Job {
 
     pub fn run(self) -> Ended {
         let Self { shard, id, task } = self;
+        let wrote = matches!(task, Task::Write { .. });
         let (result, buf, made) = match task {
             Task::Write { file, offset, buf, at, len, durable } => {
                 (write(&file, offset, &buf.bytes()[at..at + len], durable), Some(buf), None)
@@ -104,8 +116,8 @@ impl Job {
                 let read = file.read_at(&mut buf.bytes_mut()[..len], offset);
                 (read.map_err(|e| failed(IoStep::Read, &e)), Some(buf), None)
             }
-            Task::Prepare { directory, slot, bytes, direct } => {
-                match prepare(&directory, slot, bytes, direct) {
+            Task::Prepare { directory, slot, bytes, direct, pace } => {
+                match prepare(&directory, slot, bytes, direct, pace) {
                     Ok(file) => {
                         let bytes = usize::try_from(bytes).expect("a slot is smaller than the address space");
                         (Ok(bytes), None, Some((slot, file)))
@@ -114,7 +126,7 @@ impl Job {
                 }
             }
         };
-        Ended { shard, done: Done { id, result, buf }, made }
+        Ended { shard, done: Done { id, result, buf }, wrote, made }
     }
 }
 
@@ -151,9 +163,15 @@ fn flush(file: &File, call: unsafe extern "C" fn(i32) -> i32) -> io::Result<()> 
 }
 
 /// Makes a slot (R5): zeros really written, flushed, named, the name flushed.
-fn prepare(directory: &ShardDirectory, slot: SlotId, bytes: u64, direct: bool) -> io::Result<File> {
+fn prepare(
+    directory: &ShardDirectory,
+    slot: SlotId,
+    bytes: u64,
+    direct: bool,
+    pace: Pace,
+) -> io::Result<File> {
     let file = directory.begin_slot(slot, direct)?;
-    let made = fill(&file, bytes).and_then(|()| {
+    let made = fill(&file, bytes, pace).and_then(|()| {
         flush(&file, libc::fsync)?;
         directory.name_slot(slot)?;
         flush(directory.handle(), libc::fsync)
@@ -164,15 +182,25 @@ fn prepare(directory: &ShardDirectory, slot: SlotId, bytes: u64, direct: bool) -
     made.map(|()| file)
 }
 
-fn fill(mut file: &File, bytes: u64) -> io::Result<()> {
+fn fill(mut file: &File, bytes: u64, mut pace: Pace) -> io::Result<()> {
     let zeros = Buffer::new(u16::MAX, ZERO_FILL_BYTES);
     let mut left = bytes;
     while left > 0 {
-        let len = left.min(ZERO_FILL_BYTES as u64) as usize;
+        let portion = match pace.step() {
+            Step::Take(bytes) => bytes,
+            Step::Pause(time) => {
+                thread::sleep(time);
+                continue;
+            }
+        };
+        let len = left.min(portion as u64) as usize;
         // A full disk first writes short, then not at all. A remainder that is not whole blocks ends in EINVAL.
         match file.write(&zeros.bytes()[..len])? as u64 {
             0 => return Err(io::Error::from_raw_os_error(libc::ENOSPC)),
-            moved => left -= moved,
+            moved => {
+                pace.took(moved as usize);
+                left -= moved;
+            }
         }
     }
     Ok(())

@@ -10,6 +10,7 @@ use seawall_wal::{Buffer, FileId, SlotId};
 
 use super::Syscall;
 use crate::driver::directory::ShardDirectory;
+use crate::driver::pace::Filling;
 use crate::driver::places::Places;
 use crate::seam::LogFound;
 
@@ -20,6 +21,7 @@ pub(super) struct LogFiles {
 
 pub(super) struct ShardFiles {
     pub directory: Arc<ShardDirectory>,
+    pub filling: Filling,
     places: Places,
     open: Vec<Option<Arc<File>>>,
 }
@@ -81,7 +83,8 @@ impl Syscall {
         for (directory, buffers) in logs {
             let shard = directory.shard;
             let (places, open) = (Places::new(slots, &mut Files::default()), Vec::new());
-            let mut files = ShardFiles { directory: Arc::new(directory), places, open };
+            let (directory, filling) = (Arc::new(directory), Filling::default());
+            let mut files = ShardFiles { directory, filling, places, open };
             let found = files.open_all(slots, self.config.direct)?;
             self.files.shards.push(files);
             logs_found.push((shard, LogFound { files: found, buffers }));
