@@ -63,10 +63,18 @@ fn without_room(test: &str, name: &str, fill: impl FnOnce(&mut Cluster, &Disk)) 
 
 /// Until the disk of member 3 has no room for another segment, which it says.
 fn fill_up(cluster: &Cluster, client: &mut Client, disk: &Disk) -> i64 {
-    let free = full::free_bytes(&disk.mount).saturating_sub(1 << 20);
-    std::fs::write(disk.ballast(), vec![7; usize::try_from(free).expect("a small disk")])
-        .expect("room for the ballast");
     let until = Instant::now() + PATIENCE;
+    // A slot that is being filled may take room meanwhile.
+    loop {
+        let free = full::free_bytes(&disk.mount).saturating_sub(1 << 20);
+        match std::fs::write(disk.ballast(), vec![7; usize::try_from(free).expect("a small disk")]) {
+            Ok(()) => break,
+            Err(e) if e.kind() == std::io::ErrorKind::StorageFull && Instant::now() < until => {
+                std::fs::remove_file(disk.ballast()).expect("another attempt");
+            }
+            Err(e) => panic!("no room for the ballast: {e}"),
+        }
+    }
     for n in 0.. {
         if put(client, n, LARGE) != Some(Ok(())) || cluster.complaints(2).contains("CANNOT GROW") {
             return n;

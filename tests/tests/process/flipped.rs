@@ -6,6 +6,8 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use seawall::client::Error;
 use seawall::message::Consistency;
@@ -86,8 +88,22 @@ fn folded(test: &str) -> Cluster {
     }
     (5000..5020).for_each(|n| put(&mut client, n));
     cluster.wait_until_level(0, ROTTEN);
+    wait_until_folded(&cluster);
     cluster.terminate(ROTTEN);
     cluster
+}
+
+/// A fold that is under way would go on after the next start, and take away what is flipped meanwhile.
+fn wait_until_folded(cluster: &Cluster) {
+    let checkpoints = || files(cluster, ".ckp").into_iter().map(|(path, _)| path).collect::<Vec<_>>();
+    let (mut before, mut since) = (checkpoints(), Instant::now());
+    while since.elapsed() < Duration::from_secs(1) {
+        thread::sleep(Duration::from_millis(20));
+        let now = checkpoints();
+        if now != before {
+            (before, since) = (now, Instant::now());
+        }
+    }
 }
 
 /// What a follower says that halted at its start: twice, for it is the same after a restart.
