@@ -155,6 +155,15 @@ impl<'a> Frame<'a> {
         let (tags, payload) = body.split_at_checked(header.tags_len as usize)?;
         (body.len() == header.body_len as usize).then_some(Frame { header, tags: Tags::new(tags), payload })
     }
+
+    /// What looks like a frame at the front of `bytes`, and what stands behind it. Nobody has checked either.
+    pub(crate) fn unchecked(bytes: &'a [u8]) -> Option<(Frame<'a>, &'a [u8])> {
+        let (head, rest) = bytes.split_first_chunk::<HEADER_LEN>()?;
+        let header: FrameHeader = bytemuck::cast(*head);
+        let (body, rest) = rest.split_at_checked(header.body_len as usize)?;
+        let (tags, payload) = body.split_at_checked(header.tags_len as usize)?;
+        (header.magic == MAGIC).then_some((Frame { header, tags: Tags::new(tags), payload }, rest))
+    }
 }
 
 /// What the decoder made of the bytes at hand.

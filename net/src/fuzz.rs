@@ -4,6 +4,7 @@
 
 use crate::address::RowPath;
 use crate::frame::{self, Decoder, Frame, FrameMeta, HEADER_LEN, Kind, Step};
+use crate::glance::{self, Glance};
 use crate::key::{Key, display};
 use crate::limits::{COMMIT_MAX, FRAME_BODY_MAX};
 use crate::map::{Generation, Map, Range, ShardId};
@@ -50,8 +51,10 @@ pub fn frame(bytes: &[u8]) {
 fn follow(bytes: &[u8]) {
     let mut decoder = Decoder::new(FRAME_BODY_MAX);
     let mut rest = bytes;
+    let mut glanced = glance::frames(bytes);
     while let Ok(Step::Frame(frame, used)) = decoder.next(rest) {
         meaning(&frame);
+        assert_eq!(glanced.next(), Some(frame), "what is a frame looks like one");
         // Fewer bytes first: a decoder that waits says for how many, and then finds the same.
         let mut patient = Decoder::new(FRAME_BODY_MAX);
         assert_eq!(patient.next(&rest[..used - 1]), Ok(Step::Need(used)));
@@ -66,7 +69,9 @@ fn follow(bytes: &[u8]) {
 }
 
 fn meaning(frame: &Frame<'_>) {
+    let glance = glance::of_request(frame); // of whatever it is
     if let Ok(request) = Request::decode(frame) {
+        assert_eq!(glance, about(&request), "a glance is right where the request is");
         let payload = written(|out| match request {
             Request::Hello(hello) => hello.encode(out),
             Request::Get(get) => get.encode(out),
@@ -86,6 +91,21 @@ fn meaning(frame: &Frame<'_>) {
     }
     if let Ok(Reply { body: Body::Row { found: Some(found), .. }, .. }) = Reply::decode(frame) {
         assert_eq!(row::check(found.row), Ok(()), "a client is shown rows");
+    }
+}
+
+fn about<'a>(request: &Request<'a>) -> Option<Glance<'a>> {
+    match request {
+        Request::Commit(commit) => {
+            let changed = || commit.ops.iter().next().and_then(|op| op.touches()).map(|(row, _)| row);
+            Some(Glance {
+                partition: commit.partition,
+                name: commit.request_key.map(|key| key.name),
+                row: commit.checks.iter().next().map_or_else(changed, |check| check.row()),
+            })
+        }
+        Request::Get(get) => Some(Glance { partition: get.partition, name: None, row: Some(get.at) }),
+        _ => None,
     }
 }
 

@@ -42,6 +42,7 @@ pub mod address;
 pub mod client;
 pub mod frame;
 pub mod fuzz;
+pub mod glance;
 pub mod key;
 pub mod limits;
 mod list;

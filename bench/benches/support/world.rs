@@ -94,9 +94,13 @@ impl World {
     fn settle(&mut self) {
         loop {
             self.now.mono_us += 1;
-            for event in self.events.drain(..) {
-                self.worker.step(self.now, event, &mut self.effects);
+            let Self { worker, now, effects, events, .. } = self;
+            let mut coming = events.drain(..);
+            while !coming.as_slice().is_empty() {
+                worker.foresee(coming.as_slice());
+                coming.next().into_iter().for_each(|event| worker.step(*now, event, effects));
             }
+            drop(coming);
             self.worker.step(self.now, Event::EndOfTurn, &mut self.effects);
             for effect in self.effects.drain(..) {
                 match effect {

@@ -131,6 +131,15 @@ impl<'a> Check<'a> {
         }
     }
 
+    /// The first row that it names.
+    pub fn row(&self) -> Option<RowAt<'a>> {
+        match *self {
+            Check::Exists(row) | Check::Absent(row) | Check::LeaseHeld { row, .. } => Some(row),
+            Check::Compare { left, right, .. } => left.row().or(right.row()),
+            Check::StateIn { field, .. } => Some(field.row),
+        }
+    }
+
     /// The rule that it stands for, as refusals name it.
     pub fn rule(&self) -> &'static str {
         match self {

@@ -1,9 +1,10 @@
 //! COMMIT: checks and operations on one partition, all of them or none; and COMMIT_MANY.
 
 use super::build::Commit;
-use super::check::Checks;
-use super::op::{self, Ops};
+use super::check::{Check, Checks};
+use super::op::{self, Op, Ops};
 use super::request_key::{Fingerprint, RequestKey};
+use crate::glance::Glance;
 use crate::key::{self, Key};
 use crate::limits::{COMMIT_CHECKS_MAX, COMMIT_MAX, COMMIT_OPS_MAX, COMMITS_MAX, KEY_MAX};
 use crate::list::{BadPiece, List, Piece};
@@ -94,8 +95,19 @@ struct ContentHead<'a> {
 
 impl<'a> ContentHead<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<ContentHead<'a>, Malformed> {
+        let head = ContentHead::read_unchecked(reader)?;
+        Key::check(head.partition)?;
+        if let Some(other) = head.other {
+            Key::check(other)?;
+            if other == head.partition {
+                return Err(Malformed::Unknown { what: "options", got: u64::from(NAMES_ANOTHER) });
+            }
+        }
+        if head.ops == 0 { Err(Malformed::Empty) } else { Ok(head) }
+    }
+
+    fn read_unchecked(reader: &mut Reader<'a>) -> Result<ContentHead<'a>, Malformed> {
         let partition = reader.sized("partition", KEY_MAX)?;
-        Key::check(partition)?;
         let options = reader.u8()?;
         if options & !(RETURN_ROWS | NAMES_ANOTHER) != 0 {
             return Err(Malformed::Unknown { what: "options", got: u64::from(options) });
@@ -104,18 +116,22 @@ impl<'a> ContentHead<'a> {
             0 => None,
             _ => Some(reader.sized("partition", KEY_MAX)?),
         };
-        if let Some(other) = other {
-            Key::check(other)?;
-            if other == partition {
-                return Err(Malformed::Unknown { what: "options", got: u64::from(options) });
-            }
-        }
         let checks = reader.count("checks", COMMIT_CHECKS_MAX)?;
-        match reader.count("operations", COMMIT_OPS_MAX)? {
-            0 => Err(Malformed::Empty),
-            ops => Ok(ContentHead { partition, other, return_rows: options & RETURN_ROWS != 0, checks, ops }),
-        }
+        let ops = reader.count("operations", COMMIT_OPS_MAX)?;
+        Ok(ContentHead { partition, other, return_rows: options & RETURN_ROWS != 0, checks, ops })
     }
+}
+
+/// What a payload is about that nobody has checked.
+pub(crate) fn glance(payload: &[u8]) -> Result<Glance<'_>, Malformed> {
+    let mut reader = Reader::new(payload);
+    let (_, key) = read_envelope(&mut reader)?;
+    let head = ContentHead::read_unchecked(&mut reader)?;
+    let row = match head.checks {
+        0 => Op::read(&mut reader)?.touches().map(|(row, _)| row),
+        _ => Check::read(&mut reader)?.row(),
+    };
+    Ok(Glance { partition: head.partition, name: key.map(|key| key.name), row })
 }
 
 fn refuse(rule: &'static str, what: &str, bad: BadPiece) -> Refusal {
@@ -150,11 +166,15 @@ impl<'a> CommitManyRequest<'a> {
         self.commits.len()
     }
 
+    /// The payload of each.
+    pub fn payloads(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
+        self.commits.iter().map(|Payload(payload)| payload)
+    }
+
     /// The payload of each, and what it says.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&'a [u8], CommitRequest<'a>)> + use<'a> {
-        self.commits.iter().map(|Payload(payload)| {
-            (payload, CommitRequest::reopen(payload).expect("it was decoded when it arrived"))
-        })
+        self.payloads()
+            .map(|payload| (payload, CommitRequest::reopen(payload).expect("it was decoded when it arrived")))
     }
 
     pub(crate) fn decode(payload: &'a [u8]) -> Result<CommitManyRequest<'a>, Refusal> {

@@ -2,6 +2,7 @@
 
 use super::term::RowAt;
 use crate::address::RowRef;
+use crate::glance::Glance;
 use crate::key::Key;
 use crate::limits::{KEY_MAX, READ_ROWS_MAX, ROW_MAX};
 use crate::list::{List, Piece};
@@ -122,6 +123,14 @@ impl<'a> GetRequest<'a> {
             Ok(GetRequest { consistency, partition, at })
         };
         read(&mut reader).map_err(|malformed| Refusal::malformed("get", malformed))
+    }
+
+    /// What a payload is about that nobody has checked.
+    pub(crate) fn glance(payload: &'a [u8]) -> Option<Glance<'a>> {
+        let mut reader = Reader::new(payload);
+        Consistency::read(&mut reader).ok()?;
+        let partition = reader.sized("partition", KEY_MAX).ok()?;
+        Some(Glance { partition, name: None, row: Some(RowAt::read(&mut reader).ok()?) })
     }
 }
 

@@ -124,11 +124,16 @@ impl<'a> Term<'a> {
         })
     }
 
-    pub(crate) fn check(&self) -> Result<(), Malformed> {
-        match self {
-            Term::Field(FieldAt { row, .. }) | Term::Version(row) => row.check(),
-            Term::Literal(_) | Term::Position(_) | Term::Now => Ok(()),
+    /// The row that it names, if it names one.
+    pub fn row(&self) -> Option<RowAt<'a>> {
+        match *self {
+            Term::Field(FieldAt { row, .. }) | Term::Version(row) => Some(row),
+            Term::Literal(_) | Term::Position(_) | Term::Now => None,
         }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Malformed> {
+        self.row().map_or(Ok(()), |row| row.check())
     }
 }
 

@@ -365,10 +365,15 @@ impl Reactor {
             self.worker.step(now, event, &mut self.effects);
         }
         let (until, mut began) = (now.mono_us + self.turn_us, false);
-        let in_time = |_: &mut Event| !mem::replace(&mut began, true) || clock::now().mono_us < until;
-        for event in events.extract_if(.., in_time) {
-            self.worker.step(now, event, &mut self.effects);
+        let mut coming = events.drain(..);
+        while !coming.as_slice().is_empty()
+            && (!mem::replace(&mut began, true) || clock::now().mono_us < until)
+        {
+            self.worker.foresee(coming.as_slice());
+            coming.next().into_iter().for_each(|event| self.worker.step(now, event, &mut self.effects));
         }
+        let later: Vec<Event> = coming.collect();
+        events.extend(later);
         self.events = events;
     }
 

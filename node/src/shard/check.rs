@@ -26,9 +26,7 @@ impl Evaluation<'_> {
         let (fails, at) = match *check {
             Check::Exists(at) => (self.exists(at), Some(at)),
             Check::Absent(at) => (self.absent(at), Some(at)),
-            Check::Compare { op, left, right } => {
-                (self.compare(op, &left, &right), row_of(&left).or(row_of(&right)))
-            }
+            Check::Compare { op, left, right } => (self.compare(op, &left, &right), check.row()),
             Check::StateIn { field, states } => (self.state_in(field, states.iter()), Some(field.row)),
             Check::LeaseHeld { row, token } => {
                 let lease = self.lease(row);
@@ -61,7 +59,7 @@ impl Evaluation<'_> {
     }
 
     fn compare(&mut self, op: Compare, left: &Term<'_>, right: &Term<'_>) -> Result<(), Fails> {
-        let mut look = |term| row_of(term).and_then(|at| self.before(spaces::ROWS, at));
+        let mut look = |term: &Term<'_>| term.row().and_then(|at| self.before(spaces::ROWS, at));
         let rows = (look(left), look(right));
         let sides = (self.side(left, rows.0), self.side(right, rows.1));
         let holds = match &sides {
@@ -118,13 +116,6 @@ impl Evaluation<'_> {
             },
             (Term::Version(at) | Term::Field(FieldAt { row: at, .. }), None) => no_row(at),
         }
-    }
-}
-
-fn row_of<'a>(term: &Term<'a>) -> Option<RowAt<'a>> {
-    match *term {
-        Term::Field(FieldAt { row, .. }) | Term::Version(row) => Some(row),
-        Term::Literal(_) | Term::Position(_) | Term::Now => None,
     }
 }
 

@@ -62,6 +62,7 @@ use running::Running;
 pub use scan::Scanned;
 use scrub::Scrub;
 use state::State;
+pub use state::{Coming, TOGETHER};
 use watch::Watchers;
 pub use watch::{Told, unknown_subscription};
 
@@ -215,6 +216,11 @@ impl Shard {
     /// This node is alone, and keeps the only replica.
     fn has_no_members(&self) -> bool {
         self.membership.is_none()
+    }
+
+    /// Requests that will come soon: see [`State::bring_near`].
+    pub fn bring_near<'a>(&self, coming: impl Iterator<Item = &'a Coming> + Clone) {
+        self.state.bring_near(coming);
     }
 
     /// Takes a request; its answer comes out of [`Shard::take_ready`], now or after a later event.

@@ -250,6 +250,11 @@ impl Connections {
         self.slots.get(conn.slot as usize)?.as_ref().filter(|connection| connection.id == conn)
     }
 
+    /// What no request has taken yet of a buffer that comes back with `moved` bytes more.
+    pub(super) fn with_room_taken<'a>(&self, conn: ConnId, buf: &'a [u8], moved: usize) -> Option<&'a [u8]> {
+        buf.get(..self.peek(conn)?.input.filled + moved)
+    }
+
     /// Takes session and bytes out, so that requests can be taken from them while the worker works on them.
     pub(super) fn lend(&mut self, conn: ConnId) -> Option<(ServerSession, Lent)> {
         let connection = self.get(conn)?;

@@ -10,6 +10,7 @@
 
 mod answer;
 mod connection;
+mod foresight;
 mod here;
 pub mod links;
 mod patience;
@@ -31,6 +32,7 @@ use crate::seam::{ConnId, Effect, Effects, Event, Letter, LogFound, Now, WorkerI
 use crate::shard::release::{OnlyIf, Proof, Released};
 use crate::shard::{Budget, ReadProof, ReplyTo, Sent, Shard};
 use connection::Connections;
+use foresight::Foresight;
 use route::Peers;
 pub use route::home_of;
 use stream::Streams;
@@ -72,6 +74,7 @@ pub struct Worker {
     shards: Vec<Shard>,
     peers: Peers,
     streams: Streams,
+    foresight: Foresight,
     stop: Option<Stop>,
 }
 
@@ -93,6 +96,7 @@ impl Worker {
             shards: Vec::new(),
             peers,
             streams,
+            foresight: Foresight::default(),
             stop: None,
         }
     }
@@ -154,6 +158,7 @@ impl Worker {
         let Some((mut session, mut lent)) = self.connections.lend(conn) else { return };
         let mut need = 0;
         while self.connections.may_ask(conn) {
+            self.foresee_frames(lent.rest());
             let used = match session.next(lent.rest()) {
                 Ok(Next::Need(bytes)) => {
                     need = bytes;
@@ -180,6 +185,7 @@ impl Worker {
                     break;
                 }
             };
+            self.foresight.took();
             lent.used(used);
         }
         self.connections.give_back(now, conn, session, lent, need);

@@ -13,7 +13,7 @@ use seawall::refusal::Refusal;
 use super::{ReplyTo, Worker};
 use crate::params::{MAILBOX, RETRY_QUEUE_MS, RETRY_RECOVERY_MS};
 use crate::seam::{ConnId, Effect, Effects, Letter, Now, WorkerId};
-use crate::shard::{self, Asked, Sent};
+use crate::shard::{self, Asked, Sent, TOGETHER};
 
 /// Shard `n` of a node lives on worker `n - 1`: one shard per worker, for as long as the map is fixed.
 pub fn home_of(shard: ShardId, workers: u16) -> WorkerId {
@@ -68,7 +68,11 @@ impl Worker {
 
     /// COMMIT_MANY: each of its commits as if it had come in a frame of its own.
     fn route_each(&mut self, now: Now, conn: ConnId, meta: RequestMeta, many: &CommitManyRequest<'_>) {
+        let mut ahead = many.payloads();
         for (nth, (payload, commit)) in (0u64..).zip(many.iter()) {
+            if nth % TOGETHER as u64 == 0 {
+                self.foresee_commits(ahead.by_ref().take(TOGETHER));
+            }
             let correlation = meta.correlation.wrapping_add(nth);
             let meta = RequestMeta { correlation, opcode: Opcode::Commit as u16, ..meta };
             self.route(now, conn, meta, Request::Commit(commit), Sent::Among(payload));
@@ -144,6 +148,7 @@ impl Worker {
     pub(super) fn mail(&mut self, now: Now, from: WorkerId, letter: Letter) {
         match letter {
             Letter::Request { conn, shard, frame } => {
+                self.foresight.took();
                 let (meta, request) = shard::decode(&frame);
                 let to = ReplyTo { worker: from, conn, request: meta };
                 self.ask(now, shard, to, request, Sent::Frame(&frame));

@@ -122,12 +122,16 @@ impl World {
         }
         let now = self.clock.read(self.now);
         let mut effects = Vec::new();
-        for event in inbox.into_iter().chain([Event::EndOfTurn]) {
+        inbox.push_back(Event::EndOfTurn);
+        let mut coming = Vec::from(inbox).into_iter();
+        while let [event, ..] = coming.as_slice() {
             self.moment += 1;
-            self.trace.note(self.now, format_args!("w{} {}", worker.0, describe::Heard(&event)));
-            self.witness(&event);
+            self.trace.note(self.now, format_args!("w{} {}", worker.0, describe::Heard(event)));
+            self.witness(event);
             let process = self.process.as_mut().expect("it took this turn");
-            process.seats[usize::from(worker.0)].worker.step(now, event, &mut effects);
+            let worker = &mut process.seats[usize::from(worker.0)].worker;
+            worker.foresee(coming.as_slice());
+            coming.next().into_iter().for_each(|event| worker.step(now, event, &mut effects));
         }
         let process = self.process.as_mut().expect("it took this turn");
         let seat = &mut process.seats[usize::from(worker.0)];

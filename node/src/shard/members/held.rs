@@ -6,7 +6,7 @@ use std::ops::Range;
 use seawall_wal::{Epoch, Index, Record, Validated, record};
 
 use crate::shard::position;
-use crate::shard::state::State;
+use crate::shard::state::{Coming, State, TOGETHER};
 
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Held {
@@ -14,6 +14,8 @@ pub(in crate::shard) struct Held {
     applied: Index,
     /// Of the newest record that was taken, applied or not.
     last_time_us: i64,
+    /// Memory that is used again.
+    coming: Vec<Coming>,
 }
 
 /// Records of one epoch, one behind the other, as they stand in the log.
@@ -30,7 +32,7 @@ struct Waiting {
 impl Held {
     /// The state stands at this index.
     pub fn begin(&mut self, applied: Index, time_us: i64) {
-        *self = Self { waiting: VecDeque::new(), applied, last_time_us: time_us };
+        *self = Self { applied, last_time_us: time_us, ..Self::default() };
     }
 
     /// A record that was applied elsewhere.
@@ -61,19 +63,12 @@ impl Held {
 
     /// What is committed becomes the state; everything else goes on waiting.
     pub fn apply(&mut self, committed: Index, state: &mut State) {
-        while let Some(Waiting { epoch, first, last, bytes, records }) = self.waiting.front() {
-            for (index, record) in record::all(&bytes[records.clone()], *first) {
-                match index {
-                    _ if index <= self.applied => continue, // the part of a batch that was committed before
-                    _ if index > committed => return,
-                    _ => assert_eq!(index.0, self.applied.0 + 1, "records are applied in order"),
-                }
-                for entry in record.entries() {
-                    state.apply(entry.space, entry.key, entry.value, position(*epoch, index));
-                }
-                self.applied = index;
+        while let Some(next) = self.waiting.front() {
+            next.apply(&mut self.applied, committed, state, &mut self.coming);
+            assert!(self.applied >= next.last.min(committed), "a batch that was whole has all its records");
+            if self.applied < next.last {
+                return;
             }
-            assert!(self.applied >= *last, "a batch that was whole has all its records");
             self.waiting.pop_front();
         }
     }
@@ -84,5 +79,33 @@ impl Held {
 
     pub fn last_time_us(&self) -> i64 {
         self.last_time_us
+    }
+}
+
+impl Waiting {
+    /// The records behind `applied` that are committed, in groups whose entries look at far memory together.
+    fn apply(&self, applied: &mut Index, committed: Index, state: &mut State, coming: &mut Vec<Coming>) {
+        let behind = *applied;
+        let due = || {
+            let all = record::all(&self.bytes[self.records.clone()], self.first);
+            all.skip_while(move |(index, _)| *index <= behind)
+                .take_while(move |(index, _)| *index <= committed)
+        };
+        let mut ahead = due().flat_map(|(_, record)| record.entries());
+        let mut near = if state.is_live() { 0 } else { usize::MAX }; // a state that is filled looks ahead itself
+        for (index, record) in due() {
+            assert_eq!(index.0, applied.0 + 1, "records are applied in order");
+            for entry in record.entries() {
+                if near == 0 {
+                    coming.clear();
+                    coming.extend(ahead.by_ref().take(TOGETHER).map(|entry| Coming::of_entry(&entry)));
+                    state.bring_near(coming.iter());
+                    near = coming.len();
+                }
+                near -= 1;
+                state.apply(entry.space, entry.key, entry.value, position(self.epoch, index));
+            }
+            *applied = index;
+        }
     }
 }

@@ -9,6 +9,7 @@
 
 mod digest;
 mod due;
+mod near;
 mod outcomes;
 mod points;
 mod run;
@@ -24,6 +25,7 @@ use seawall_wal::{Entry, Space};
 use super::spaces;
 use super::table::{Declared, Tables};
 pub use due::{Due, Ends};
+pub use near::{Coming, TOGETHER};
 pub use outcomes::{Held, Outcomes};
 pub use slots::Bytes;
 pub use table::{At, Look, Table};
@@ -122,6 +124,11 @@ impl State {
             table.filled();
         }
         self.tables.index_all(&self.rows);
+    }
+
+    /// Replay is over.
+    pub fn is_live(&self) -> bool {
+        self.live
     }
 
     /// The rows, in the order of their stored keys.

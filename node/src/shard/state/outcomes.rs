@@ -7,6 +7,7 @@
 //! caller's key is a holder of one.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hint::black_box;
 
 use seawall::message::outcome::StoredOutcome;
 use seawall::message::request_key::StoredName;
@@ -110,6 +111,22 @@ impl Outcomes {
     /// `holder`: the stored key of an outcome; of a session's without its sequence.
     pub fn of(&self, holder: &[u8]) -> Held<'_> {
         Held(self.find(holder).map(|id| self.holders.at(id)))
+    }
+
+    /// Like [`Table::bring_near`], for a new outcome of each holder: it looks at the newest one, and forgets the oldest.
+    ///
+    /// [`Table::bring_near`]: super::table::Table::bring_near
+    pub fn bring_near(&self, holders: impl Iterator<Item = u32> + Clone) {
+        black_box(holders.clone().fold(0, |all, sum| all ^ self.points.touch(sum)));
+        let held = holders.filter_map(|sum| self.points.like(sum));
+        black_box(
+            held.clone().fold(0, |all, (id, name)| all ^ name.touch() ^ self.holders.at(id).kept.len()),
+        );
+        let kept = held.map(|(id, _)| &self.holders.at(id).kept);
+        black_box(kept.clone().filter_map(VecDeque::back).fold(0, |all, newest| all ^ newest.sequence));
+        let oldest = kept.filter_map(VecDeque::front);
+        black_box(oldest.clone().fold(0, |all, oldest| all ^ oldest.sequence));
+        black_box(oldest.fold(0, |all, oldest| all ^ oldest.outcome.touch()));
     }
 
     /// Sets or deletes.
@@ -322,6 +339,11 @@ impl Kept {
 
 fn cost(value: &[u8]) -> usize {
     value.len() + OUTCOME
+}
+
+/// Of the holder of an outcome, by its stored key.
+pub fn sum_of(stored: &[u8]) -> u32 {
+    sum(named(stored).holder)
 }
 
 fn named(stored: &[u8]) -> StoredName<'_> {

@@ -131,9 +131,10 @@ impl Points {
     }
 
     /// An entry with the same sum, most often the one.
-    pub fn like(&self, sum: u32) -> Option<&Slot> {
+    pub fn like(&self, sum: u32) -> Option<(Id, &Slot)> {
         let own = self.reach(sum).first()?;
-        own.slots[own.sums.iter().position(|other| *other == sum)?].as_ref()
+        let at = own.sums.iter().position(|other| *other == sum)?;
+        own.slots[at].as_ref().map(|slot| (own.ids[at], slot))
     }
 
     /// Something else stands at a key that is there.

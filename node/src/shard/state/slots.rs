@@ -27,6 +27,9 @@ pub struct Slot {
 
 /// Where the key begins.
 const KEY: usize = 2 + 8 + 8;
+/// What a processor brings near at once, and so many of a piece: behind them it has seen where this is going.
+const LINE: usize = 64;
+const TOUCHED: usize = 4;
 
 /// What stands at a key, shared with the state: whoever answers with it does not copy it.
 #[derive(Clone)]
@@ -74,6 +77,17 @@ impl Slot {
     pub fn into_value(self) -> Option<Bytes> {
         let from = self.key_end();
         self.is_live().then_some(Bytes { all: self.bytes, from })
+    }
+
+    /// Reads a bit of what a look reads of it, which is near afterwards.
+    pub fn touch(&self) -> usize {
+        let lines = self.bytes.chunks(LINE).take(TOUCHED);
+        lines.filter_map(<[u8]>::first).fold(0, |all, byte| all ^ usize::from(*byte))
+    }
+
+    /// Bytes of the whole piece; it is not looked at for that.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
     }
 
     pub fn is_live(&self) -> bool {

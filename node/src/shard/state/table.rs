@@ -3,6 +3,7 @@
 mod fill;
 
 use std::collections::VecDeque;
+use std::hint::black_box;
 
 use seawall::position::{Index, Position};
 
@@ -81,6 +82,14 @@ impl Table {
             Found::Nowhere => None,
             Found::Unsure => self.tree.find(key, &self.slots).map(|id| At::of(self.slots.at(id))),
         }
+    }
+
+    /// Reads what changes of keys with these sums will look at, and does nothing with it: first every bucket, then all that
+    /// they lead to. So a processor waits once for what is far away, and not for each.
+    pub fn bring_near(&self, sums: impl Iterator<Item = u32> + Clone) {
+        black_box(sums.clone().fold(0, |all, sum| all ^ self.points.touch(sum)));
+        let entry = |(id, slot): (Id, &Slot)| slot.touch() ^ self.slots.at(id).size();
+        black_box(sums.fold(0, |all, sum| all ^ self.points.like(sum).map_or(0, entry)));
     }
 
     fn find(&self, key: &[u8], sum: u32) -> Option<Id> {

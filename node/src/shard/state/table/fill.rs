@@ -5,21 +5,18 @@
 //! their order, as those of a checkpoint do, are new without a look. The tree is made of all keys when they are there.
 
 use std::collections::BTreeMap;
-use std::hint::black_box;
 
 use seawall::position::Position;
 
+use super::super::near::TOGETHER;
 use super::super::points::{Found, sum};
 use super::super::slots::{Id, Slot};
 use super::super::tree::{self, Tree};
 use super::{At, Bytes, Table};
 
-/// Changes that wait. More would push out of the nearest memory what was read for the first.
-const TOGETHER: usize = 64;
-
 #[derive(Debug, Default)]
 pub struct Filling {
-    /// What was not yet put in its place, each with the sum of its key.
+    /// What was not yet put in its place, each with the sum of its key; [`TOGETHER`] at most.
     waiting: Vec<(u32, Slot)>,
     /// So many slots, from the first on, are in the order of their keys.
     in_order: usize,
@@ -95,10 +92,7 @@ impl Table {
             return;
         }
         let mut waiting = std::mem::take(&mut self.filling.waiting);
-        // Reads ahead do nothing but bring near what is needed next: buckets, and then what stands there already.
-        black_box(waiting.iter().fold(0, |all, (sum, _)| all ^ self.points.touch(*sum)));
-        let like = |sum: u32| self.points.like(sum).map_or(0, |slot| slot.key().len());
-        black_box(waiting.iter().fold(0, |all, (sum, _)| all ^ like(*sum)));
+        self.bring_near(waiting.iter().map(|(sum, _)| *sum));
         for (sum, slot) in waiting.drain(..) {
             self.place(sum, slot);
         }
