@@ -12,13 +12,16 @@ use seawall_wal::{Buffer, Entry, Epoch, Index, Kind, LogId, Space};
 const LOG: LogId = LogId { lineage: *b"a bench's  log  ", shard: 1 };
 const ROWS: u64 = 500_000;
 const CHANGES: u64 = 200_000;
+/// Rows of one.
+const PARTITION: u64 = 2000;
 const BATCH: u64 = 4000;
 const VALUE: [u8; 128] = [b'v'; 128];
 const CUT: Version = Version { epoch: Epoch(1), index: Index(1) };
 
-/// Keys with a common front, as those of one table have.
+/// Keys that begin with what tells of their partition, and go on with a common front, as those of one table do.
 fn key(n: u64) -> [u8; 32] {
     let mut key = [b'k'; 32];
+    key[..8].copy_from_slice(&((n / PARTITION) << 40).to_be_bytes());
     key[24..].copy_from_slice(&n.to_be_bytes());
     key
 }

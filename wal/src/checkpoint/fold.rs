@@ -8,7 +8,7 @@ use super::{Boundary, Fault, Item, Place, Version};
 use crate::batch::{Batch, BatchError, Expected};
 use crate::format::{FIRST_BATCH, LogId, SegmentHeader};
 use crate::io::{AdoptJob, FoldError, FoldJob};
-use crate::{BLOCK, Buffer, CheckpointId, FileId, Index, Space};
+use crate::{BLOCK, Buffer, CheckpointId, Entry, FileId, Index, Space};
 
 /// What bounds a fold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,9 @@ pub struct Folded {
 /// One change, and where it is in the bytes of its segment: nothing is copied before it is written.
 #[derive(Clone, Copy)]
 struct Change<'s> {
-    space: Space,
+    /// Its space, and how its key begins. Most changes differ in that, so they are sorted without a look at their keys,
+    /// which are far away.
+    rank: u64,
     key: &'s [u8],
     version: Version,
     value: Option<&'s [u8]>,
@@ -169,7 +171,7 @@ pub fn fold<'s>(
         (boundary, folded) = (end, nth + 1);
     }
     // Stable, so changes of one key stay in the order of the log.
-    changes.sort_by(|a, b| (a.space, a.key).cmp(&(b.space, b.key)));
+    changes.sort_by(|a, b| a.place().cmp(&b.place()));
     let mut writer = Writer::new(&boundary, sink);
     merge(previous, &changes, &mut writer)?;
     Ok(Folded { finished: writer.finish(), boundary, segments: folded })
@@ -181,17 +183,16 @@ fn merge<S: FnMut(&[u8])>(
     changes: &[Change<'_>],
     writer: &mut Writer<S>,
 ) -> Result<(), Fault> {
-    let mut changes =
-        changes.chunk_by(|a, b| (a.space, a.key) == (b.space, b.key)).filter_map(<[_]>::last).peekable();
+    let mut changes = changes.chunk_by(|a, b| a.place() == b.place()).filter_map(<[_]>::last).peekable();
     if let Some(reader) = previous {
         let mut cursor = reader.iter().digested();
         for item in cursor.by_ref() {
             let item = item?;
             let place = (item.space, item.key);
-            while let Some(change) = changes.next_if(|change| (change.space, change.key) < place) {
+            while let Some(change) = changes.next_if(|change| (change.space(), change.key) < place) {
                 change.write(writer);
             }
-            match changes.next_if(|change| (change.space, change.key) == place) {
+            match changes.next_if(|change| (change.space(), change.key) == place) {
                 Some(newer) => newer.write(writer),
                 None => writer.push(&item),
             }
@@ -202,11 +203,34 @@ fn merge<S: FnMut(&[u8])>(
     Ok(())
 }
 
-impl Change<'_> {
+/// Sorts as the space does and then the key.
+fn place(space: Space, key: &[u8]) -> (u64, &[u8]) {
+    let begin = key.first_chunk().copied().unwrap_or_else(|| {
+        let mut begin = [0; 8];
+        begin.iter_mut().zip(key).for_each(|(to, byte)| *to = *byte);
+        begin
+    });
+    (u64::from(space.0) << 56 | u64::from_be_bytes(begin) >> 8, key)
+}
+
+impl<'s> Change<'s> {
+    fn new(version: Version, entry: &Entry<'s>) -> Self {
+        let (rank, key) = place(entry.space, entry.key);
+        Self { rank, key, version, value: entry.value }
+    }
+
+    fn place(&self) -> (u64, &'s [u8]) {
+        (self.rank, self.key)
+    }
+
+    fn space(&self) -> Space {
+        Space((self.rank >> 56) as u8)
+    }
+
     fn write<S: FnMut(&[u8])>(&self, writer: &mut Writer<S>) {
-        let Self { space, key, version, value } = *self;
+        let Self { key, version, value, .. } = *self;
         if let Some(value) = value {
-            writer.push(&Item { space, key, version, value });
+            writer.push(&Item { space: self.space(), key, version, value });
         }
     }
 }
@@ -253,7 +277,7 @@ impl<'s> Walk<'_, 's> {
                         let wanted = format!("values of at most {MAX_VALUE} bytes");
                         return Err(self.fault(expected.offset, wanted, format!("{size} bytes")));
                     }
-                    changes.push(Change { space: entry.space, key: entry.key, version, value: entry.value });
+                    changes.push(Change::new(version, &entry));
                 }
             }
             rest = rest.get(batch.header.blocks()..).unwrap_or_default();
@@ -289,5 +313,39 @@ impl<'s> Walk<'_, 's> {
             return Err(self.fault(0, wanted, format!("{} in {}", header.incarnation, header.epoch)));
         }
         Ok(header)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Epoch;
+
+    #[test]
+    fn a_place_sorts_as_space_and_key_do() {
+        let keys: [&[u8]; 9] = [
+            b"",
+            b"\0",
+            b"a",
+            b"a\0",
+            b"abcdefg",
+            b"abcdefg\0",
+            b"abcdefgh",
+            b"abcdefh",
+            b"\xff\xff\xff\xff\xff\xff\xff\xff",
+        ];
+        let all = || [0, 1, 255].into_iter().flat_map(|space| keys.map(|key| (Space(space), key)));
+        for one in all() {
+            let change = Entry { space: one.0, key: one.1, value: None };
+            let version = Version { epoch: Epoch(1), index: Index(1) };
+            assert_eq!(Change::new(version, &change).space(), one.0);
+            for other in all() {
+                assert_eq!(
+                    place(one.0, one.1).cmp(&place(other.0, other.1)),
+                    one.cmp(&other),
+                    "{one:?} {other:?}"
+                );
+            }
+        }
     }
 }
