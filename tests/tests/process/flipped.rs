@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -39,13 +40,17 @@ fn name(path: &Path) -> String {
     path.file_name().expect("it has a name").to_string_lossy().into_owned()
 }
 
-/// The files of the follower's shard that end so, by name, and how long they are.
+/// The files of the follower's shard that end so, by name, and how long they are. One that a fold removes meanwhile is
+/// none of them.
 fn files(cluster: &Cluster, end: &str) -> Vec<(PathBuf, u64)> {
     let shard = std::fs::read_dir(cluster.data(ROTTEN).join("shard-0001")).expect("the shard's directory");
     let mut files: Vec<(PathBuf, u64)> = shard
         .map(|entry| entry.expect("an entry"))
         .filter(|entry| entry.file_name().to_string_lossy().ends_with(end))
-        .map(|entry| (entry.path(), entry.metadata().expect("a file").len()))
+        .filter_map(|entry| match entry.metadata() {
+            Err(gone) if gone.kind() == ErrorKind::NotFound => None,
+            file => Some((entry.path(), file.expect("a file").len())),
+        })
         .collect();
     files.sort();
     files
