@@ -251,7 +251,7 @@ impl Connections {
     }
 
     /// What no request has taken yet of a buffer that comes back with `moved` bytes more.
-    pub(super) fn with_room_taken<'a>(&self, conn: ConnId, buf: &'a [u8], moved: usize) -> Option<&'a [u8]> {
+    pub(super) fn untaken<'a>(&self, conn: ConnId, buf: &'a [u8], moved: usize) -> Option<&'a [u8]> {
         buf.get(..self.peek(conn)?.input.filled + moved)
     }
 

@@ -30,9 +30,7 @@ impl Worker {
         let Self { foresight, connections, map, shards, .. } = self;
         // Of a crowd of halves of requests, too, only so many are looked at.
         let bytes = events.iter().take(TOGETHER).filter_map(|event| match event {
-            Event::Received { conn, buf, result: Ok(moved) } => {
-                connections.with_room_taken(*conn, buf, *moved)
-            }
+            Event::Received { conn, buf, result: Ok(moved) } => connections.untaken(*conn, buf, *moved),
             Event::Mail { letter: Letter::Request { frame, .. }, .. } => Some(frame),
             _ => None,
         });
