@@ -40,8 +40,9 @@ impl Settings {
                 _ => None,
             },
             receive: match self.word("receive") {
-                "multishot" => Receive::Multishot { buffers: RECEIVE_BUFFERS },
-                _ => Receive::OneShot,
+                "multishot" => Some(Receive::Multishot { buffers: RECEIVE_BUFFERS }),
+                "one-shot" => Some(Receive::OneShot),
+                _ => None,
             },
             log: self.log(),
             budget: Budget {

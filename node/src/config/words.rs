@@ -80,12 +80,13 @@ pub const WORDS: &[Word] = &[
     },
     Word {
         key: "receive",
-        default: "one-shot",
-        allowed: "one-shot or multishot",
+        default: "auto",
+        allowed: "auto, one-shot or multishot",
         effect: "How the ring receives: `one-shot` asks for each receive, into the connection's own buffer; \
-                 `multishot` asks once for each connection, into buffers that all share. Deep pipelines are served \
-                 better by the first, many shallow connections perhaps by the second.",
-        check: |text| one_of(text, &["one-shot", "multishot"]),
+                 `multishot` asks once for each connection, into buffers that all share, which costs less where \
+                 each receive brings little and a copy more where it brings much. `auto` is multishot where the \
+                 kernel has it.",
+        check: |text| one_of(text, &["auto", "one-shot", "multishot"]),
     },
     Word {
         key: "huge_pages",

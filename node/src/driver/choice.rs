@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::probe::Obstacle;
+use crate::params::RECEIVE_BUFFERS;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -39,21 +40,36 @@ pub enum Receive {
     Multishot { buffers: u16 },
 }
 
-/// What is run, and why it is not what was wanted, if it is not.
+impl fmt::Display for Receive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Receive::OneShot => "one-shot",
+            Receive::Multishot { .. } => "multishot",
+        })
+    }
+}
+
+/// What is run, and why it is not what was wanted, if it is not. Who wants nothing gets what works.
 pub fn receive(
-    wanted: Receive,
+    wanted: Option<Receive>,
     kind: Kind,
     works: impl FnOnce() -> Result<(), String>,
 ) -> (Receive, Option<String>) {
-    let not = match (wanted, kind) {
-        (Receive::OneShot, _) => None,
-        (_, Kind::Syscall) => Some("it is a way of the ring".to_owned()),
-        (_, Kind::Ring) => works().err(),
+    let multishot = match wanted {
+        Some(Receive::OneShot) => return (Receive::OneShot, None),
+        Some(multishot) => multishot,
+        None => Receive::Multishot { buffers: RECEIVE_BUFFERS },
     };
-    let why = not.map(|why| {
-        format!("receive = multishot is not followed: {why}; each receive is an operation of its own")
-    });
-    if why.is_some() { (Receive::OneShot, why) } else { (wanted, None) }
+    let works = match kind {
+        Kind::Syscall => Err("it is a way of the ring".to_owned()),
+        Kind::Ring => works(),
+    };
+    let not_followed =
+        |why| format!("receive = multishot is not followed: {why}; each receive is an operation of its own");
+    match works {
+        Ok(()) => (multishot, None),
+        Err(why) => (Receive::OneShot, wanted.is_some().then(|| not_followed(why))),
+    }
 }
 
 /// What was chosen. Shown at the start and in the status.
@@ -108,12 +124,16 @@ mod tests {
     #[test]
     fn a_way_to_receive_gives_way_where_it_is_missing() {
         let wanted = Receive::Multishot { buffers: 8 };
-        assert_eq!(receive(wanted, Kind::Ring, || Ok(())), (wanted, None));
-        assert_eq!(receive(Receive::OneShot, Kind::Ring, || panic!("not asked")), (Receive::OneShot, None));
+        let one_shot = (Receive::OneShot, None);
+        assert_eq!(receive(Some(wanted), Kind::Ring, || Ok(())), (wanted, None));
+        assert_eq!(receive(Some(Receive::OneShot), Kind::Ring, || panic!("not asked")), one_shot);
         for kind in [Kind::Ring, Kind::Syscall] {
-            let (run, why) = receive(wanted, kind, || Err("too old".into()));
+            let (run, why) = receive(Some(wanted), kind, || Err("too old".into()));
             assert!(run == Receive::OneShot && why.is_some_and(|why| why.contains("receive = multishot")));
+            assert_eq!(receive(None, kind, || Err("too old".into())), one_shot);
         }
+        let (run, why) = receive(None, Kind::Ring, || Ok(()));
+        assert!(matches!(run, Receive::Multishot { .. }) && why.is_none());
     }
 
     #[test]

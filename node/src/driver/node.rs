@@ -53,7 +53,8 @@ pub struct NodeConfig {
     pub read_proof: ReadProof,
     /// Of one worker.
     pub connections: u32,
-    pub receive: Receive,
+    /// `None` follows what works here.
+    pub receive: Option<Receive>,
     pub service: Limits,
     /// How it was configured, for the status.
     pub shown: serde_json::Value,
@@ -429,7 +430,7 @@ impl Node {
 /// Shown at the start: what the node runs on, and why.
 impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "driver      {}", self.driver)?;
+        writeln!(f, "driver      {}; receive {}", self.driver, self.receive)?;
         writeln!(f, "{}", self.probe)?;
         let cpus: Vec<String> = (0..self.workers())
             .map(|worker| self.placement.cpu(worker).map_or("any".into(), |cpu| cpu.id.to_string()))

@@ -61,9 +61,9 @@ fn what_was_acknowledged_by_the_syscall_driver_is_there_after_a_sigkill_under_lo
 }
 
 #[test]
-fn what_was_acknowledged_over_multishot_receives_is_there_after_a_sigkill_under_load() {
-    let folder = folder("sigkill-multishot");
-    kill_under_load(1, || Node::start_with(&folder, &["--driver", "ring", "--set", "receive=multishot"]));
+fn what_was_acknowledged_over_one_shot_receives_is_there_after_a_sigkill_under_load() {
+    let folder = folder("sigkill-one-shot");
+    kill_under_load(1, || Node::start_with(&folder, &["--driver", "ring", "--set", "receive=one-shot"]));
 }
 
 fn kill_under_load(rounds: usize, start: impl Fn() -> Node) {
