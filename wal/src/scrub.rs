@@ -7,12 +7,15 @@
 use crate::batch::{Batch, BatchError, Expected};
 use crate::format::{Incarnation, SegmentHeader};
 use crate::io::{AdoptJob, FoldError};
-use crate::{BLOCK, Buffer, Checkpoint, Closed, FileId, Index, IoError, IoId, LogId};
+use crate::{BLOCK, Buffer, Checkpoint, CheckpointId, Closed, FileId, Index, IoError, IoId, LogId};
 
-/// How far a round has come: the newest checkpoint first, then the closed segments, the oldest first.
+/// How far a round has come: the checkpoints first, the newest of them before the others, then the closed segments, the
+/// oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scrubbed {
     Nothing,
+    /// The checkpoints from the newest to this one.
+    DownTo(CheckpointId),
     /// And all segments up to this one.
     Through(Incarnation),
 }
@@ -97,7 +100,7 @@ impl ScrubJob {
     /// Where a round stands once this has ended.
     pub fn behind(&self) -> Scrubbed {
         match &self.what {
-            What::Checkpoint(_) => Scrubbed::Through(Incarnation(0)),
+            What::Checkpoint(checkpoint) => Scrubbed::DownTo(checkpoint.id()),
             What::Segment(closed) => Scrubbed::Through(closed.incarnation),
         }
     }

@@ -1,69 +1,16 @@
 //! A log that folds, recycles and starts from a checkpoint: what it keeps, what it lets go, and what it refuses.
 
+#[path = "support/folding.rs"]
+mod folding;
 mod support;
 
 use std::collections::BTreeMap;
 
-use seawall_wal::checkpoint::{FoldPolicy, Version};
+use folding::{checkpoints, fold, limits, start, until_fold, until_roll};
+use seawall_wal::checkpoint::FoldPolicy;
 use seawall_wal::format::{BatchHeader, SegmentHeader};
-use seawall_wal::recover::Report;
-use seawall_wal::{
-    BLOCK, Buffer, CheckpointId, FileId, Flaw, FoldDone, FoldError, Index, Io, IoError, IoStep, Log,
-    LogLimits, Progress, Recovery, Replay, ScrubJob, Scrubbed, SlotId,
-};
+use seawall_wal::{BLOCK, FileId, FoldDone, FoldError, Index, Io, IoError, IoStep, Log, LogLimits, SlotId};
 use support::{Disk, LOG, append};
-
-fn limits(checkpoints: usize) -> LogLimits {
-    let fold = FoldPolicy { least_bytes: 12 * BLOCK as u64, most_segments: 4 };
-    LogLimits { fold, checkpoints, fold_changes: 1000, ..LogLimits::test_min() }
-}
-
-/// Commits until so many folds went well; a log that has waited may fold several times at once.
-fn fold(disk: &mut Disk, log: &mut Log, folds: u64) {
-    let wanted = log.stats().folds + folds;
-    for n in 0.. {
-        if log.stats().folds >= wanted {
-            return;
-        }
-        assert!(n < 1000, "no fold after {n} commits");
-        disk.commit(log, &vec![n as u8; 3000]);
-    }
-}
-
-type State = BTreeMap<Vec<u8>, (Version, Vec<u8>)>;
-
-/// The state as a start finds it.
-fn start(disk: &mut Disk, checkpoints: usize) -> (State, Option<Log>, Report) {
-    let limits = limits(checkpoints);
-    let mut recovery = Recovery::new(LOG, limits, disk.found(), limits.buffers(), seawall_wal::Start::Alone);
-    let (mut ios, mut state) = (Vec::new(), State::new());
-    recovery.start(&mut ios);
-    loop {
-        let done = disk.execute(ios.pop().expect("recovery works until it ends"));
-        let progress = recovery.done(done, &mut ios, &mut |replay| match replay {
-            Replay::Base(_) => state.clear(),
-            Replay::Item(item) => {
-                state.insert(item.key.to_vec(), (item.version, item.value.to_vec()));
-            }
-            Replay::Record(record) => {
-                let version = Version { epoch: record.epoch, index: record.index };
-                for entry in record.record.entries() {
-                    state.insert(entry.key.to_vec(), (version, entry.value.unwrap().to_vec()));
-                }
-            }
-        });
-        match progress {
-            Progress::Working => {}
-            Progress::Halted(report) => return (state, None, report),
-            Progress::AtRest(..) => panic!("a start that is alone leads"),
-            Progress::Recovered(log, report) => return (state, Some(*log), report),
-        }
-    }
-}
-
-fn checkpoints(disk: &Disk) -> Vec<CheckpointId> {
-    disk.found().checkpoints.into_iter().map(|(id, _)| id).collect()
-}
 
 #[test]
 fn a_log_that_is_written_for_ever_takes_bounded_room() {
@@ -235,22 +182,6 @@ fn stale_headers(kept: usize) -> usize {
     lost
 }
 
-/// Pumps until a fold is asked for; everything else is executed.
-fn until_fold(disk: &mut Disk, log: &mut Log) -> seawall_wal::FoldJob {
-    for _ in 0..200 {
-        let mut ios = Vec::new();
-        let _ = append(log, &[1; 3000]);
-        log.pump(0, &mut ios);
-        for io in ios {
-            match io {
-                Io::Fold(job) => return job,
-                io => disk.serve(log, io),
-            }
-        }
-    }
-    panic!("no fold");
-}
-
 #[test]
 fn a_fold_that_failed_for_want_of_room_is_tried_again_and_the_log_goes_on() {
     let mut disk = Disk::new();
@@ -310,20 +241,6 @@ fn an_uncommitted_record_is_not_folded() {
     fold(&mut disk, &mut log, 1);
 }
 
-/// Appends until the next segment begins; its header is not written yet.
-fn until_roll(disk: &mut Disk, log: &mut Log) -> Vec<Io> {
-    for _ in 0..200 {
-        let mut ios = Vec::new();
-        let _ = append(log, &[1; 3000]);
-        log.pump(0, &mut ios);
-        if ios.iter().any(|io| matches!(io, Io::Write { file: FileId::Slot(_), offset: 0, .. })) {
-            return ios;
-        }
-        ios.into_iter().for_each(|io| disk.serve(log, io));
-    }
-    panic!("no segment began");
-}
-
 #[test]
 fn a_fold_may_end_while_the_next_segment_begins() {
     let mut disk = Disk::new();
@@ -375,55 +292,6 @@ fn a_checkpoint_that_replaces_one_with_its_name_is_not_let_go_for_it() {
     let (state, log, report) = start(&mut disk, 2);
     assert!(log.is_some() && report.checkpoint.is_some() && report.corrupt.len() == 1, "{report}");
     assert_eq!(state[&b"key"[..]].1, b"last");
-}
-
-/// The fold has ended, and its log has not heard of it: what stands under the name of the newest checkpoint is another one,
-/// and whole.
-#[test]
-fn a_checkpoint_that_was_just_replaced_is_not_taken_for_rotten() {
-    let mut disk = Disk::new();
-    let limits = LogLimits { fold_changes: 1, ..limits(2) };
-    let mut replaced = 0;
-    for n in 0..8u8 {
-        for _ in 0..4 {
-            let mut log = disk.open_with(limits);
-            until_roll(&mut disk, &mut log).into_iter().for_each(|io| disk.serve(&mut log, io));
-        }
-        let mut log = disk.open_with(limits);
-        append(&mut log, &[n]).unwrap();
-        for _ in 0..40 {
-            let mut ios = Vec::new();
-            log.pump(0, &mut ios);
-            for io in ios {
-                let Io::Fold(job) = io else {
-                    disk.serve(&mut log, io);
-                    continue;
-                };
-                let before = log.scrub(Scrubbed::Nothing);
-                let before = before.filter(|read| matches!(read.file(), FileId::Checkpoint(_)));
-                let done = disk.fold(&job);
-                if let Some(read) = before
-                    && let Err(Flaw::Rot(rot)) = scrub(&disk, &read)
-                {
-                    assert!(log.keeps(&read) && log.may_have_replaced(&read), "{rot}");
-                    replaced += 1;
-                }
-                log.folded(done);
-                let read = log.scrub(Scrubbed::Nothing).expect("there is a checkpoint");
-                assert_eq!((scrub(&disk, &read), log.may_have_replaced(&read)), (Ok(()), false));
-            }
-        }
-    }
-    assert!(replaced > 0, "no checkpoint took the name of another one");
-}
-
-fn scrub(disk: &Disk, job: &ScrubJob) -> Result<(), Flaw> {
-    let mut buffer = Buffer::new(0, job.buffer_bytes());
-    job.run(&mut buffer, &mut |offset, bytes| {
-        let from = usize::try_from(offset).unwrap();
-        bytes.copy_from_slice(&disk.files[&job.file()][from..][..bytes.len()]);
-        Ok(())
-    })
 }
 
 /// Who was almost level before a start is so behind it: what the tail held is there again, byte for byte.

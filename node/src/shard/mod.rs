@@ -294,8 +294,12 @@ impl Shard {
             _ => unreachable!("only a log that is open folds"),
         };
         let known = log.fold_error().is_some();
-        log.folded(done);
-        effects.extend(why.filter(|_| !known).map(|why| Effect::FoldFailed { shard: self.id, why }));
+        if log.folded(done) {
+            let why = format!("{}; {}", why.unwrap_or_default(), scrub::MENDED);
+            effects.push(Effect::Rotten { shard: self.id, why });
+        } else {
+            effects.extend(why.filter(|_| !known).map(|why| Effect::FoldFailed { shard: self.id, why }));
+        }
         self.go_on(effects);
     }
 

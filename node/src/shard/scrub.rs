@@ -1,14 +1,18 @@
 //! What is kept is read again, slowly and rarely: a bit that turns where no start looks, and no client, is met by nobody
 //! else until a follower that is behind needs it.
 //!
-//! A round begins some time after each start and each change of role: the newest checkpoint, then the closed segments, one
-//! file at a time. A follower that finds rot halts, as at a start (R25). A leader says it, and goes on: what it holds in
-//! memory is whole, and nobody else could take its place for a bit that nobody needs; it never ships what is rotten.
+//! A round begins some time after each start and each change of role: the checkpoints, the newest first, then the closed
+//! segments, one file at a time. A follower that finds rot halts, as at a start (R25). A leader says it, and goes on: what
+//! it holds in memory is whole, and nobody else could take its place for a bit that nobody needs; it never ships what is
+//! rotten, and makes a checkpoint again from what lies before it.
 
 use seawall_wal::{Flaw, Rot, ScrubJob, Scrubbed};
 
 use crate::seam::{Effect, Effects, Now, ScrubRound, ScrubStatus};
 use crate::shard::{Budget, Life, Shard, to_net};
+
+/// What is said of a checkpoint that is not whole, and that the log can do without.
+pub(super) const MENDED: &str = "the next one is made of the log and of what came before it";
 
 #[derive(Debug)]
 pub(super) struct Scrub {
@@ -137,8 +141,12 @@ impl Shard {
         match &mut self.life {
             Life::Running(running) if running.log.keeps(job) => {
                 self.scrub.found(rot);
-                running.log.found_rotten(job);
-                effects.push(Effect::Rotten { shard: self.id, why: rot.to_string() });
+                let why = match running.log.found_rotten(job) {
+                    true => format!("{rot}; {MENDED}"),
+                    false => rot.to_string(),
+                };
+                effects.push(Effect::Rotten { shard: self.id, why });
+                self.go_on(effects);
             }
             Life::Following(following) if following.halted.is_none() && following.log.keeps(job) => {
                 self.scrub.found(rot);

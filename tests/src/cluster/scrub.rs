@@ -1,7 +1,7 @@
 //! What members keep, read again while they run; and bits that turn there, which nothing else would find (R2, R25).
 //!
 //! A file is read at one moment, and what was found is heard later: meanwhile its slot may be used again, and a checkpoint
-//! of the same name may have taken its place. A member of some runs loses a bit of a closed segment or of its newest
+//! of the same name may have taken its place. A member of some runs loses a bit of a closed segment or of a
 //! checkpoint: it has to say so in time, whatever it ships has to be whole, and it ships no checkpoint that it knows to be
 //! rotten.
 
@@ -69,11 +69,15 @@ impl Flip {
         same && disk.damaged(SHARD, self.file, self.offset, 1)
     }
 
-    /// Whether its log cannot be without it: the newest checkpoint, and whatever is closed behind that.
-    fn is_kept(&self, disk: &mut Disk) -> bool {
+    /// Whether its log cannot be without it: as many checkpoints as are `kept`, and whatever is closed behind the newest.
+    fn is_kept(&self, disk: &mut Disk, kept: usize) -> bool {
         let found = disk.names(SHARD);
-        let newest = found.checkpoints.iter().map(|(id, _)| *id).max();
-        let Some(of) = &self.header else { return newest.map(FileId::Checkpoint) == Some(self.file) };
+        let mut newest_first: Vec<_> = found.checkpoints.iter().map(|(id, _)| *id).collect();
+        newest_first.sort_unstable_by_key(|id| std::cmp::Reverse(*id));
+        let newest = newest_first.first().copied();
+        let Some(of) = &self.header else {
+            return newest_first.iter().take(kept).any(|id| FileId::Checkpoint(*id) == self.file);
+        };
         let later = |file: FileId| header(disk, file).is_some_and(|other| other.incarnation > of.incarnation);
         let closed = found.slots.iter().any(|(slot, _)| later(FileId::Slot(*slot)));
         closed && newest.is_none_or(|newest| of.first_index > newest.0)
@@ -93,8 +97,8 @@ impl Cluster {
             slots.filter_map(|file| Some((header(disk, file)?.incarnation, file))).collect();
         slots.sort_unstable();
         slots.pop();
-        let newest = found.checkpoints.iter().map(|(id, _)| *id).max().map(FileId::Checkpoint);
-        let files: Vec<FileId> = slots.into_iter().map(|(_, file)| file).chain(newest).collect();
+        let checkpoints = found.checkpoints.iter().map(|(id, _)| FileId::Checkpoint(*id));
+        let files: Vec<FileId> = slots.into_iter().map(|(_, file)| file).chain(checkpoints).collect();
         if files.is_empty() {
             return;
         }
@@ -197,7 +201,9 @@ impl Cluster {
         let round_us = files * 2 * self.shape.node.tick_us + files * 20_000 + read_us;
         let within_us = budget.scrub_after_us + budget.scrub_again_us + 2 * round_us + SLACK_US;
         let since = flip.at.max(member.steady_since).max(self.healed_at);
-        if self.now < since + within_us || !flip.is_there(&member.disk) || !flip.is_kept(&mut member.disk) {
+        let kept = self.shape.node.limits.checkpoints;
+        let there = flip.is_there(&member.disk) && flip.is_kept(&mut member.disk, kept);
+        if self.now < since + within_us || !there {
             return Ok(());
         }
         let text = format!("{flip:?}, {within_us} us later");

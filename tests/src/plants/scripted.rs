@@ -121,9 +121,31 @@ pub const SCRIPTED: &[Scripted] = &[
         },
         test: Test {
             package: "seawall-wal",
-            target: "recycle",
+            target: "rotten",
             name: "a_checkpoint_that_was_just_replaced_is_not_taken_for_rotten",
         },
+    },
+    Scripted {
+        plant: Plant {
+            name: "begin-with-a-rotten-checkpoint-again",
+            plans: NONE,
+            verdict: "",
+            file: "wal/src/log/keep.rs",
+            find: "        self.rotten.push(id);",
+            replace: "        if PLANTED {\n            return false;\n        }\n        self.rotten.push(id);",
+        },
+        test: matrix("rot::a_leader_makes_a_rotten_checkpoint_again"),
+    },
+    Scripted {
+        plant: Plant {
+            name: "read-only-the-newest-checkpoint-again",
+            plans: NONE,
+            verdict: "",
+            file: "wal/src/log/keep.rs",
+            find: "from_newest.find(|older| older.id() < id)",
+            replace: "from_newest.find(|older| older.id() < id && !PLANTED)",
+        },
+        test: matrix("rot::a_follower_that_finds_a_bit_turned_behind_its_checkpoint_halts_and_says_where"),
     },
     Scripted {
         plant: Plant {

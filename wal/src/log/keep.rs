@@ -57,8 +57,8 @@ pub(super) struct Keep {
     retry_fold: bool,
     /// Checkpoints that cannot be believed; evidence until a newer one is made.
     corrupt: Vec<CheckpointId>,
-    /// Read again since it was made, and not whole.
-    rotten: Option<Checkpoint>,
+    /// Read again since they were made, and not whole, for as long as their files are here.
+    rotten: Vec<CheckpointId>,
     /// Checkpoints that somebody reads: they are not removed.
     pub held: Vec<CheckpointId>,
     /// No fold begins any more.
@@ -90,7 +90,7 @@ impl Keep {
             retrying: false,
             retry_fold: false,
             corrupt,
-            rotten: None,
+            rotten: Vec::new(),
             held: Vec::new(),
             still: false,
             outdated: VecDeque::new(),
@@ -162,6 +162,7 @@ impl Keep {
         let held = |file: &FileId| matches!(file, FileId::Checkpoint(id) if self.held.contains(id));
         let nth = self.outdated.iter().position(|file| !held(file))?;
         let file = self.outdated.remove(nth)?;
+        self.rotten.retain(|id| file != FileId::Checkpoint(*id));
         self.removing = Some((id, file));
         Some(Io::Remove { id, file })
     }
@@ -180,10 +181,25 @@ impl Keep {
             self.checkpoints.pop_back();
         }
         self.outdated.retain(|file| *file != FileId::Checkpoint(newest.id()));
+        self.rotten.retain(|id| *id != newest.id());
         self.checkpoints.push_back(newest);
         self.digest = Some((newest.boundary.cut.index, folded.finished.digest & u128::from(u64::MAX)));
         self.fold_error = None;
         self.let_go();
+    }
+
+    /// A checkpoint was read again, and is not whole: the next one is made of what lies before it, if all of that is here.
+    /// It has the same bytes where it ends at the same place. Whether it can be made.
+    fn distrust(&mut self, id: CheckpointId) -> bool {
+        let Some(nth) = self.checkpoints.iter().position(|kept| kept.id() == id) else { return false };
+        self.rotten.push(id);
+        let from_the_beginning = self.segments.headers().next().is_some_and(|header| header.first_index == 1);
+        if self.checkpoints.len() == 1 && !from_the_beginning {
+            return false; // it came from another member: nothing before it was ever here
+        }
+        self.checkpoints.remove(nth);
+        self.corrupt.push(id);
+        true
     }
 
     fn held_bytes(&self) -> u64 {
@@ -346,15 +362,17 @@ macro_rules! keeps {
 
             /// What a round of reading everything again reads next; `None`: it is at its end.
             pub fn scrub(&self, done: Scrubbed) -> Option<ScrubJob> {
-                let Keep { id, limits, .. } = &self.keep;
+                let Keep { id, limits, checkpoints, segments, .. } = &self.keep;
                 let job = |what| ScrubJob::new(*id, what, limits.buffer_bytes);
-                let (first, after) = match done {
-                    Scrubbed::Nothing => (self.checkpoint(), Incarnation(0)),
+                let mut from_newest = checkpoints.iter().rev();
+                let (checkpoint, after) = match done {
+                    Scrubbed::Nothing => (from_newest.next(), Incarnation(0)),
+                    Scrubbed::DownTo(id) => (from_newest.find(|older| older.id() < id), Incarnation(0)),
                     Scrubbed::Through(incarnation) => (None, incarnation),
                 };
-                let next = || self.keep.segments.closed_after(after).next();
-                first
-                    .map(|newest| job(What::Checkpoint(*newest)))
+                let next = || segments.closed_after(after).next();
+                checkpoint
+                    .map(|checkpoint| job(What::Checkpoint(*checkpoint)))
                     .or_else(|| Some(job(What::Segment(*next()?))))
             }
 
@@ -373,16 +391,9 @@ macro_rules! keeps {
                 matches!(job.what(), What::Checkpoint(_)) && (folding.is_some() || *still)
             }
 
-            /// It was read again, and is not whole. A checkpoint stays rotten until the next one is made, and goes to nobody.
-            pub fn found_rotten(&mut self, job: &ScrubJob) {
-                if let What::Checkpoint(checkpoint) = job.what() {
-                    self.keep.rotten = Some(*checkpoint);
-                }
-            }
-
-            /// The newest checkpoint, unless it is known to be rotten.
-            pub fn whole_checkpoint(&self) -> Option<&Checkpoint> {
-                self.checkpoint().filter(|newest| self.keep.rotten.as_ref() != Some(*newest))
+            /// Whether it was read again, and is not whole. Such a one goes to nobody.
+            pub fn is_rotten(&self, checkpoint: CheckpointId) -> bool {
+                self.keep.rotten.contains(&checkpoint)
             }
 
             /// The segment that may take further batches, and its slot. Its durable end is where the batch with the
@@ -421,9 +432,24 @@ macro_rules! keeps {
 }
 
 impl Log {
-    /// Takes back a fold.
-    pub fn folded(&mut self, done: FoldDone) {
+    /// Takes back a fold. Whether the checkpoint that it began with is not whole, and the next one is made without it.
+    pub fn folded(&mut self, done: FoldDone) -> bool {
+        let rotten = match done.result {
+            Err(FoldError::Fault { file: FileId::Checkpoint(id), .. }) => Some(id),
+            _ => None,
+        };
         self.stats.folds += u64::from(self.keep.fold_ended(done));
+        let mends = rotten.is_some_and(|id| self.keep.distrust(id));
+        self.keep.fold_error.take_if(|_| mends);
+        mends
+    }
+
+    /// What was read again is not whole. Whether what is rotten is a checkpoint that is made again.
+    pub fn found_rotten(&mut self, job: &ScrubJob) -> bool {
+        match job.what() {
+            What::Checkpoint(checkpoint) => self.keep.distrust(checkpoint.id()),
+            What::Segment(_) => false,
+        }
     }
 }
 

@@ -165,7 +165,9 @@ impl Disk {
     /// Executes one operation of a running log.
     pub fn serve(&mut self, log: &mut Log, io: Io) {
         match io {
-            Io::Fold(job) => log.folded(self.fold(&job)),
+            Io::Fold(job) => {
+                let _ = log.folded(self.fold(&job));
+            }
             io => {
                 let _ = log.done(self.execute(io));
                 log.commit(log.durable());

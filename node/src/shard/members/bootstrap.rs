@@ -49,7 +49,7 @@ impl Sent {
     /// It needs what is in no segment: the newest checkpoint, if that is ahead of it.
     pub(super) fn begin_bootstrap(&mut self, now: Now, log: &Log) {
         let ahead = |c: &&Checkpoint| c.boundary.cut.index.0 + 1 >= self.next.0;
-        if log.whole_checkpoint().is_none() && log.checkpoint().is_some() {
+        if log.checkpoint().is_some_and(|newest| log.is_rotten(newest.id())) {
             return self.stumbled(
                 now,
                 "R8: the checkpoint that it needs is rotten: it waits for the next one".to_owned(),
@@ -80,8 +80,7 @@ impl Sent {
         let Some(boot) = &mut self.boot else { return };
         // A fold that moved its end has replaced the file.
         let replaced = log.checkpoint().filter(|newest| newest.id() == boot.checkpoint());
-        let rotten = log.whole_checkpoint().is_none();
-        if rotten || replaced.is_some_and(|newest| *newest != boot.checkpoint) {
+        if log.is_rotten(boot.checkpoint()) || replaced.is_some_and(|newest| *newest != boot.checkpoint) {
             return self.loses_pin(now);
         }
         let left = boot.checkpoint.bytes - boot.got;
