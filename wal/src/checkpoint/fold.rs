@@ -2,6 +2,7 @@
 
 use super::format::MAX_VALUE;
 use super::read::Reader;
+use super::sort;
 use super::stream::Stream;
 use super::write::{Finished, Writer};
 use super::{Boundary, Fault, Item, Place, Version};
@@ -34,8 +35,7 @@ pub struct Folded {
 /// One change, and where it is in the bytes of its segment: nothing is copied before it is written.
 #[derive(Clone, Copy)]
 struct Change<'s> {
-    /// Its space, and how its key begins. Most changes differ in that, so they are sorted without a look at their keys,
-    /// which are far away.
+    /// Its space, and how its key begins: what tells of its partition.
     rank: u64,
     key: &'s [u8],
     version: Version,
@@ -170,11 +170,18 @@ pub fn fold<'s>(
         }
         (boundary, folded) = (end, nth + 1);
     }
-    // Stable, so changes of one key stay in the order of the log.
-    changes.sort_by(|a, b| a.place().cmp(&b.place()));
+    sort(&mut changes);
     let mut writer = Writer::new(&boundary, sink);
     merge(previous, &changes, &mut writer)?;
     Ok(Folded { finished: writer.finish(), boundary, segments: folded })
+}
+
+/// By their places. Changes of one key stay in the order of the log.
+fn sort(changes: &mut [Change<'_>]) {
+    changes.sort_by_key(|change| change.rank);
+    changes
+        .chunk_by_mut(|a, b| a.rank == b.rank)
+        .for_each(|alike| sort::by_bytes(alike, &|change| change.key));
 }
 
 /// A checkpoint's entries and sorted changes, both ascending.

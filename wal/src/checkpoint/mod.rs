@@ -9,6 +9,7 @@ mod block;
 mod fold;
 mod format;
 mod read;
+mod sort;
 mod stream;
 mod write;
 
