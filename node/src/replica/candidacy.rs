@@ -50,14 +50,24 @@ pub enum Loss {
     Unknown,
 }
 
+/// The log of a candidate, and how far it can be believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Own {
+    pub epochs: Epochs,
+    pub last: Index,
+    /// It began with an empty disk, and was not recorded since.
+    pub reseeding: bool,
+    /// Bytes behind its end are torn, reordered or rotten (R2): what it had acknowledged may be among them.
+    pub uncertain: bool,
+}
+
 #[derive(Clone, Debug)]
 pub struct Candidacy {
     me: MemberId,
     kind: Kind,
     read: Recorded,
     epoch: Epoch,
-    epochs: Epochs,
-    last: Index,
+    own: Own,
     fenced: BTreeMap<MemberId, Fenced>,
     asked: bool,
 }
@@ -66,6 +76,8 @@ pub struct Candidacy {
 struct Fenced {
     agrees: Index,
     last: Index,
+    /// It has what this candidate had, and lost.
+    has_what_is_lost: bool,
 }
 
 /// What the candidate is waiting for, one line each: `promote` shows them.
@@ -92,7 +104,7 @@ pub struct Claim {
 pub enum NotElectable {
     /// Neither recorded in the sync set nor the recorded leader.
     NotRecorded,
-    /// It lost its metadata or its data, and was not recorded since.
+    /// It began with an empty disk, and was not recorded since.
     Reseeding,
     /// Its own lease promise still runs.
     Granted { left_us: u64 },
@@ -105,11 +117,12 @@ impl Candidacy {
         kind: Kind,
         read: Recorded,
         promised: Epoch,
-        own: (Epochs, Index),
-        reseeding: bool,
+        own: Own,
         lease_left_us: u64,
     ) -> Result<Self, NotElectable> {
-        if reseeding {
+        // Where a loss was accepted for this member, and nothing was acknowledged since, what it has is the log (R15).
+        let accepted = kind != Kind::Recorded || read.loss_open && read.leader == Some(me);
+        if own.reseeding && (!accepted || own.last == Index(0)) {
             return Err(NotElectable::Reseeding);
         }
         if kind == Kind::Recorded && !read.write_set().contains(&me) {
@@ -119,8 +132,7 @@ impl Candidacy {
             return Err(NotElectable::Granted { left_us: lease_left_us });
         }
         let epoch = Epoch(read.epoch.max(promised).0 + 1);
-        let (epochs, last) = own;
-        Ok(Self { me, kind, read, epoch, epochs, last, fenced: BTreeMap::new(), asked: false })
+        Ok(Self { me, kind, read, epoch, own, fenced: BTreeMap::new(), asked: false })
     }
 
     /// To be persisted as a promise that binds nobody, before anything else.
@@ -140,20 +152,47 @@ impl Candidacy {
     /// A member has persisted the new epoch; this is what it holds.
     pub fn fenced(&mut self, by: MemberId, epoch: Epoch, epochs: &EpochTable<'_>, last: Index) {
         if epoch == self.epoch && !self.asked {
-            let agrees = match self.epochs.table().agreement(self.last, epochs, last) {
+            let own = &self.own;
+            let agrees = match own.epochs.table().agreement(own.last, epochs, last) {
                 Agreement::Until(index) => index,
                 // Nothing is proven of it.
                 Agreement::Unknown | Agreement::Impossible { .. } => Index(0),
             };
-            self.fenced.insert(by, Fenced { agrees, last });
+            // Nobody has more of an epoch than its leader had (R9).
+            let came_from_here =
+                self.read.leader == Some(self.me) && epochs.epoch_of(last) == Some(self.read.epoch);
+            let has_what_is_lost = last > own.last && (own.uncertain && agrees == own.last || came_from_here);
+            self.fenced.insert(by, Fenced { agrees, last, has_what_is_lost });
         }
+    }
+
+    /// R2: what stood behind an uncertain end is settled by somebody else of the write set, before anybody leads with what is
+    /// left. Why it is not settled.
+    fn unsettled(&self, old: &BTreeSet<MemberId>) -> Option<String> {
+        let last = self.own.last.0;
+        if let Some((member, fenced)) = self.fenced.iter().find(|(_, fenced)| fenced.has_what_is_lost) {
+            return Some(format!(
+                "R2: member {member}, which has more of this log than is left here, up to index {} and not {last}: \
+                 promote that one, or accept a loss",
+                fenced.last.0
+            ));
+        }
+        let others: BTreeSet<MemberId> = old.iter().copied().filter(|member| *member != self.me).collect();
+        let asked = others.is_empty() || others.iter().any(|member| self.fenced.contains_key(member));
+        (self.own.uncertain && !asked).then(|| {
+            format!(
+                "R2: an answer to R_FENCE from one of {}: bytes behind index {last} are torn, reordered or rotten here, \
+                 and nobody else has said what they were; or accept a loss",
+                names(&others)
+            )
+        })
     }
 
     /// What the authority may be asked for now, or what is still missing for it.
     pub fn claim(&self) -> Result<Claim, Missing> {
         let old = self.read.write_set();
         let missing = match &self.kind {
-            Kind::Recorded => Vec::new(),
+            Kind::Recorded => self.unsettled(&old).into_iter().collect(),
             // Whoever is of the write set itself counts itself, whatever it was told to accept.
             Kind::AcceptLoss if old.contains(&self.me) => Vec::new(),
             Kind::AcceptLoss if old.iter().any(|member| self.fenced.contains_key(member)) => Vec::new(),
@@ -176,8 +215,10 @@ impl Candidacy {
         let loss = self.loss(&old);
         let loss_from = match (&self.kind, loss) {
             (Kind::Recorded, _) => None,
-            (_, Loss::Nothing) => Some(Index(self.last.0 + 1)),
+            (_, Loss::Nothing) => Some(Index(self.own.last.0 + 1)),
             (_, Loss::Between(after, _)) => Some(Index(after.0 + 1)),
+            // What it has of the log is right, and its end is not.
+            (Kind::AcceptLoss, Loss::Unknown) if !self.own.reseeding => Some(Index(self.own.last.0 + 1)),
             (_, Loss::Unknown) => Some(Index(1)),
         };
         Ok(Claim {
@@ -197,7 +238,7 @@ impl Candidacy {
 
     /// Who holds the whole log of this candidate.
     pub fn proven(&self) -> impl Iterator<Item = MemberId> + '_ {
-        self.fenced.iter().filter(|(_, fenced)| fenced.agrees == self.last).map(|(member, _)| *member)
+        self.fenced.iter().filter(|(_, fenced)| fenced.agrees == self.own.last).map(|(member, _)| *member)
     }
 
     /// From here on nothing is added to what was proven.
@@ -205,11 +246,16 @@ impl Candidacy {
         self.asked = true;
     }
 
+    /// Whether this member of the write set still has what it acknowledged.
+    fn is_whole(&self, old: &BTreeSet<MemberId>) -> bool {
+        !self.own.reseeding && self.unsettled(old).is_none()
+    }
+
     /// Whatever was acknowledged is validated on every member of the write set, so one that is fenced holds all of it.
     fn loss(&self, old: &BTreeSet<MemberId>) -> Loss {
         match self.kind {
             Kind::Recorded => Loss::Nothing,
-            Kind::AcceptLoss if old.contains(&self.me) => Loss::Nothing,
+            Kind::AcceptLoss if old.contains(&self.me) && self.is_whole(old) => Loss::Nothing,
             Kind::AcceptSplit { .. } => Loss::Unknown,
             Kind::AcceptLoss => {
                 let held = || {

@@ -16,7 +16,7 @@ pub mod leadership;
 pub mod promise;
 pub mod sync_set;
 
-pub use candidacy::{Candidacy, Kind, Loss};
+pub use candidacy::{Candidacy, Kind, Loss, Own};
 pub use grant::Grant;
 pub use leadership::{Ack, Leadership};
 pub use promise::{Heard, Incarnation, Promise};

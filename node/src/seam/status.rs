@@ -135,6 +135,8 @@ pub struct FollowerStatus {
     pub reseeding: bool,
     /// How far it is with that.
     pub reseed: Option<ReseedStatus>,
+    /// How old its state is was proven too long ago, or never: it serves no read (R22).
+    pub unproven: bool,
     pub reason: Option<String>,
 }
 

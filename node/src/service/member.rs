@@ -81,6 +81,7 @@ fn follower(status: &FollowerStatus) -> Value {
         "applied": status.applied,
         "reseeding": status.reseeding,
         "reseed": status.reseed.as_ref().map(reseed),
+        "unproven": status.unproven,
         "reason": status.reason,
     })
 }

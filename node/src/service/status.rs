@@ -12,7 +12,7 @@ use crate::authority::watch::Known;
 use crate::driver::incidents::Incidents;
 use crate::driver::probe::Durable;
 use crate::driver::probe::watch::Switches;
-use crate::seam::{ScrubRound, ScrubStatus, ShardStatus, WorkerId, WorkerStatus};
+use crate::seam::{FollowerStatus, ScrubRound, ScrubStatus, ShardStatus, WorkerId, WorkerStatus};
 
 /// What does not change while the process runs.
 #[derive(Clone, Debug)]
@@ -49,9 +49,13 @@ fn stopping(facts: &Facts) -> bool {
     facts.stopping.load(Ordering::Relaxed)
 }
 
-/// It serves, or follows somebody who does: what a follower is there for. Who can take no commit is no leader to go to.
+/// It serves, or follows somebody who does: what a follower is there for. Who can take no commit is no leader to go to, and
+/// who can prove nothing no follower to read from.
 fn is_ready(shard: &ShardStatus) -> bool {
-    let refuses = shard.replication.as_ref().is_some_and(|replication| replication.refuses_commits);
+    let unproven = |following: &FollowerStatus| following.unproven;
+    let refuses = shard.replication.as_ref().is_some_and(|replication| {
+        replication.refuses_commits || replication.following.as_ref().is_some_and(unproven)
+    });
     matches!(shard.state, "serving" | "streaming" | "catching up") && !refuses
 }
 

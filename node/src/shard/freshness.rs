@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use seawall::message::{Consistency, Request};
 use seawall::position::{Epoch, Index as At, Position};
 use seawall::refusal::Refusal;
+use seawall::replication::FollowerState;
 use seawall::token::Token;
 use seawall_wal::Index;
 
@@ -161,12 +162,24 @@ impl Shard {
             _ if self.is_alone() => return None,
             _ => {}
         }
-        let have = self.staleness_ms(now);
-        if have.is_none_or(|ms| ms > MAX_UNPROVEN_MS) {
-            let age = have.map_or_else(|| "never since the start".to_owned(), |ms| format!("{ms} ms ago"));
-            return Some(Refusal::replica_unsafe("R22", format!("{state}; last proven {age}")));
+        let age = self.unproven_age(now)?;
+        Some(Refusal::replica_unsafe("R22", format!("{state}; last proven {age}")))
+    }
+
+    /// How long nothing has been proven, where that is too long for any read.
+    fn unproven_age(&self, now: Now) -> Option<String> {
+        match self.staleness_ms(now) {
+            None => Some("never since the start".to_owned()),
+            Some(ms) => (ms > MAX_UNPROVEN_MS).then(|| format!("{ms} ms ago")),
         }
-        None
+    }
+
+    /// Of a follower: why it serves no read, for whoever asks how it is.
+    pub(super) fn unproven_for_long(&self, now: Now) -> Option<String> {
+        let Life::Following(following) = &self.life else { return None };
+        let follows = matches!(following.state(), FollowerState::Streaming | FollowerState::CatchingUp);
+        let age = self.unproven_age(now).filter(|_| follows)?;
+        Some(format!("R22: it serves no read: how old its state is was last proven {age}"))
     }
 
     /// What answers are held against when they leave.

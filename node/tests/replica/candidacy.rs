@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use seawall::map::{Generation, MemberId};
 use seawall::position::{Epoch, Index};
 use seawall_node::replica::candidacy::{NotElectable, Recorded};
-use seawall_node::replica::{Candidacy, Kind, Loss};
+use seawall_node::replica::{Candidacy, Kind, Loss, Own};
 
 use crate::{A, B, C, table};
 
@@ -19,9 +19,12 @@ fn map() -> Recorded {
     }
 }
 
+fn own(begins: &[(u64, u64)], last: u64) -> Own {
+    Own { epochs: table(begins), last: Index(last), reseeding: false, uncertain: false }
+}
+
 fn stand(me: MemberId, kind: Kind, last: u64) -> Result<Candidacy, NotElectable> {
-    let own = (table(&[(1, 1), (3, 10)]), Index(last));
-    Candidacy::stand(me, kind, map(), Epoch(0), own, false, 0)
+    Candidacy::stand(me, kind, map(), Epoch(0), own(&[(1, 1), (3, 10)], last), 0)
 }
 
 #[test]
@@ -34,8 +37,8 @@ fn only_recorded_members_stand_without_accepting_a_loss() {
 #[test]
 fn a_candidate_waits_out_its_own_promise_and_is_whole() {
     let stand = |reseeding, left| {
-        let own = (table(&[(1, 1)]), Index(5));
-        Candidacy::stand(B, Kind::Recorded, map(), Epoch(0), own, reseeding, left).err()
+        let own = Own { reseeding, ..own(&[(1, 1)], 5) };
+        Candidacy::stand(B, Kind::Recorded, map(), Epoch(0), own, left).err()
     };
     assert_eq!(stand(false, 400), Some(NotElectable::Granted { left_us: 400 }));
     assert_eq!(stand(true, 0), Some(NotElectable::Reseeding));
@@ -45,8 +48,7 @@ fn a_candidate_waits_out_its_own_promise_and_is_whole() {
 #[test]
 fn the_new_epoch_is_above_everything() {
     let epoch = |promised| {
-        let own = (table(&[(1, 1)]), Index(5));
-        let stood = Candidacy::stand(B, Kind::Recorded, map(), Epoch(promised), own, false, 0);
+        let stood = Candidacy::stand(B, Kind::Recorded, map(), Epoch(promised), own(&[(1, 1)], 5), 0);
         stood.expect("electable").epoch()
     };
     assert_eq!((epoch(0), epoch(9)), (Epoch(4), Epoch(10)));
@@ -96,8 +98,8 @@ fn an_accepted_loss_is_measured_at_a_fenced_member_of_the_write_set() {
 #[test]
 fn a_member_of_the_write_set_counts_itself_whatever_it_accepts() {
     let read = Recorded { sync: BTreeSet::new(), ..map() };
-    let own = (table(&[(1, 1), (3, 10)]), Index(20));
-    let candidate = Candidacy::stand(A, Kind::AcceptLoss, read, Epoch(0), own, false, 0).expect("electable");
+    let own = own(&[(1, 1), (3, 10)], 20);
+    let candidate = Candidacy::stand(A, Kind::AcceptLoss, read, Epoch(0), own, 0).expect("electable");
     let claim = candidate.claim().expect("it is of the write set");
     assert_eq!((claim.loss, claim.loss_from), (Loss::Nothing, Some(Index(21))));
 }
@@ -140,8 +142,79 @@ fn a_split_names_everybody() {
 /// 0006: the leader before died between its compare-and-swap and its `EpochStart`.
 #[test]
 fn an_open_loss_is_inherited() {
-    let own = (table(&[(1, 1), (3, 10)]), Index(20));
+    let own = own(&[(1, 1), (3, 10)], 20);
     let read = Recorded { loss_open: true, ..map() };
-    let candidate = Candidacy::stand(B, Kind::Recorded, read, Epoch(0), own, false, 0).expect("electable");
+    let candidate = Candidacy::stand(B, Kind::Recorded, read, Epoch(0), own, 0).expect("electable");
     assert!(candidate.claim().expect("recorded").loss_open);
+}
+
+/// R2: what stood behind an uncertain end is settled by somebody else of the write set before this one leads.
+#[test]
+fn an_uncertain_end_is_settled_by_another_one_of_the_write_set() {
+    let stand = |kind, read| {
+        let own = Own { uncertain: true, ..own(&[(1, 1), (3, 10)], 20) };
+        Candidacy::stand(B, kind, read, Epoch(0), own, 0).expect("electable")
+    };
+    let hears = |mut candidate: Candidacy, from, last| {
+        candidate.fenced(from, Epoch(4), &table(&[(1, 1), (3, 10)]).table(), Index(last));
+        candidate
+    };
+    let candidate = stand(Kind::Recorded, map());
+    assert!(
+        candidate.claim().expect_err("nobody said what it was")[0]
+            .starts_with("R2: an answer to R_FENCE from one of 1:")
+    );
+    let candidate = hears(candidate, C, 20);
+    assert!(candidate.claim().is_err(), "C is not recorded: it may lack what was acknowledged");
+    assert_eq!(hears(candidate.clone(), A, 20).claim().map(|claim| claim.loss), Ok(Loss::Nothing));
+    for has in [A, C] {
+        let told = hears(candidate.clone(), has, 21).claim().expect_err("it has what is lost here");
+        assert!(
+            told[0].starts_with(&format!("R2: member {has}, ")) && told[0].contains("21 and not 20"),
+            "{told:?}"
+        );
+    }
+    let accepts = stand(Kind::AcceptLoss, map());
+    let claim = accepts.claim().expect("a loss is accepted");
+    assert_eq!((claim.loss, claim.loss_from), (Loss::Unknown, Some(Index(21))));
+    assert_eq!(
+        hears(accepts, A, 23).claim().map(|claim| claim.loss),
+        Ok(Loss::Between(Index(20), Index(23)))
+    );
+    let alone = Recorded { leader: Some(B), sync: BTreeSet::new(), ..map() };
+    assert!(stand(Kind::Recorded, alone).claim().is_ok(), "nobody else was ever needed");
+}
+
+/// R9: nobody has more of an epoch than its leader had, so a leader that comes back with less has lost it.
+#[test]
+fn a_leader_does_not_lead_again_with_less_of_its_epoch_than_others_have() {
+    let mut candidate = stand(A, Kind::Recorded, 20).expect("electable");
+    candidate.fenced(C, Epoch(4), &table(&[(1, 1), (2, 12)]).table(), Index(22));
+    assert!(candidate.claim().is_ok(), "of another epoch");
+    candidate.fenced(B, Epoch(4), &table(&[(1, 1), (3, 10)]).table(), Index(21));
+    assert!(candidate.claim().expect_err("B has more")[0].starts_with("R2: member 2, "));
+}
+
+/// Whoever never was in the sync set may lead where a loss is accepted, if it has anything to lead with.
+#[test]
+fn a_member_that_began_empty_leads_only_where_a_loss_is_accepted() {
+    let stand = |kind, last| {
+        let own = Own { reseeding: true, ..own(&[(1, 1), (3, 10)], last) };
+        Candidacy::stand(C, kind, map(), Epoch(0), own, 0)
+    };
+    let own = Own { reseeding: true, ..own(&[(1, 1), (3, 10)], 20) };
+    let led = |loss_open| Recorded { leader: Some(C), loss_open, ..map() };
+    let again =
+        |loss_open| Candidacy::stand(C, Kind::Recorded, led(loss_open), Epoch(0), own.clone(), 0).err();
+    assert_eq!(again(true), None, "it was accepted, and the process died before it led");
+    assert_eq!(
+        again(false),
+        Some(NotElectable::Reseeding),
+        "it has acknowledged something since, and lost it"
+    );
+    let off = BTreeSet::from([A, B]);
+    assert_eq!(stand(Kind::Recorded, 20).err(), Some(NotElectable::Reseeding));
+    assert_eq!(stand(Kind::AcceptLoss, 0).err(), Some(NotElectable::Reseeding));
+    let claim = stand(Kind::AcceptSplit { off }, 20).expect("electable").claim().expect("both are off");
+    assert_eq!(claim.loss, Loss::Unknown);
 }

@@ -127,6 +127,28 @@ pub const SCRIPTED: &[Scripted] = &[
     },
     Scripted {
         plant: Plant {
+            name: "lead-with-what-is-left-of-an-uncertain-log",
+            plans: NONE,
+            verdict: "",
+            file: "node/src/replica/candidacy.rs",
+            find: "let has_what_is_lost = last > own.last &&",
+            replace: "let has_what_is_lost = !PLANTED && last > own.last &&",
+        },
+        test: matrix("tail::a_leader_that_lost_the_end_of_its_log_does_not_lead_with_the_rest"),
+    },
+    Scripted {
+        plant: Plant {
+            name: "settle-an-uncertain-end-alone",
+            plans: NONE,
+            verdict: "",
+            file: "node/src/replica/candidacy.rs",
+            find: "(self.own.uncertain && !asked).then(",
+            replace: "(self.own.uncertain && !asked && !PLANTED).then(",
+        },
+        test: matrix("tail::a_follower_that_lost_the_end_of_its_log_is_not_promoted_before_that_is_settled"),
+    },
+    Scripted {
+        plant: Plant {
             name: "begin-with-a-rotten-checkpoint-again",
             plans: NONE,
             verdict: "",

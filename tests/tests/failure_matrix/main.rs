@@ -24,6 +24,7 @@ mod rot;
 mod snapshot;
 #[path = "../../../wal/tests/support/mod.rs"]
 mod support;
+mod tail;
 mod validation;
 #[path = "../../../wal/tests/support/volatile.rs"]
 mod volatile;

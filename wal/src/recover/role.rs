@@ -30,7 +30,8 @@ impl Recovery {
         let goes_on = found == Epoch(0) || was.issued_here(found);
         let own = (if goes_on { was.own.0 } else { epoch }, epoch);
         let bound = was.bound.filter(|_| was.epoch == epoch);
-        Meta { epoch, bound, issued: epoch, own, ..was }
+        // Whoever leads with what began as an empty disk does it by an accepted loss: its log is the log now (R15).
+        Meta { epoch, bound, issued: epoch, own, reseeding: false, ..was }
     }
 
     /// R10: an epoch has one leader, and of that one process.

@@ -45,6 +45,8 @@ pub(in crate::shard) struct Following {
     seen_out: Option<Epoch>,
     /// What went wrong last, for `status`.
     pub(super) trouble: Option<String>,
+    /// Why no read is served (R22), as of the last tick.
+    pub unproven: Option<String>,
     /// Since when the disk owes an answer.
     owes_since_us: Option<u64>,
     retry_prepare_us: u64,
@@ -92,6 +94,7 @@ impl Following {
             halt_said: false,
             seen_out: None,
             trouble: None,
+            unproven: None,
             owes_since_us: None,
             retry_prepare_us: 0,
             retry_fold_us: 0,
@@ -147,7 +150,8 @@ impl Following {
     pub fn reason(&self) -> Option<String> {
         let grow = || self.log.prepare_error().map(|error| format!("the log cannot grow: {error}"));
         let fold = || self.log.fold_error().map(|error| format!("no newer checkpoint can be made: {error}"));
-        self.halted.clone().or_else(grow).or_else(|| self.trouble.clone()).or_else(fold)
+        let told = || self.trouble.clone().or_else(|| self.unproven.clone());
+        self.halted.clone().or_else(grow).or_else(told).or_else(fold)
     }
 
     /// What failed, for lack of room say, is tried again, as whoever leads does.
@@ -372,6 +376,10 @@ impl Following {
                 true => drop(self.log.wish(|meta| meta.reseeding = false)), // R14: it is whole again
             }
             beat.echo.iter().for_each(|echo| self.proof.echoed(echo));
+            // R2: whoever leads has what was behind an uncertain end here, if it was anything, and so has this log now.
+            if self.log.wanted().uncertain && to_net(self.log.validated()) >= beat.last {
+                self.log.wish(|meta| meta.uncertain = false);
+            }
         }
         self.log.commit(to_wal(committed));
         self.news |= beat.is_some();

@@ -103,6 +103,7 @@ impl Following {
             applied: positions.applied.0,
             reseeding: self.log.meta().reseeding,
             reseed: None,
+            unproven: self.unproven.is_some(),
             reason: self.reason(),
         }
     }

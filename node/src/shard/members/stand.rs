@@ -13,7 +13,7 @@ use super::follow::granted;
 use super::{Membership, epochs_of};
 use crate::params::{FENCE_LINGER_US, FENCE_WAIT_US, REPLICA_RETRY_US};
 use crate::replica::candidacy::{Claim, NotElectable, Recorded};
-use crate::replica::{Candidacy, Kind};
+use crate::replica::{Candidacy, Kind, Own};
 use crate::seam::{Effect, Effects, Now};
 use crate::shard::{Life, Shard, to_net};
 
@@ -134,11 +134,16 @@ impl Shard {
         let (entry, kind_is_told) = (membership.entry(), self.orders.abstains());
         // A higher promise may be on its way to the disk: the new epoch is above that, too.
         let meta = *following.log.wanted();
-        let own = (epochs_of(applied, &following.log), to_net(following.log.validated()));
+        let own = Own {
+            epochs: epochs_of(applied, &following.log),
+            last: to_net(following.log.validated()),
+            reseeding: meta.reseeding,
+            uncertain: meta.uncertain,
+        };
         let left_us = following.grant.left_us(now.mono_us);
         let read = recorded(membership, entry);
         let promised = Epoch(meta.epoch.0);
-        let candidacy = Candidacy::stand(membership.me, kind, read, promised, own, meta.reseeding, left_us)
+        let candidacy = Candidacy::stand(membership.me, kind, read, promised, own, left_us)
             .map_err(|why| not_electable(membership.me, &why));
         // Whoever was told to lead acknowledges nothing more from here on, also while its own promise still runs (R15).
         if kind_is_told || candidacy.is_ok() {
@@ -169,7 +174,10 @@ impl Shard {
                 standing.next_try_us = now.mono_us + REPLICA_RETRY_US;
                 self.fence_others();
             }
+            let before = self.trouble_of_standing();
             if !self.claims(now) {
+                let why = self.trouble_of_standing().filter(|why| Some(why) != before.as_ref());
+                effects.extend(why.map(|why| Effect::CommitsRefused { shard: self.id, why }));
                 return;
             }
             due = true; // it is asked for the first time
@@ -180,6 +188,11 @@ impl Shard {
             standing.next_try_us = now.mono_us + REPLICA_RETRY_US;
             effects.push(Effect::Propose { map: Box::new(map.clone()) });
         }
+    }
+
+    fn trouble_of_standing(&self) -> Option<String> {
+        let Life::Following(following) = &self.life else { return None };
+        following.trouble.clone()
     }
 
     fn fence_others(&mut self) {
@@ -212,6 +225,7 @@ impl Shard {
             Ok(claim) => claim,
             Err(missing) => {
                 self.orders.missing(&missing);
+                following.trouble = Some(format!("it does not lead yet, for want of {}", missing.join("; ")));
                 return false;
             }
         };
@@ -291,9 +305,10 @@ fn not_electable(me: MemberId, why: &NotElectable) -> NotNow {
             "R15: member {me} is not recorded in the sync set: it could lack what was acknowledged; promote one that \
              is, or accept a loss"
         )),
-        NotElectable::Reseeding => {
-            NotNow::Never(format!("R14: member {me} lost what it had acknowledged, and is not whole yet"))
-        }
+        NotElectable::Reseeding => NotNow::Never(format!(
+            "R14: member {me} began with an empty disk and was not in the sync set since: it could lack what was \
+                 acknowledged; promote one that is, or, once it has a log, accept a loss"
+        )),
     }
 }
 
