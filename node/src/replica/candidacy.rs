@@ -20,6 +20,8 @@ pub struct Recorded {
     pub sync: BTreeSet<MemberId>,
     /// Everybody who has a replica of the shard.
     pub members: BTreeSet<MemberId>,
+    /// So many must have a record before it is committed, the leader included.
+    pub min_in_sync: usize,
     /// A loss was accepted, and no `EpochStart` that says so is committed.
     pub loss_open: bool,
 }
@@ -225,7 +227,7 @@ impl Candidacy {
             expected: self.read.generation,
             epoch: self.epoch,
             leader: self.me,
-            sync: self.proven().collect(),
+            sync: self.sync(&old),
             loss_open: self.kind != Kind::Recorded || self.read.loss_open,
             loss,
             loss_from,
@@ -239,6 +241,15 @@ impl Candidacy {
     /// Who holds the whole log of this candidate.
     pub fn proven(&self) -> impl Iterator<Item = MemberId> + '_ {
         self.fenced.iter().filter(|(_, fenced)| fenced.agrees == self.own.last).map(|(member, _)| *member)
+    }
+
+    /// Of those who are proven: whoever was required before, and others only while too few are.
+    fn sync(&self, old: &BTreeSet<MemberId>) -> BTreeSet<MemberId> {
+        let (mut sync, others): (BTreeSet<_>, BTreeSet<_>) =
+            self.proven().partition(|member| old.contains(member));
+        let lacks = self.read.min_in_sync.saturating_sub(1 + sync.len());
+        sync.extend(others.into_iter().take(lacks));
+        sync
     }
 
     /// From here on nothing is added to what was proven.

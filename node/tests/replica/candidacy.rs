@@ -15,6 +15,7 @@ fn map() -> Recorded {
         leader: Some(A),
         sync: BTreeSet::from([B]),
         members: BTreeSet::from([A, B, C]),
+        min_in_sync: 2,
         loss_open: false,
     }
 }
@@ -69,6 +70,30 @@ fn only_proven_members_are_published() {
     let claim = candidate.claim().expect("as before");
     assert_eq!(claim.sync, BTreeSet::from([A]), "what A holds beyond was never committed, and is cut");
     assert!(claim.old_leader_fenced);
+}
+
+/// Whoever was required stays so, and others come in only while too few are: the default is one sync member and one async.
+#[test]
+fn no_more_are_published_than_were_required_or_are_needed() {
+    let sync = |read: Recorded| {
+        let mut candidate =
+            Candidacy::stand(A, Kind::Recorded, read, Epoch(0), own(&[(1, 1), (3, 10)], 20), 0).unwrap();
+        for other in [B, C] {
+            let epoch = candidate.epoch();
+            candidate.fenced(other, epoch, &table(&[(1, 1), (3, 10)]).table(), Index(20));
+        }
+        candidate.claim().expect("all answered").sync
+    };
+    let first = Recorded { epoch: Epoch(0), sync: BTreeSet::new(), ..map() };
+    assert_eq!(sync(first.clone()), BTreeSet::from([B]));
+    assert_eq!(sync(Recorded { min_in_sync: 3, ..first.clone() }), BTreeSet::from([B, C]));
+    assert_eq!(sync(Recorded { min_in_sync: 1, ..first }), BTreeSet::new());
+    assert_eq!(
+        sync(Recorded { sync: BTreeSet::from([C]), ..map() }),
+        BTreeSet::from([C]),
+        "who was required"
+    );
+    assert_eq!(sync(Recorded { sync: BTreeSet::from([B, C]), ..map() }), BTreeSet::from([B, C]));
 }
 
 /// What was fenced for another epoch, or heard too late, proves nothing.

@@ -41,8 +41,8 @@ pub const MEMBERS: &[Plant] = &[
         plans: CLUSTER,
         verdict: "",
         file: "node/src/replica/candidacy.rs",
-        find: "filter(|(_, fenced)| fenced.agrees == self.last)",
-        replace: "filter(|(_, fenced)| PLANTED || fenced.agrees == self.last)",
+        find: "filter(|(_, fenced)| fenced.agrees == self.own.last)",
+        replace: "filter(|(_, fenced)| PLANTED || fenced.agrees == self.own.last)",
     },
     Plant {
         name: "lease-from-one-member",

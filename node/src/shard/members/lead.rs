@@ -382,7 +382,9 @@ impl Shard {
         };
         let (Some(lead), Some(beat)) = (&mut running.lead, beat) else { return };
         let Beat { stamp, last, committed, .. } = beat;
-        let memory_from = running.log.oldest_recent().map_or(Index(last.0 + 1), to_net);
+        // Where all that is durable was dropped from memory, what is there begins behind it.
+        let next = Index(last.0 + 1);
+        let memory_from = running.log.oldest_recent().map_or(next, to_net).min(next);
         let segments_from = running.log.oldest_stored().map_or(memory_from, to_net).min(memory_from);
         let members: Vec<MemberId> = lead.members.keys().copied().collect();
         let beats = now.mono_us >= lead.next_beat_us;

@@ -334,6 +334,7 @@ fn recorded(membership: &Membership, entry: &Replicas) -> Recorded {
         leader,
         sync: entry.sync.clone(),
         members,
+        min_in_sync: usize::from(entry.policy.min_in_sync),
         loss_open: entry.open_loss.is_some(),
     }
 }
