@@ -96,7 +96,10 @@ enum Exit {
 }
 
 pub fn main() -> ExitCode {
-    let ended = match Cli::parse().verb {
+    let verb = Cli::parse().verb;
+    // What a node says is for whoever watches it; what the others say is what they were asked for.
+    let is_node = matches!(verb, Verb::Dev(_) | Verb::Server(_));
+    let ended = match verb {
         Verb::Dev(dev) => dev.run(),
         Verb::Server(server) => server.run(),
         Verb::Put(put) => put.run(),
@@ -122,7 +125,10 @@ pub fn main() -> ExitCode {
         Verb::Config(config) => config.run(),
     };
     match ended {
-        Exit::Done => ExitCode::SUCCESS,
+        Exit::Done => match console::unwritten().filter(|_| !is_node) {
+            None => ExitCode::SUCCESS,
+            Some(why) => complain(1, &format_args!("the answer could not be written to standard output: {why}")),
+        },
         Exit::Refused(why) => complain(1, &why),
         Exit::Usage(why) => complain(2, &why),
         Exit::Unreachable(why) => complain(3, &why),

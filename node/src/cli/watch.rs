@@ -1,6 +1,5 @@
 //! `seawall watch`: what happens in a partition, as it happens.
 
-use std::io::Write;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -176,7 +175,7 @@ impl WatchVerb {
                 true => document(&happened, token).to_string(),
                 false => line(&happened),
             };
-            if writeln!(std::io::stdout(), "{line}").is_err() {
+            if !console::try_to_say(line) {
                 break; // nobody reads any more
             }
             shown.reached(token);

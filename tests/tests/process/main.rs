@@ -31,6 +31,7 @@ mod pause;
 mod rounds;
 mod silence;
 mod stopped;
+mod typed;
 mod watched;
 mod witness;
 mod workloads;

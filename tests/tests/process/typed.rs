@@ -1,0 +1,61 @@
+//! What the commands do with what they are told and with what they have to say.
+
+use std::fs::OpenOptions;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use seawall::{Client, Commit, Row, row};
+
+use crate::node::{BINARY, Node, folder};
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(BINARY).args(arguments).stdin(Stdio::null()).output().expect("it runs")
+}
+
+fn said(ended: &Output) -> String {
+    String::from_utf8_lossy(&ended.stderr).into_owned()
+}
+
+/// A node that runs, with a row in it.
+fn with_a_row(test: &str, value: &str) -> (Node, PathBuf) {
+    let folder = folder(test);
+    let node = Node::start_with(&folder, &[]);
+    let mut client = Client::connect(node.address.as_str()).expect("the node serves");
+    let put = Commit::new("p").put(row("t", "r"), Row::new().with("v", value)).event("told", value);
+    client.commit(&put).expect("it commits");
+    (node, folder.join("data"))
+}
+
+#[test]
+fn an_answer_that_could_not_be_written_is_no_success() {
+    let (node, data) = with_a_row("unwritten", "x");
+    let (at, data) = (node.address.as_str(), data.to_str().expect("text"));
+    let copy = format!("{data}-copy");
+    let commands: &[&[&str]] = &[
+        &["get", "t/p/r", "--connect", at],
+        &["scan", "p", "t", "--json", "--connect", at],
+        &["watch", "p", "--from", "oldest", "--limit", "1", "--for", "60s", "--connect", at],
+        &["put", "t/p/other", "v=1", "--connect", at],
+        &["log", "dump", data],
+        &["config", "show", "--json"],
+        &["backup", &copy, "--data", data, "--json"],
+    ];
+    for command in commands {
+        let full = OpenOptions::new().write(true).open("/dev/full").expect("there is such a device");
+        let ended = Command::new(BINARY).args(*command).stdout(full).stderr(Stdio::piped()).output();
+        let ended = ended.expect("it runs");
+        assert_eq!(ended.status.code(), Some(1), "{command:?}: {}", said(&ended));
+        assert!(said(&ended).contains("could not be written"), "{command:?}: {}", said(&ended));
+        // Who has read enough and closed the pipe is not told about it.
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        if command[0] == "backup" {
+            std::fs::remove_dir_all(&copy).expect("the copy is there");
+        }
+        let ended = Command::new(BINARY).args(*command).stdout(writer).stderr(Stdio::piped()).output();
+        let ended = ended.expect("it runs");
+        assert_eq!(ended.status.code(), Some(0), "{command:?}: {}", said(&ended));
+        assert!(!said(&ended).contains("written"), "{command:?}: {}", said(&ended));
+    }
+    assert!(node.terminate().success());
+}
