@@ -57,7 +57,7 @@ impl Connect {
     pub(super) fn say(&self, people: impl FnOnce() -> String, program: impl FnOnce() -> Json) {
         match self.json {
             true => console::say(format_args!("{}", program())),
-            false => console::say(format_args!("{}", people())),
+            false => console::say(columns::plain_lines(&people())),
         }
     }
 

@@ -136,6 +136,6 @@ pub fn main() -> ExitCode {
 }
 
 fn complain(code: u8, why: &dyn fmt::Display) -> ExitCode {
-    console::complain(format_args!("seawall: {why}"));
+    console::complain(columns::plain_lines(&format!("seawall: {why}")));
     ExitCode::from(code)
 }

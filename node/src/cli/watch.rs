@@ -12,7 +12,7 @@ use seawall::{Client, Key, Refusal, Token, Value};
 use serde_json::{Value as Json, json};
 
 use super::connect::{Connect, explained};
-use super::{Exit, args};
+use super::{Exit, args, columns};
 use crate::driver::{console, signals};
 use crate::json;
 
@@ -138,6 +138,7 @@ impl WatchVerb {
     /// Over a new connection; `None`: there was no node in time.
     fn again(&self, client: &mut Client, watch: &Watch, lost: &Error) -> seawall::Result<Option<Watching>> {
         let until = Instant::now() + self.reconnect;
+        let lost = columns::plain(&lost.to_string());
         console::complain(format_args!("{lost}; looking for the node for {} s", self.reconnect.as_secs()));
         let mut pause = Duration::from_millis(100);
         while Instant::now() < until {
@@ -257,7 +258,7 @@ fn line(happened: &Happened) -> String {
             Err(_) => format!("event    {topic} {}", Value::from(payload.as_slice())),
         },
     };
-    format!("{}  {}  {what}", Value::Time(happened.time_us), happened.position)
+    columns::plain(&format!("{}  {}  {what}", Value::Time(happened.time_us), happened.position))
 }
 
 /// `token` goes on behind what was shown whole with this line.

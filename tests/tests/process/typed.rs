@@ -59,3 +59,25 @@ fn an_answer_that_could_not_be_written_is_no_success() {
     }
     assert!(node.terminate().success());
 }
+
+/// What was stored may hold orders to a terminal: clear the screen, go back over the line, name the window.
+#[test]
+fn what_was_stored_is_shown_and_not_obeyed() {
+    let orders = "\x1b[2Jfine\r\nversion  9:9\u{9b}2J\u{202e}";
+    let shown = r"\x1b[2Jfine\r\nversion  9:9\u{9b}2J\u{202e}";
+    let (node, data) = with_a_row("orders-in-rows", orders);
+    let at = node.address.as_str();
+    let watch = ["watch", "p", "--from", "oldest", "--limit", "2", "--for", "60s", "--connect", at];
+    let check = ["commit", "p", "--check", "t/r.v", "=", "other", "--event", "e=x", "--connect", at];
+    let dump = ["log", "dump", data.to_str().expect("text")];
+    let commands: &[&[&str]] =
+        &[&["get", "t/p/r", "--connect", at], &["scan", "p", "t", "--connect", at], &watch, &check];
+    for command in commands.iter().copied().chain([&dump[..]]) {
+        let ended = run(command);
+        let all = format!("{}{}", String::from_utf8_lossy(&ended.stdout), said(&ended));
+        let obeyed = all.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}');
+        assert!(!obeyed && !all.contains("\nversion  9:9"), "{command:?}: {all:?}");
+        assert!(command[0] == "log" || all.contains(shown), "{command:?}: {all:?}");
+    }
+    assert!(node.terminate().success());
+}

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::look::{self, Progress, Visitor};
 use super::target::Target;
-use super::{Exit, Failed, Place, entry};
+use super::{Exit, Failed, Place, columns, entry};
 use crate::driver::console;
 
 #[derive(Args)]
@@ -100,8 +100,8 @@ fn line(entry: &Json) -> String {
     let text = |name: &str| key[name].as_str().map(str::to_owned);
     let row = || Some([text("namespace")?, text("table")?, text("partition")?, text("row")?].join("/"));
     let key = row().unwrap_or_else(|| key.to_string());
-    match &entry["value"] {
+    columns::plain(&match &entry["value"] {
         Json::Null => format!("{key} deleted"),
         value => format!("{key} = {value}"),
-    }
+    })
 }
