@@ -12,7 +12,7 @@ use super::{Exit, args};
 #[derive(Args, Clone, Debug)]
 pub(super) struct Admin {
     /// The admin address of the node.
-    #[arg(long = "admin", value_name = "ADDR", default_value = "127.0.0.1:7412")]
+    #[arg(long = "admin", value_name = "ADDR", default_value = "127.0.0.1:7412", value_parser = args::address)]
     pub address: String,
     /// How long to wait for the node.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = args::duration)]

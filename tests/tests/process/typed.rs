@@ -81,3 +81,26 @@ fn what_was_stored_is_shown_and_not_obeyed() {
     }
     assert!(node.terminate().success());
 }
+
+#[test]
+fn wrong_usage_is_told_from_a_refusal_and_from_silence() {
+    let data = folder("wrong-usage").join("data");
+    let data = data.to_str().expect("text");
+    let commands: &[&[&str]] = &[
+        &["get", "t/p/r", "--connect", "nonsense"],
+        &["get", "t/p/r", "--connect", "127.0.0.1"],
+        &["get", "t/p/r", "--connect", "127.0.0.1:99999"],
+        &["map", "show", "--admin", "nonsense"],
+        &["dev", "--data", data, "--driver", "foo"],
+        &["dev", "--data", data, "--set", "log.spares"],
+        &["dev", "--data", data, "--set", "log.spares=9999"],
+        &["dev", "--data", data, "--listen", "127.0.0.1:80000"],
+        &["config", "show", "--set", "log.spares=9999"],
+    ];
+    for command in commands {
+        let ended = run(command);
+        assert_eq!(ended.status.code(), Some(2), "{command:?}: {}", said(&ended));
+        assert!(!ended.stderr.is_empty() && ended.stdout.is_empty(), "{command:?}");
+    }
+    assert_eq!(run(&["get", "t/p/r", "--connect", "127.0.0.1:1", "--timeout", "1s"]).status.code(), Some(3));
+}
