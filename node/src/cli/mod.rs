@@ -73,6 +73,7 @@ enum Verb {
     Trace(report::Trace),
     Map(map::MapVerb),
     Promote(order::Promote),
+    #[command(visible_alias = "switchover")]
     HandOver(order::HandOver),
     SyncSet(order::SyncSet),
     Replica(replica::Replica),

@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use seawall::{Client, Commit, Row, row};
+use seawall::{Client, Commit, row};
 
 use crate::node::{BINARY, Node, folder};
 
@@ -21,7 +21,7 @@ fn with_a_row(test: &str, value: &str) -> (Node, PathBuf) {
     let folder = folder(test);
     let node = Node::start_with(&folder, &[]);
     let mut client = Client::connect(node.address.as_str()).expect("the node serves");
-    let put = Commit::new("p").put(row("t", "r"), Row::new().with("v", value)).event("told", value);
+    let put = Commit::new("p").put(&row("t", "r"), [("v", value)]).event("told", value);
     client.commit(&put).expect("it commits");
     (node, folder.join("data"))
 }
@@ -103,4 +103,12 @@ fn wrong_usage_is_told_from_a_refusal_and_from_silence() {
         assert!(!ended.stderr.is_empty() && ended.stdout.is_empty(), "{command:?}");
     }
     assert_eq!(run(&["get", "t/p/r", "--connect", "127.0.0.1:1", "--timeout", "1s"]).status.code(), Some(3));
+}
+
+#[test]
+fn a_switchover_is_a_hand_over() {
+    let help = |arguments: &[&str]| String::from_utf8(run(arguments).stdout).expect("text");
+    assert!(help(&["--help"]).contains("[aliases: switchover]"));
+    let of = |verb| help(&[verb, "--help"]);
+    assert!(of("hand-over").contains("--to <N>") && of("hand-over") == of("switchover"));
 }
