@@ -101,7 +101,17 @@ fn an_address_has_a_host_and_a_port_that_there_is() {
         assert_eq!(address(good), Ok(good.to_owned()));
     }
     assert!(addresses("127.0.0.1:7411, [::1]:7412").is_ok());
-    let bad = ["nonsense", "127.0.0.1", "127.0.0.1:99999", "127.0.0.1:0", ":7411", "::1:7411", "[x]:1", "a b:1", ""];
+    let bad = [
+        "nonsense",
+        "127.0.0.1",
+        "127.0.0.1:99999",
+        "127.0.0.1:0",
+        ":7411",
+        "::1:7411",
+        "[x]:1",
+        "a b:1",
+        "",
+    ];
     for bad in bad.into_iter().chain(["http://127.0.0.1:7411", "127.0.0.1:7411/"]) {
         let why = address(bad).expect_err(bad);
         assert!(why.contains("HOST:PORT"), "{why}");

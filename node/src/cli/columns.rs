@@ -20,7 +20,11 @@ fn escaped(text: &str, stays: impl Fn(char) -> bool) -> String {
             '\r' => plain.push_str("\\r"),
             '\t' => plain.push_str("\\t"),
             '\0'..='\x1f' | '\x7f' => plain.push_str(&format!("\\x{:02x}", u32::from(c))),
-            '\u{80}'..='\u{9f}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            '\u{80}'..='\u{9f}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' => {
                 plain.extend(c.escape_unicode());
             }
             _ => plain.push(c),

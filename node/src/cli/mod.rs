@@ -128,7 +128,9 @@ pub fn main() -> ExitCode {
     match ended {
         Exit::Done => match console::unwritten().filter(|_| !is_node) {
             None => ExitCode::SUCCESS,
-            Some(why) => complain(1, &format_args!("the answer could not be written to standard output: {why}")),
+            Some(why) => {
+                complain(1, &format_args!("the answer could not be written to standard output: {why}"))
+            }
         },
         Exit::Refused(why) => complain(1, &why),
         Exit::Usage(why) => complain(2, &why),

@@ -13,6 +13,7 @@ mod cast;
 mod clerk;
 mod cluster;
 mod disks;
+mod door;
 mod end;
 mod examples;
 mod flipped;

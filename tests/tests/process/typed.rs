@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use seawall::{Client, Commit, row};
+use seawall::{Client, Commit, Outcome, row};
 
 use crate::node::{BINARY, Node, folder};
 
@@ -22,7 +22,7 @@ fn with_a_row(test: &str, value: &str) -> (Node, PathBuf) {
     let node = Node::start_with(&folder, &[]);
     let mut client = Client::connect(node.address.as_str()).expect("the node serves");
     let put = Commit::new("p").put(&row("t", "r"), [("v", value)]).event("told", value);
-    client.commit(&put).expect("it commits");
+    assert!(matches!(client.commit(&put), Ok(Outcome::Committed(_))));
     (node, folder.join("data"))
 }
 
@@ -108,7 +108,7 @@ fn wrong_usage_is_told_from_a_refusal_and_from_silence() {
 #[test]
 fn a_switchover_is_a_hand_over() {
     let help = |arguments: &[&str]| String::from_utf8(run(arguments).stdout).expect("text");
-    assert!(help(&["--help"]).contains("[aliases: switchover]"));
+    assert!(help(&["--help"]).contains("[alias: switchover]"));
     let of = |verb| help(&[verb, "--help"]);
     assert!(of("hand-over").contains("--to <N>") && of("hand-over") == of("switchover"));
 }
