@@ -40,3 +40,24 @@ fn pages_of_somewhere_else_neither_write_nor_read() {
     assert_eq!((row(&at), row("localhost"), row("evil.example")), (200, 200, 403));
     assert!(node.terminate().success());
 }
+
+/// More sockets than the port has places for, and each sends half a head: whoever comes after them is served.
+#[test]
+fn half_a_head_keeps_nobody_out() {
+    let folder = folder("half-heads");
+    let node = Node::start_with(&folder, &[]);
+    let at = admin(&node);
+    let half = || {
+        let mut stream = TcpStream::connect(&at).expect("the port takes it");
+        // Who has given way already is not to be written to.
+        let _half = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: loc");
+        stream
+    };
+    let crowd: Vec<TcpStream> = (0..900).map(|_| half()).collect();
+    let came = Instant::now();
+    assert_eq!(ask(&at, "GET /healthz HTTP/1.1\r\nhost: localhost", ""), 200);
+    let took = came.elapsed();
+    println!("health behind {} half heads: {took:?}", crowd.len());
+    assert!(took < Duration::from_secs(4), "less than a half head may take: {took:?}");
+    assert!(node.terminate().success());
+}
