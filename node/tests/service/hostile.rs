@@ -43,8 +43,7 @@ fn slow_clients_lose_their_places() {
     let begin = Instant::now();
     assert_eq!(node.get("/healthz").0, 200);
     let took = begin.elapsed();
-    assert!(took > Duration::from_millis(300), "the places were taken: {took:?}");
-    assert!(took < Duration::from_secs(10), "{took:?}");
+    assert!(took < Duration::from_secs(10), "the oldest of them gives way: {took:?}");
     for mut stream in slow {
         let mut answer = Vec::new();
         let _reset = stream.read_to_end(&mut answer);
