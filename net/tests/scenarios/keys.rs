@@ -1,6 +1,7 @@
 //! Request keys, doubts, other addresses, scans and streams.
 
 use std::thread::spawn;
+use std::time::Duration;
 
 use seawall::client::{Doubt, Options, Scan, SentKey, Settled, Watch, What};
 use seawall::message::read::Found;
@@ -185,8 +186,39 @@ fn watched_with(options: Options, script: Vec<Act>) -> (Client, std::thread::Joi
 
 /// What a node says of something that happened.
 fn event<'a>(partition: &'a Key, ordinal: usize, payload: &'a [u8]) -> Change<'a> {
+    event_at(AT, partition, ordinal, payload)
+}
+
+fn event_at<'a>(position: Position, partition: &'a Key, ordinal: usize, payload: &'a [u8]) -> Change<'a> {
     let what = Told::Event { topic: "e", payload };
-    Change { position: AT, ordinal, time_us: 5, partition: partition.as_bytes(), what }
+    Change { position, ordinal, time_us: 5, partition: partition.as_bytes(), what }
+}
+
+/// Whoever stops in the middle of a frame goes on behind the last record that was handed out whole.
+#[test]
+fn a_watch_names_the_last_record_that_was_handed_out_whole() {
+    let at = |index| Position::new(1, index);
+    let stream = act(move |meta, _| {
+        let partition = Key::from("p");
+        let mut out = Vec::new();
+        reply::encode_subscribed(&mut out, meta, 77);
+        let meta = ReplyMeta { opcode: Opcode::Subscribe as u16, position: Some(at(12)), ..*meta };
+        let events = [(9, 0), (9, 1), (10, 0), (11, 2)];
+        let changes = events.map(|(index, ordinal)| event_at(at(index), &partition, ordinal, b"x"));
+        reply::encode_changes(&mut out, &meta, 77, changes);
+        Deed::Say(out)
+    });
+    let (mut db, node) = watched(vec![stream]);
+    let mut watching = db.watch(&Watch::partition("p").from_oldest()).unwrap();
+    let begin = watching.token().position;
+    for reached in [begin, at(9), at(10), at(11)] {
+        watching.next().unwrap().unwrap();
+        assert_eq!(watching.token().position, reached);
+    }
+    assert!(matches!(watching.next_within(Duration::from_millis(1)), Ok(None) | Err(_)));
+    assert_eq!(watching.token().position, at(12), "what was looked at and not wanted counts, too");
+    drop((watching, db));
+    node.join().unwrap();
 }
 
 #[test]

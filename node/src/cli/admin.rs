@@ -12,7 +12,7 @@ use super::{Exit, args};
 #[derive(Args, Clone, Debug)]
 pub(super) struct Admin {
     /// The admin address of the node.
-    #[arg(long = "admin", value_name = "ADDR", default_value = "127.0.0.1:7412")]
+    #[arg(long = "admin", value_name = "ADDR", default_value = "127.0.0.1:7412", value_parser = args::address)]
     pub address: String,
     /// How long to wait for the node.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = args::duration)]
@@ -41,9 +41,9 @@ impl Admin {
         let mut stream = TcpStream::connect_timeout(&address, self.timeout).map_err(lost)?;
         stream.set_read_timeout(Some(self.timeout)).map_err(lost)?;
         stream.set_write_timeout(Some(self.timeout)).map_err(lost)?;
-        let host = &self.address;
+        // By its number: a node does not answer to names that are not its own.
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            "{method} {path} HTTP/1.1\r\nhost: {address}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
         );
         stream.write_all(head.as_bytes()).map_err(lost)?;
         let mut answer = Vec::new();
@@ -56,7 +56,7 @@ impl Admin {
             Some(code) => {
                 let said: Option<Json> = serde_json::from_str(body).ok();
                 let why = said.as_ref().and_then(|said| said["error"].as_str()).unwrap_or(body).trim();
-                Err(Exit::Refused(format!("{host} answers {code}: {why}")))
+                Err(Exit::Refused(format!("{} answers {code}: {why}", self.address)))
             }
             None => Err(self.strange("no HTTP")),
         }

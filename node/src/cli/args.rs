@@ -1,5 +1,6 @@
 //! What people type: fields, values, durations, request keys. Each error shows the right form.
 
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -138,6 +139,26 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     };
     let ms = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit_ms)).ok_or_else(form)?;
     Ok(Duration::from_millis(ms))
+}
+
+/// Where a node is: the name or the number of a host, and a port.
+pub(super) fn address(text: &str) -> Result<String, String> {
+    let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let named = match bare {
+        Some(number) => number.parse::<Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && !host.contains(|c: char| ":[]/@".contains(c) || c.is_whitespace()),
+    };
+    match port.parse::<u16>() {
+        Ok(1..) if named => Ok(text.to_owned()),
+        _ => Err(format!("'{text}' is no address: write HOST:PORT, 127.0.0.1:7411 for example")),
+    }
+}
+
+/// One address, or several with commas between.
+pub(super) fn addresses(text: &str) -> Result<String, String> {
+    text.split(',').try_for_each(|one| address(one.trim()).map(drop))?;
+    Ok(text.to_owned())
 }
 
 /// A duration that a row can live.

@@ -94,3 +94,27 @@ fn words_are_quoted_for_a_shell_where_they_must() {
     assert_eq!(quoted("it's $5"), "'it'\\''s $5'");
     assert_eq!(quoted(""), "''");
 }
+
+#[test]
+fn an_address_has_a_host_and_a_port_that_there_is() {
+    for good in ["127.0.0.1:7411", "localhost:1", "node-1.example:65535", "[::1]:7411"] {
+        assert_eq!(address(good), Ok(good.to_owned()));
+    }
+    assert!(addresses("127.0.0.1:7411, [::1]:7412").is_ok());
+    let bad = [
+        "nonsense",
+        "127.0.0.1",
+        "127.0.0.1:99999",
+        "127.0.0.1:0",
+        ":7411",
+        "::1:7411",
+        "[x]:1",
+        "a b:1",
+        "",
+    ];
+    for bad in bad.into_iter().chain(["http://127.0.0.1:7411", "127.0.0.1:7411/"]) {
+        let why = address(bad).expect_err(bad);
+        assert!(why.contains("HOST:PORT"), "{why}");
+    }
+    assert!(addresses("127.0.0.1:7411,").is_err());
+}

@@ -58,7 +58,7 @@ impl Config {
 impl Show {
     fn text(self) -> Result<String, Exit> {
         let mut settings = load(self.config.as_deref())?;
-        self.flags.apply(&mut settings).map_err(Exit::Refused)?;
+        self.flags.apply(&mut settings).map_err(Exit::Usage)?;
         Ok(match (self.markdown, self.json) {
             (true, _) => config::markdown(),
             (false, true) => config::document(&settings).to_string(),

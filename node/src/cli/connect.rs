@@ -13,8 +13,8 @@ use crate::json::answer;
 
 #[derive(Args)]
 pub(super) struct Connect {
-    /// The node.
-    #[arg(long = "connect", value_name = "ADDR", default_value = "127.0.0.1:7411")]
+    /// The node; several, with commas between, if it may be any of them.
+    #[arg(long = "connect", value_name = "ADDR", default_value = "127.0.0.1:7411", value_parser = args::addresses)]
     address: String,
     /// How long to wait for an answer, all attempts together.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = args::duration)]
@@ -57,7 +57,7 @@ impl Connect {
     pub(super) fn say(&self, people: impl FnOnce() -> String, program: impl FnOnce() -> Json) {
         match self.json {
             true => console::say(format_args!("{}", program())),
-            false => console::say(format_args!("{}", people())),
+            false => console::say(columns::plain_lines(&people())),
         }
     }
 

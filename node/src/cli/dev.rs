@@ -26,7 +26,7 @@ impl Dev {
         let mut settings = Settings::default();
         match self.flags.apply(&mut settings) {
             Ok(()) => serve(&settings, true),
-            Err(why) => Exit::Refused(why),
+            Err(why) => Exit::Usage(why),
         }
     }
 }

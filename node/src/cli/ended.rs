@@ -5,9 +5,9 @@ use seawall::message::assigned::Result as Assigned;
 use seawall::message::request_key::KeyName;
 use seawall::{Client, Commit, Outcome, Value};
 
-use super::Exit;
 use super::args::{RequestName, quoted};
 use super::connect::{Connect, explained};
+use super::{Exit, columns};
 use crate::json::answer;
 
 /// Sends the commit and says what became of it; `what` is its name for people.
@@ -22,7 +22,7 @@ pub(super) fn send(
     Ok(match &outcome {
         Outcome::Committed(done) => {
             if !connect.json {
-                crate::driver::console::say(committed(done, what));
+                crate::driver::console::say(columns::plain_lines(&committed(done, what)));
             }
             Exit::Done
         }
@@ -38,7 +38,7 @@ fn committed(done: &Committed, what: &str) -> String {
     }
     for assigned in done.results.list().iter() {
         let came_to = match assigned.result {
-            Assigned::Value(value) => format!("now {}", value.to_value()),
+            Assigned::Value(value) => format!("now {}", columns::plain(&value.to_value().to_string())),
             Assigned::Sequence(sequence) => format!("sequence {sequence}"),
             Assigned::Lease { token, expires_us } => {
                 format!("lease token {token}, until {}", Value::Time(expires_us))

@@ -5,6 +5,7 @@ use seawall::address::RowPath;
 use seawall::client::Got;
 
 use super::Exit;
+use super::columns::plain;
 use super::connect::Connect;
 use crate::json::answer;
 
@@ -30,13 +31,13 @@ impl Get {
 }
 
 fn table(path: &RowPath, got: &Got) -> String {
-    let mut text = path.to_string();
+    let mut text = plain(&path.to_string());
     match &got.row {
         None => text += "\n(there is no such row)",
         Some(row) => {
             let width = row.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
             for (name, value) in row.iter() {
-                text += &format!("\n  {name:width$}  {value}");
+                text += &format!("\n  {name:width$}  {}", plain(&value.to_string()));
             }
         }
     }

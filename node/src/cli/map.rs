@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use seawall::map::{By, Change, InEpoch, Map, Member, MemberId, Parts, Policy, Range, Replicas, ShardId};
 
-use super::Exit;
 use super::admin::Admin;
+use super::{Exit, columns};
 use crate::authority::document::{self, Document};
 use crate::authority::{Authority, Embedded, Swap, Trouble};
 use crate::driver::console;
@@ -183,7 +183,7 @@ impl Show {
             return Ok(());
         }
         let document = document::read(&text).map_err(|wrong| Exit::Refused(wrong.to_string()))?;
-        console::say(table(&document).trim_end());
+        console::say(columns::plain_lines(table(&document).trim_end()));
         Ok(())
     }
 }

@@ -73,6 +73,7 @@ enum Verb {
     Trace(report::Trace),
     Map(map::MapVerb),
     Promote(order::Promote),
+    #[command(visible_alias = "switchover")]
     HandOver(order::HandOver),
     SyncSet(order::SyncSet),
     Replica(replica::Replica),
@@ -96,7 +97,10 @@ enum Exit {
 }
 
 pub fn main() -> ExitCode {
-    let ended = match Cli::parse().verb {
+    let verb = Cli::parse().verb;
+    // What a node says is for whoever watches it; what the others say is what they were asked for.
+    let is_node = matches!(verb, Verb::Dev(_) | Verb::Server(_));
+    let ended = match verb {
         Verb::Dev(dev) => dev.run(),
         Verb::Server(server) => server.run(),
         Verb::Put(put) => put.run(),
@@ -122,7 +126,12 @@ pub fn main() -> ExitCode {
         Verb::Config(config) => config.run(),
     };
     match ended {
-        Exit::Done => ExitCode::SUCCESS,
+        Exit::Done => match console::unwritten().filter(|_| !is_node) {
+            None => ExitCode::SUCCESS,
+            Some(why) => {
+                complain(1, &format_args!("the answer could not be written to standard output: {why}"))
+            }
+        },
         Exit::Refused(why) => complain(1, &why),
         Exit::Usage(why) => complain(2, &why),
         Exit::Unreachable(why) => complain(3, &why),
@@ -130,6 +139,6 @@ pub fn main() -> ExitCode {
 }
 
 fn complain(code: u8, why: &dyn fmt::Display) -> ExitCode {
-    console::complain(format_args!("seawall: {why}"));
+    console::complain(columns::plain_lines(&format!("seawall: {why}")));
     ExitCode::from(code)
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use clap::{Args, Subcommand};
 use serde_json::Value as Json;
 
-use super::Exit;
 use super::admin::Admin;
+use super::{Exit, columns};
 use crate::driver::console;
 
 /// What every order says.
@@ -118,7 +118,7 @@ impl By {
 /// What was done, for people.
 pub(super) fn told(said: &Json) -> Exit {
     let what = said["what"].as_str().unwrap_or("done");
-    console::say(format_args!("member {}: {what}", said["member"]));
+    console::say(columns::plain(&format!("member {}: {what}", said["member"])));
     Exit::Done
 }
 

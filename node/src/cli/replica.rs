@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 
 use super::admin::Admin;
 use super::offline::Stopped;
-use super::{Exit, order};
+use super::{Exit, columns, order};
 use crate::driver::console;
 
 /// End the halt of a member's replica, or let its log begin anew. Each order is written to audit.log first.
@@ -132,7 +132,8 @@ impl Audit {
             let (time, act, actor, reason) = (text("time"), text("act"), text("actor"), text("reason"));
             let halt = line["halt"].as_str().map(|halt| format!("; it was halted: {halt}"));
             let halt = halt.unwrap_or_default();
-            console::say(format_args!("{time} shard {}: {act} by {actor} ({reason}){halt}", line["shard"]));
+            let line = format!("{time} shard {}: {act} by {actor} ({reason}){halt}", line["shard"]);
+            console::say(columns::plain(&line));
         }
         Exit::Done
     }

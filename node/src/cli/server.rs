@@ -90,7 +90,7 @@ impl Flags {
 impl Server {
     pub fn run(self) -> Exit {
         let settings = load(Some(&self.config)).and_then(|mut settings| {
-            self.flags.apply(&mut settings).map_err(Exit::Refused)?;
+            self.flags.apply(&mut settings).map_err(Exit::Usage)?;
             Ok(settings)
         });
         match settings {

@@ -1,7 +1,7 @@
 //! `seawall watch`: what happens in a partition, as it happens.
 
-use std::io::Write;
 use std::str::FromStr;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -12,8 +12,8 @@ use seawall::{Client, Key, Refusal, Token, Value};
 use serde_json::{Value as Json, json};
 
 use super::connect::{Connect, explained};
-use super::{Exit, args};
-use crate::driver::console;
+use super::{Exit, args, columns};
+use crate::driver::{console, signals};
 use crate::json;
 
 /// How long to wait at once for something to happen.
@@ -34,7 +34,7 @@ pub(super) struct WatchVerb {
     /// Where to begin: now, oldest (whatever is kept), or behind the token of a commit, a read or an earlier watch.
     #[arg(long, value_name = "TOKEN", default_value = "now")]
     from: From,
-    /// End after this many changes.
+    /// End after this many changes, and what else the commit of the last one changed.
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
     /// End after this long.
@@ -53,6 +53,9 @@ pub(super) struct WatchVerb {
 
 /// Less would take every node that has nothing to tell for lost.
 const SILENCE_LEAST: Duration = Duration::from_secs(2);
+
+/// As a shell says it of SIGINT.
+const ENDED_BY_A_SIGNAL: i32 = 130;
 
 fn silence(text: &str) -> Result<Duration, String> {
     let silence = args::duration(text)?;
@@ -94,9 +97,11 @@ impl WatchVerb {
             From::Oldest => watch.clone().from_oldest(),
             From::Token(token) => watch.clone().behind(token),
         })?;
+        let reached = Arc::new(Mutex::new(watching.token()));
+        at_a_signal(&reached);
         console::complain(format_args!("watching {} from {}", self.partition, watching.token()));
         let until = self.patience.map(|patience| Instant::now() + patience);
-        let mut shown = Shown { left: self.limit.unwrap_or(u64::MAX), last: None };
+        let mut shown = Shown { left: self.limit.unwrap_or(u64::MAX), last: None, reached };
         let end = loop {
             let lost = match self.follow(&mut watching, &mut shown, until) {
                 Err(lost) if may_come_back(&lost) => lost,
@@ -110,8 +115,7 @@ impl WatchVerb {
             }
         };
         let token = watching.token();
-        // What was shown behind this token may be shown again.
-        console::complain(format_args!("go on with --from {token}"));
+        console::complain(go_on(token));
         match end {
             Err(Error::Refused(why)) if why.code == Code::Compacted => {
                 Ok(Exit::Refused(missed(token.position, &why)))
@@ -134,6 +138,7 @@ impl WatchVerb {
     /// Over a new connection; `None`: there was no node in time.
     fn again(&self, client: &mut Client, watch: &Watch, lost: &Error) -> seawall::Result<Option<Watching>> {
         let until = Instant::now() + self.reconnect;
+        let lost = columns::plain(&lost.to_string());
         console::complain(format_args!("{lost}; looking for the node for {} s", self.reconnect.as_secs()));
         let mut pause = Duration::from_millis(100);
         while Instant::now() < until {
@@ -157,7 +162,7 @@ impl WatchVerb {
         shown: &mut Shown,
         until: Option<Instant>,
     ) -> seawall::Result<Exit> {
-        while shown.left > 0 {
+        while shown.wants_more(watching.token()) {
             let rest = until.map_or(TURN, |until| until.saturating_duration_since(Instant::now()).min(TURN));
             if rest.is_zero() {
                 break;
@@ -166,13 +171,15 @@ impl WatchVerb {
             if !shown.is_new(&happened) {
                 continue;
             }
+            let token = watching.token();
             let line = match self.connect.json {
-                true => document(&happened).to_string(),
+                true => document(&happened, token).to_string(),
                 false => line(&happened),
             };
-            if writeln!(std::io::stdout(), "{line}").is_err() {
+            if !console::try_to_say(line) {
                 break; // nobody reads any more
             }
+            shown.reached(token);
         }
         Ok(Exit::Done)
     }
@@ -182,17 +189,45 @@ impl WatchVerb {
 struct Shown {
     left: u64,
     last: Option<(Position, usize)>,
+    /// Where to go on, for whoever ends the program.
+    reached: Arc<Mutex<Token>>,
 }
 
 impl Shown {
+    /// What one commit changed is shown whole, since one can go on only behind it.
+    fn wants_more(&self, reached: Token) -> bool {
+        self.left > 0 || self.last.is_some_and(|(position, _)| reached.position < position)
+    }
+
+    fn reached(&self, token: Token) {
+        *self.reached.lock().expect("nobody panics with it") = token;
+    }
+
     fn is_new(&mut self, happened: &Happened) -> bool {
         let id = Some((happened.position, happened.ordinal));
         let new = self.last < id;
         if new {
             self.last = id;
-            self.left -= 1;
+            self.left = self.left.saturating_sub(1);
         }
         new
+    }
+}
+
+/// What was shown behind this token may be shown again.
+fn go_on(token: Token) -> String {
+    format!("go on with --from {token}")
+}
+
+/// Who ends the program is told where to go on, also while it waits for a node or for whoever reads.
+fn at_a_signal(reached: &Arc<Mutex<Token>>) {
+    let reached = reached.clone();
+    let listening = signals::listen(move || {
+        console::complain(go_on(*reached.lock().expect("nobody panics with it")));
+        std::process::exit(ENDED_BY_A_SIGNAL);
+    });
+    if let Err(why) = listening {
+        console::complain(format_args!("where to go on will not be said at a signal: {why}"));
     }
 }
 
@@ -223,15 +258,17 @@ fn line(happened: &Happened) -> String {
             Err(_) => format!("event    {topic} {}", Value::from(payload.as_slice())),
         },
     };
-    format!("{}  {}  {what}", Value::Time(happened.time_us), happened.position)
+    columns::plain(&format!("{}  {}  {what}", Value::Time(happened.time_us), happened.position))
 }
 
-fn document(happened: &Happened) -> Json {
+/// `token` goes on behind what was shown whole with this line.
+fn document(happened: &Happened, token: Token) -> Json {
     let mut document = json!({
         "position": happened.position.to_string(),
         "ordinal": happened.ordinal,
         "time": Value::Time(happened.time_us).to_string(),
         "partition": happened.partition.to_string(),
+        "token": token.to_string(),
     });
     let mut set = |name: &str, value: Json| document[name] = value;
     match &happened.what {

@@ -60,7 +60,7 @@ pub mod probe;
 mod reactor;
 mod restore;
 pub mod ring;
-mod signals;
+pub(crate) mod signals;
 mod sleeper;
 pub mod superblock;
 pub mod syscall;

@@ -279,6 +279,7 @@ impl Node {
             direct_io: self.probe.direct.works,
             lineage: self.directory.lineage().to_string(),
             listen: self.listen,
+            admin: self.admin_address,
             shards: self.directory.shards() as usize,
             parameters: self.config.shown.clone(),
             stopping: self.stopping.clone(),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::ask::Workers;
 use super::inner::Inner;
 use super::status::{self, Facts};
-use super::{Limits, data, member, metrics};
+use super::{Limits, data, guard, member, metrics};
 use crate::driver::console;
 
 /// What a request may look at.
@@ -42,6 +42,9 @@ const ROWS: &str = "/v1/rows/";
 pub(super) type Answer = Response<Full<Bytes>>;
 
 pub(super) async fn answer(request: Request<Incoming>, door: &Door) -> Answer {
+    if let Some(why) = guard::refusal(&request, door.facts.admin) {
+        return json_response(StatusCode::FORBIDDEN, &json!({ "error": why }));
+    }
     let path = request.uri().path().to_owned();
     let is_at = |route: &str| route == path || (route == ROWS && path.starts_with(ROWS));
     let Some((route, method)) = ROUTES.iter().find(|(route, _)| is_at(route)) else {

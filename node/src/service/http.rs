@@ -10,11 +10,12 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::Limits;
 use super::admin::{Door, answer};
+use super::guest::{Guest, House};
 use crate::driver::console;
 
 /// Bytes of a request's head.
@@ -27,22 +28,18 @@ pub(super) async fn serve(listener: TcpListener, door: Arc<Door>, stopping: watc
         Err(e) => return console::complain(format_args!("the admin port cannot be served: {e}")),
     };
     let limits = door.limits;
-    let places = Arc::new(Semaphore::new(limits.connections));
+    let mut house = House::new(limits.connections);
     let mut stop = stopping.clone();
     loop {
-        let next = async {
-            let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
-            (place, listener.accept().await)
-        };
-        let (place, accepted) = tokio::select! {
-            next = next => next,
+        let accepted = tokio::select! {
+            accepted = house.next(&listener) => accepted,
             _ = stop.wait_for(|stop| *stop) => break,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, guest, place)) => {
                 let (door, stopping) = (door.clone(), stopping.clone());
                 tokio::spawn(async move {
-                    connection(stream, door, stopping).await;
+                    connection(stream, door, guest, stopping).await;
                     drop(place);
                 });
             }
@@ -51,18 +48,28 @@ pub(super) async fn serve(listener: TcpListener, door: Arc<Door>, stopping: watc
         }
     }
     drop(listener);
-    let all = u32::try_from(limits.connections).expect("its range is small");
     // Who is not done by then is cut off.
-    let _done_or_late = timeout(limits.drain, places.acquire_many(all)).await;
+    let _done_or_late = timeout(limits.drain, house.left_by_all()).await;
 }
 
 /// One connection until its client leaves, its time is over or the node stops. A request that is under way then is
 /// still answered.
-async fn connection(stream: TcpStream, door: Arc<Door>, mut stopping: watch::Receiver<bool>) {
+async fn connection(
+    stream: TcpStream,
+    door: Arc<Door>,
+    guest: Arc<Guest>,
+    mut stopping: watch::Receiver<bool>,
+) {
     let Limits { head, request, connection, .. } = door.limits;
+    let asking = guest.clone();
     let service = service_fn(move |request| {
-        let door = door.clone();
-        async move { Ok::<_, Infallible>(answer(request, &door).await) }
+        let (door, guest) = (door.clone(), asking.clone());
+        async move {
+            guest.asked();
+            let answer = answer(request, &door).await;
+            guest.answered();
+            Ok::<_, Infallible>(answer)
+        }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(HEAD_BYTES);
@@ -70,6 +77,7 @@ async fn connection(stream: TcpStream, door: Arc<Door>, mut stopping: watch::Rec
     // A client that breaks off or sends nonsense got its answer from hyper, or is gone.
     tokio::select! {
         _client_is_gone = served.as_mut() => return,
+        () = guest.gives_way() => return,
         () = sleep(connection) => {}
         _ = stopping.wait_for(|stop| *stop) => {}
     }

@@ -5,7 +5,8 @@
 //! ask.rs      questions to the workers               limits.rs  the bounds, as configured
 //! status.rs   what is said about the node, as JSON   metrics.rs the same for Prometheus
 //! data.rs     rows, commits, explanations            inner.rs   the thin client that they go over
-//! member.rs   the map, and orders to a member
+//! member.rs   the map, and orders to a member      guard.rs   what a browser is made to send is refused
+//! guest.rs    who has a place, and who gives way
 //! query.rs    what stands behind a question mark     fuzz.rs    the doors of addresses and queries
 //! ```
 #![allow(
@@ -18,6 +19,8 @@ mod admin;
 mod ask;
 mod data;
 pub(crate) mod fuzz;
+mod guard;
+mod guest;
 mod http;
 mod inner;
 mod limits;

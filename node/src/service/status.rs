@@ -29,6 +29,8 @@ pub struct Facts {
     pub direct_io: bool,
     pub lineage: String,
     pub listen: SocketAddr,
+    /// Where the admin port is.
+    pub admin: SocketAddr,
     /// How many shards there are, whether their workers answer or not.
     pub shards: usize,
     /// Each parameter with its value and where it comes from.
@@ -220,6 +222,7 @@ mod tests {
             direct_io: true,
             lineage: String::new(),
             listen: "127.0.0.1:1".parse().expect("an address"),
+            admin: "127.0.0.1:2".parse().expect("an address"),
             shards: 0,
             parameters: Value::Null,
             last_ends: Vec::new(),

@@ -129,7 +129,7 @@ fn a_request_that_is_wrong_is_told_what_is_right() {
     assert_eq!((code, &said["refusal"]["code"]), (413, &json!("TOO_LARGE")), "{said}");
     // Without a length it is found while it is read.
     let mut chunks =
-        "POST /v1/commit HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
+        "POST /v1/commit HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
             .to_owned();
     for _ in 0..10 {
         chunks += &format!("{:x}\r\n{}\r\n", 1000, "y".repeat(1000));
@@ -145,7 +145,8 @@ fn a_body_that_does_not_come_is_not_waited_for() {
     let folder = Folder::new("body");
     let node = Node::start(&folder, "admin.request_ms = 300");
     let mut stream = node.connect();
-    let head = "POST /v1/commit HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 100\r\n\r\n{";
+    let head =
+        "POST /v1/commit HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 100\r\n\r\n{";
     stream.write_all(head.as_bytes()).expect("it takes them");
     let begin = Instant::now();
     let mut answer = String::new();

@@ -9,14 +9,14 @@ use crate::node::{Folder, Node};
 fn garbage_is_refused_and_the_port_goes_on() {
     let folder = Folder::new("garbage");
     let node = Node::start(&folder, "");
-    let long = format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(64 << 10));
+    let long = format!("GET /{} HTTP/1.1\r\nhost: localhost\r\n\r\n", "a".repeat(64 << 10));
     let headers = format!("GET /healthz HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(1000));
     for bytes in [
         &b"\x00\x01\x02\x03\x04\r\n\r\n"[..],
         b"SWL1 this is the other protocol\r\n\r\n",
         b"GET\r\n\r\n",
         b"GET /healthz HTTP/9.9\r\n\r\n",
-        b"POST /v1/status HTTP/1.1\r\nhost: x\r\ncontent-length: x\r\n\r\n",
+        b"POST /v1/status HTTP/1.1\r\nhost: localhost\r\ncontent-length: x\r\n\r\n",
         long.as_bytes(),
         headers.as_bytes(),
     ] {
@@ -43,8 +43,7 @@ fn slow_clients_lose_their_places() {
     let begin = Instant::now();
     assert_eq!(node.get("/healthz").0, 200);
     let took = begin.elapsed();
-    assert!(took > Duration::from_millis(300), "the places were taken: {took:?}");
-    assert!(took < Duration::from_secs(10), "{took:?}");
+    assert!(took < Duration::from_secs(10), "the oldest of them gives way: {took:?}");
     for mut stream in slow {
         let mut answer = Vec::new();
         let _reset = stream.read_to_end(&mut answer);
@@ -61,7 +60,7 @@ fn a_connection_ends_after_its_time() {
     let begin = Instant::now();
     let mut answered = 0;
     let ended = loop {
-        let sent = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n");
+        let sent = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n");
         let mut buffer = [0; 4096];
         match sent.and_then(|()| stream.read(&mut buffer)) {
             Ok(1..) => answered += 1,

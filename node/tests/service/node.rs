@@ -111,7 +111,7 @@ impl Node {
     pub fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String) {
         let length = body.len();
         let answer = self.raw(
-            format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")
+            format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")
                 .as_bytes(),
         );
         let code = answer.split(' ').nth(1).and_then(|code| code.parse().ok());

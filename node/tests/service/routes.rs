@@ -16,7 +16,7 @@ fn metrics_count_what_was_committed() {
     for place in ["cabin/s/A", "cabin/s/B", "cabin/s/C"] {
         assert!(run(&["put", place, "state=held", "--connect", &node.address]).status.success());
     }
-    let answer = node.raw(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let answer = node.raw(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     assert!(answer.contains("content-type: application/openmetrics-text"), "{answer}");
     let (_, text) = answer.split_once("\r\n\r\n").expect("a body");
     for (name, value) in [

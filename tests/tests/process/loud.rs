@@ -86,7 +86,7 @@ fn metric(cluster: &Cluster, nth: usize, series: &str) -> Option<f64> {
 /// What `/readyz` says; `None`: nobody is there to say anything.
 fn ready(cluster: &Cluster, nth: usize) -> Option<bool> {
     let mut stream = TcpStream::connect(at(cluster.ports[nth][1])).ok()?;
-    write!(stream, "GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").ok()?;
+    write!(stream, "GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     let is_ready = answer.contains("\"ready\": true");

@@ -314,7 +314,7 @@ pub fn leads(shard: &serde_json::Value) -> bool {
 
 pub fn get(port: u16, path: &str) -> String {
     let mut stream = TcpStream::connect(at(port)).expect("the admin port");
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").expect("asking");
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").expect("asking");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
     answer.split_once("\r\n\r\n").expect("a head").1.to_owned()

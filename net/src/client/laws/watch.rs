@@ -225,7 +225,7 @@ impl<S> Stream<S> {
         }
     }
 
-    /// Up to where everything was handed out.
+    /// Up to where everything was handed out, in whole records.
     pub(crate) fn token(&self) -> Token {
         self.handed_out
     }
@@ -238,8 +238,13 @@ impl<S> Stream<S> {
     /// What happened next, as far as it was heard.
     pub(crate) fn told(&mut self) -> Result<Option<Happened>> {
         let next = self.told.pop_front();
-        if next.is_none() {
-            self.handed_out = self.reached;
+        match &next {
+            None => self.handed_out = self.reached,
+            // Behind the middle of a record there is no place to go on from.
+            Some(last) if self.told.front().is_none_or(|after| after.position != last.position) => {
+                self.handed_out.position = last.position;
+            }
+            Some(_) => {}
         }
         if next.is_none() && self.ended {
             let why = "the stream has ended".to_owned();

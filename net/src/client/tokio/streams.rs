@@ -41,7 +41,8 @@ impl Client {
 }
 
 impl Watching {
-    /// Up to where everything was handed out: acknowledge it, or watch again behind it.
+    /// Up to where everything was handed out, in whole records: acknowledge it when that was dealt with, or watch
+    /// again behind it.
     pub fn token(&self) -> Token {
         self.stream.token()
     }

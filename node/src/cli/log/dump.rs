@@ -8,7 +8,8 @@ use serde_json::{Value as Json, json};
 
 use super::look::{self, Progress, Visitor};
 use super::target::Target;
-use super::{Exit, Failed, Place, entry};
+use super::{Exit, Failed, Place, columns, entry};
+use crate::driver::console;
 
 #[derive(Args)]
 pub(super) struct Dump {
@@ -36,7 +37,7 @@ impl Dump {
                 closed: false,
             };
             let looked = look::look(shard, &mut Progress::new(0), &mut printer)?;
-            printer.closed |= printer.out.flush().is_err();
+            printer.closed |= !console::written(printer.out.flush());
             if let (Exit::Done, Some(halt)) = (&exit, looked.report.halt) {
                 exit = Exit::Refused(format!("{}: {halt}", shard.path.display()));
             }
@@ -85,7 +86,7 @@ impl Visitor for Printer {
                 format!("{}/{epoch}:{index}  {kind}  {time}{lines}", self.shard)
             }
         };
-        self.closed |= writeln!(self.out, "{line}").is_err();
+        self.closed |= !console::written(writeln!(self.out, "{line}"));
     }
 
     fn enough(&self) -> bool {
@@ -99,8 +100,8 @@ fn line(entry: &Json) -> String {
     let text = |name: &str| key[name].as_str().map(str::to_owned);
     let row = || Some([text("namespace")?, text("table")?, text("partition")?, text("row")?].join("/"));
     let key = row().unwrap_or_else(|| key.to_string());
-    match &entry["value"] {
+    columns::plain(&match &entry["value"] {
         Json::Null => format!("{key} deleted"),
         value => format!("{key} = {value}"),
-    }
+    })
 }

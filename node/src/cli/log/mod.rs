@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
 
-use super::Exit;
+use super::{Exit, columns};
 use crate::driver::console;
 use tally::Tally;
 
@@ -107,7 +107,7 @@ impl Place {
     fn say(&self, people: impl FnOnce() -> String, program: impl FnOnce() -> Json) {
         match self.json {
             true => console::say(format_args!("{}", program())),
-            false => console::say(format_args!("{}", people())),
+            false => console::say(columns::plain_lines(&people())),
         }
     }
 }
