@@ -193,7 +193,12 @@ fn a_damaged_last_batch_is_a_named_tail_and_both_bad_copies_of_the_metadata_are_
         assert_eq!((&end["offset"], &end["leftover_at"]), (&last.into(), &last.into()));
     }
     flip(&shard.join("meta"), 8);
-    assert_eq!(object("verify", &data).0, Some(0), "one copy is enough");
+    let (code, verified) = object("verify", &data);
+    let verdict = &verified["logs"][0];
+    assert_eq!((code, &verdict["damage"]), (Some(1), &Json::Null), "one copy is enough, and no disk to trust: {verdict}");
+    assert_eq!(verdict["bad_copy_of_metadata"]["offset"], 0, "{verdict}");
+    let (_, said, _) = log("verify", &data, &[]);
+    assert!(said.contains("meta at offset 0"), "{said}");
     flip(&shard.join("meta"), BLOCK + 8);
     let (code, verified) = object("verify", &data);
     assert_eq!((code, &verified["logs"][0]["damage"]["rule"]), (Some(1), &"R6".into()));

@@ -1,5 +1,6 @@
 //! The small metadata of a log (R6): two checksummed copies, written alternately, so that a torn write of one
-//! leaves the other. Both bad means: refuse to start (F-RC2).
+//! leaves the other. What counts is in both. Both bad means: refuse to start (F-RC2); of one that is bad, the reader is
+//! told.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -50,6 +51,8 @@ pub struct Meta {
     pub aside: u64,
     /// An integrity failure, until somebody clears it (R25).
     pub latch: Option<Latch>,
+    /// Somebody cleared one: recovery may do with what is left of what was there twice (R8), until it finds all whole.
+    pub cleared: bool,
 }
 
 /// A leader's process: an equal epoch from another one is an integrity failure (R10).
@@ -185,8 +188,10 @@ const BOUND: u32 = 1;
 const FOLLOWED: u32 = 2;
 const RESEEDING: u32 = 4;
 const UNCERTAIN: u32 = 8;
+const CLEARED: u32 = 16;
 
 const _: () = assert!(size_of::<Block>() == 256 && std::mem::offset_of!(Block, crc) == 252);
+const _: () = assert!(size_of::<Block>() + LATCH_TEXT <= 512, "one sector");
 
 /// The first contents of a log's metadata file: both copies valid, nothing promised.
 pub fn format(log: &LogId) -> Vec<u8> {
@@ -198,14 +203,28 @@ pub fn format(log: &LogId) -> Vec<u8> {
     bytes
 }
 
-/// The newer valid copy. `Err` says what is wrong with each.
-pub fn read(bytes: &[u8], log: &LogId) -> Result<Meta, [NotValid; 2]> {
+/// The newer valid copy, and where the other one is not valid. All that a copy holds lies in one sector, which is
+/// written or not: no crash leaves a bad one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copies {
+    pub newest: Meta,
+    pub bad: Option<(u64, NotValid)>,
+}
+
+/// `Err` says what is wrong with each.
+pub fn read_both(bytes: &[u8], log: &LogId) -> Result<Copies, [NotValid; 2]> {
     let copy = |at: usize| Meta::decode(bytes.get(at..at + BLOCK).unwrap_or_default(), log);
     match (copy(0), copy(BLOCK)) {
-        (Ok(a), Ok(b)) => Ok(if a.sequence > b.sequence { a } else { b }),
-        (Ok(one), Err(_)) | (Err(_), Ok(one)) => Ok(one),
+        (Ok(a), Ok(b)) => Ok(Copies { newest: if a.sequence > b.sequence { a } else { b }, bad: None }),
+        (Ok(newest), Err(why)) => Ok(Copies { newest, bad: Some((BLOCK as u64, why)) }),
+        (Err(why), Ok(newest)) => Ok(Copies { newest, bad: Some((0, why)) }),
         (Err(a), Err(b)) => Err([a, b]),
     }
+}
+
+/// The newer valid copy, whatever the other one is.
+pub fn read(bytes: &[u8], log: &LogId) -> Result<Meta, [NotValid; 2]> {
+    read_both(bytes, log).map(|copies| copies.newest)
 }
 
 /// Whose log one copy says it is.
@@ -257,7 +276,8 @@ impl Meta {
             marks: mark(self.bound.is_some(), BOUND)
                 | mark(self.followed, FOLLOWED)
                 | mark(self.reseeding, RESEEDING)
-                | mark(self.uncertain, UNCERTAIN),
+                | mark(self.uncertain, UNCERTAIN)
+                | mark(self.cleared, CLEARED),
             ..Zeroable::zeroed()
         };
         if let Some(latch) = latch {
@@ -284,6 +304,10 @@ impl Meta {
         if block.lineage != log.lineage || block.shard != log.shard {
             return Err(NotValid::OtherLog);
         }
+        let used = size_of::<Block>() + if block.latch_file == 0 { 0 } else { LATCH_TEXT };
+        if bytes.iter().take(BLOCK).skip(used).any(|byte| *byte != 0) {
+            return Err(NotValid::Field("zeros behind it"));
+        }
         let marked = |mark: u32| block.marks & mark != 0;
         Ok(Self {
             sequence: block.sequence,
@@ -299,6 +323,7 @@ impl Meta {
             own: (Epoch(block.own_from), Epoch(block.own_through)),
             reseeding: marked(RESEEDING),
             uncertain: marked(UNCERTAIN),
+            cleared: marked(CLEARED),
             bare: Incarnation(block.bare),
             bare_before: Incarnation(block.bare_before),
             aside: block.aside,

@@ -75,6 +75,7 @@ fn member() -> Meta {
         own: (Epoch(2), Epoch(4)),
         reseeding: true,
         uncertain: true,
+        cleared: true,
         bare: Incarnation(3),
         bare_before: Incarnation(2),
         aside: 7,

@@ -21,6 +21,7 @@ pub enum Incident {
     /// A log ends where it was not closed.
     LogContradicted,
     CheckpointCorrupt,
+    MetadataCorrupt,
     LogFailed,
     NoSpace,
     NoCheckpoint,
@@ -45,7 +46,7 @@ struct Axes {
     advice: &'static str,
 }
 
-const ALL: [(Incident, Axes); 13] = [
+const ALL: [(Incident, Axes); 14] = [
     (
         Incident::Killed,
         Axes {
@@ -74,6 +75,16 @@ const ALL: [(Incident, Axes); 13] = [
             persistence: "as long as the log is so",
             visibility: "what is there is served",
             advice: "files were changed, lost or put back: stop the node, and compare its directory with a copy",
+        },
+    ),
+    (
+        Incident::MetadataCorrupt,
+        Axes {
+            name: "metadata.corrupt",
+            phase: "recovery",
+            persistence: "over: both copies were written again",
+            visibility: "nothing is missing: the other copy holds all that counts",
+            advice: "look at the disk, and make a backup",
         },
     ),
     (

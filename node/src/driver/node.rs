@@ -412,10 +412,13 @@ impl Node {
     /// `again`: the log was opened for another role.
     fn show_recovery(&self, shard: ShardId, report: &seawall_wal::recover::Report, again: bool) {
         let (said, shard_of) = (report.to_string(), Some(shard));
-        match (&report.halt, report.corrupt.is_empty()) {
-            (Some(_), _) => self.incidents.note(Incident::LogHalted, shard_of, &said),
-            (None, false) => self.incidents.note(Incident::CheckpointCorrupt, shard_of, &said),
-            (None, true) => console::complain(report),
+        match &report.halt {
+            Some(_) => self.incidents.note(Incident::LogHalted, shard_of, &said),
+            None if report.bad_copy.is_some() => {
+                self.incidents.note(Incident::MetadataCorrupt, shard_of, &said);
+            }
+            None if !report.is_clean() => self.incidents.note(Incident::CheckpointCorrupt, shard_of, &said),
+            None => console::complain(report),
         }
         let end = self.ends[shard.0 as usize - 1];
         if let Some(why) = end.contradicts(report).filter(|_| !again) {

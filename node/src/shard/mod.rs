@@ -200,7 +200,7 @@ impl Shard {
         };
         let log = LogId { lineage: self.lineage.0, shard: self.id.0 };
         let recovery = Recovery::new(log, self.limits, found.files, found.buffers, start);
-        let mut recovery = Box::new(recovery.ordered(self.ordered.take()));
+        let mut recovery = Box::new(recovery.ordered(self.ordered.take()).latching());
         recovery.start(&mut self.ios);
         self.state = State::default();
         self.role += 1;

@@ -1,5 +1,6 @@
 //! The small metadata of a log that runs (R6): whoever runs it wishes for changes, one write is under way at a time,
-//! and the newest wish wins.
+//! and the newest wish wins. A wish is granted when both copies hold it: until then, one bit that turns would take back
+//! a promise.
 
 use crate::format::LogId;
 use crate::meta::Meta;
@@ -12,7 +13,11 @@ pub struct Wish(pub u64);
 #[derive(Debug)]
 pub(super) struct Memory {
     id: LogId,
+    /// Both copies hold it, or something newer.
     durable: Meta,
+    /// What was written last, and the wishes that are in it.
+    newest: Meta,
+    once: Wish,
     wanted: Meta,
     /// How many wishes there were, and how many of them are durable.
     wishes: Wish,
@@ -30,10 +35,11 @@ struct Writing {
 }
 
 impl Memory {
-    /// `meta` is what recovery left on disk.
+    /// `meta` is what recovery left on disk, in both copies.
     pub fn new(id: LogId, meta: Meta) -> Self {
-        let (wishes, granted) = (Wish(0), Wish(0));
-        Self { id, durable: meta, wanted: meta, wishes, granted, writing: None, failed: false }
+        let none = Wish(0);
+        let (durable, newest, wanted) = (meta, meta, meta);
+        Self { id, durable, newest, once: none, wanted, wishes: none, granted: none, writing: None, failed: false }
     }
 
     pub fn durable(&self) -> &Meta {
@@ -65,7 +71,7 @@ impl Memory {
     /// The write of the newest wish, over the older copy.
     pub fn write(&mut self, io: IoId, mut buf: Buffer) -> Io {
         assert!(self.writing.is_none(), "one copy stays whole while the other one is written");
-        let meta = Meta { sequence: self.durable.sequence + 1, ..self.wanted };
+        let meta = Meta { sequence: self.newest.sequence + 1, ..self.wanted };
         self.writing = Some(Writing { io, meta, grants: self.wishes });
         buf.bytes_mut()[..BLOCK].copy_from_slice(&meta.encode(&self.id));
         Io::Write { id: io, file: FileId::Meta, offset: meta.offset(), buf, at: 0, len: BLOCK }
@@ -76,7 +82,8 @@ impl Memory {
     pub fn ended(&mut self, id: IoId, whole: bool) -> Option<()> {
         let Writing { meta, grants, .. } = self.writing.take_if(|writing| writing.io == id)?;
         if whole {
-            (self.durable, self.granted) = (meta, grants);
+            (self.durable, self.granted) = (self.newest, self.once);
+            (self.newest, self.once) = (meta, grants);
         }
         self.failed |= !whole;
         Some(())

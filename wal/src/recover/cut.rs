@@ -28,6 +28,7 @@ impl Recovery {
     /// The log is known to its end, and nothing was written yet.
     pub(super) fn conclude(&mut self, walk: Option<Walk>, out: &mut Vec<Io>) -> Result<(), Halt> {
         self.check_role()?;
+        self.check_survived()?;
         let mark = self.meta.durable.max(self.meta.clean);
         if self.report.last < mark {
             return Err(Halt::below_mark(self.report.end.as_ref(), self.report.last, mark));
@@ -121,16 +122,14 @@ impl Recovery {
     fn clear(&mut self, out: &mut Vec<Io>) -> Result<(), Halt> {
         let finished = self.abandoning().is_some() || self.role == Start::Follow;
         if self.meta.cut.is_none() || !finished {
-            self.phase = Phase::Ended;
-            return Ok(());
+            return self.twice(out);
         }
         let least = self.limits.small_slot_bytes;
         let free = self.dropped.iter().filter(|f| f.bytes >= least);
         self.spares.extend(free.map(|f| Spare { slot: f.slot, bytes: f.bytes }));
         self.meta = Meta { sequence: self.meta.sequence + 1, cut: None, ..self.meta };
         self.phase = Phase::Clear;
-        let block = self.meta.encode(&self.id);
-        self.write(FileId::Meta, self.meta.offset(), &block, out);
+        self.write_meta(out);
         Ok(())
     }
 }

@@ -118,11 +118,11 @@ impl Recovery {
         let offset = self.at.1;
         match std::mem::replace(&mut self.phase, Phase::Ended) {
             Phase::Cuts(n) => {
-                self.corrupt(self.checkpoints[n].0, offset, why);
+                self.unread(self.checkpoints[n].0, offset, why);
                 self.next_cut(n + 1, out)
             }
             Phase::Load { candidate, .. } => {
-                self.corrupt(candidate.id, offset, why);
+                self.unread(candidate.id, offset, why);
                 sink(Replay::Base(&Boundary::start(self.id)));
                 self.next_candidate(out)
             }
@@ -135,6 +135,10 @@ impl Recovery {
     }
 
     fn corrupt(&mut self, id: CheckpointId, offset: u64, why: String) {
-        self.report.corrupt.push(Corrupt { id, offset, why });
+        self.report.corrupt.push(Corrupt { id, offset, why, unread: false });
+    }
+
+    fn unread(&mut self, id: CheckpointId, offset: u64, why: String) {
+        self.report.corrupt.push(Corrupt { id, offset, why, unread: true });
     }
 }

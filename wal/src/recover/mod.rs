@@ -4,11 +4,13 @@
 //! meta -> (ordered) -> headers -> checkpoint -> link -> strays -> walk -> tail -> quarantine -> settle -> rewrite -> erase -> Log
 //! ```
 //! One operation is under way at a time. Records go to the sink as they are met; they count only when recovery
-//! ends well. Until the settle phase nothing is written, so a halt leaves every byte as it was.
+//! ends well. Until the settle phase nothing is written, so a halt leaves every byte as it was, but for the metadata of a
+//! log that latches it (R25).
 
 mod chain;
 mod cut;
 mod evidence;
+mod latch;
 mod load;
 mod ordered;
 mod report;
@@ -64,6 +66,8 @@ pub struct Recovery {
     /// What is written over with zeros before this recovery ends.
     erasing: Vec<Abandoned>,
     role: Start,
+    /// Damage that this start finds halts the log until somebody clears it.
+    latches: bool,
     /// What is to be done before the log is looked at.
     ordered: Option<Ordered>,
     meta: Meta,
@@ -137,6 +141,10 @@ enum Phase {
     },
     /// Writing the metadata: the cut is finished.
     Clear,
+    /// Writing it once more: what counts is in both copies.
+    Twice,
+    /// Writing the metadata: what was found is an end over restarts.
+    Latch(Halt),
     Ended,
 }
 
@@ -181,6 +189,7 @@ impl Recovery {
             dropped: Vec::new(),
             erasing: Vec::new(),
             role,
+            latches: false,
             ordered: None,
             meta: Meta::default(),
             phase: Phase::Meta,
@@ -253,7 +262,10 @@ impl Recovery {
             Ok(moved) => Some(format!("{moved} of {} bytes", self.asked)),
             Err(error) => Some(error.to_string()),
         };
+        let ended = trouble.is_none();
         let step = match trouble {
+            // That it could not be written down makes it no better.
+            Some(_) if let Phase::Latch(halt) = &self.phase => Err(halt.clone()),
             None => self.advance(&buf, out, sink),
             Some(why) if matches!(self.at.0, FileId::Checkpoint(_)) => {
                 self.checkpoint_unreadable(why, out, sink)
@@ -264,6 +276,11 @@ impl Recovery {
         match step {
             Ok(()) if matches!(self.phase, Phase::Ended) => self.finish(),
             Ok(()) => Progress::Working,
+            Err(halt) if ended && self.to_be_latched(&halt) => {
+                out.clear();
+                self.latch(halt, out);
+                Progress::Working
+            }
             Err(halt) => {
                 self.report.halt = Some(halt);
                 self.phase = Phase::Ended;
@@ -282,7 +299,7 @@ impl Recovery {
                 Ok(())
             }
             Phase::Meta => {
-                self.meta = self.meta_of(meta::read(bytes, &self.id))?;
+                self.meta = self.meta_of(meta::read_both(bytes, &self.id))?;
                 self.intend(out)
             }
             Phase::Intend => self.as_recorded(out),
@@ -326,7 +343,9 @@ impl Recovery {
                 self.rewrite(walk, from, out)
             }
             Phase::Erase { nth, end } => self.erase_on(nth, end, out),
-            Phase::Clear => Ok(()),
+            Phase::Clear => self.twice(out),
+            Phase::Twice => Ok(()),
+            Phase::Latch(halt) => Err(halt),
             Phase::Ended => unreachable!("nothing is under way after the end"),
         }
     }

@@ -10,7 +10,7 @@
 use super::report::Halt;
 use super::{Phase, Recovery};
 use crate::format::NotValid;
-use crate::meta::{self, Meta};
+use crate::meta::{self, Copies, Meta};
 use crate::{BLOCK, Epoch, FileId, Io, LogId};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,13 +22,15 @@ pub enum Act {
 }
 
 impl Act {
-    /// What the metadata says of it, if it does not say so already.
-    fn intended(self, meta: &Meta) -> Option<Meta> {
+    /// What the metadata says of it, if it does not say so already. `bad`: one copy of it is.
+    fn intended(self, meta: &Meta, bad: bool) -> Option<Meta> {
         let sequence = meta.sequence + 1;
         match self {
             _ if meta.aside != 0 => None,
             Act::Reseed => Some(Meta { sequence, aside: sequence, ..*meta }),
-            Act::Clear if meta.latch.is_some() => Some(Meta { sequence, latch: None, ..*meta }),
+            Act::Clear if meta.latch.is_some() || bad => {
+                Some(Meta { sequence, latch: None, cleared: true, ..*meta })
+            }
             Act::Clear => None,
         }
     }
@@ -51,17 +53,22 @@ pub struct Intention {
 impl Intention {
     /// From the bytes of the metadata file.
     pub fn of(act: Act, id: &LogId, bytes: &[u8]) -> Self {
-        let read = meta::read(bytes, id);
-        let halt = match &read {
-            Ok(meta) => meta.latch.as_ref().map(|latch| Halt::latched(latch).to_string()),
-            Err(copies) => Some(Halt::metadata(*copies).to_string()),
+        let copies = meta::read_both(bytes, id);
+        let halt = match copies {
+            Ok(Copies { newest: Meta { latch: Some(latch), .. }, .. }) => Some(Halt::latched(&latch)),
+            Ok(Copies { bad: Some((offset, why)), .. }) => Some(Halt::one_copy(offset, why)),
+            Ok(_) => None,
+            Err(copies) => Some(Halt::metadata(copies)),
         };
+        let halt = halt.map(|halt| halt.to_string());
+        let bad = copies.is_ok_and(|copies| copies.bad.is_some());
+        let read = copies.map(|copies| copies.newest);
         let led = read.as_ref().ok().map(|meta| meta.epoch > Epoch(0) && meta.issued == meta.epoch);
         let meta = match read {
             Err(_) if act == Act::Clear => None,
             read => Some(read.unwrap_or_default()),
         };
-        let next = meta.and_then(|meta| act.intended(&meta));
+        let next = meta.and_then(|meta| act.intended(&meta, bad));
         let aside = next.or(meta).map_or(0, |meta| meta.aside);
         Self { halt, led, aside, write: next.map(|next| (next.offset(), next.encode(id))) }
     }
@@ -89,20 +96,31 @@ impl Recovery {
 
     /// F-RC2: metadata that cannot be read is an end, but for a log that begins anew. What it had promised is not known
     /// any more; who reseeds fences nobody, and is not electable.
-    pub(super) fn meta_of(&self, read: Result<Meta, [NotValid; 2]>) -> Result<Meta, Halt> {
+    pub(super) fn meta_of(&mut self, read: Result<Copies, [NotValid; 2]>) -> Result<Meta, Halt> {
         let begins_anew = self.ordered.as_ref().is_some_and(|ordered| ordered.act == Act::Reseed);
-        read.or_else(|copies| if begins_anew { Ok(Meta::default()) } else { Err(Halt::metadata(copies)) })
+        let Copies { newest, bad } = match read {
+            Ok(copies) => copies,
+            Err(_) if begins_anew => return Ok(Meta::default()),
+            Err(copies) => return Err(Halt::metadata(copies)),
+        };
+        self.report.bad_copy = bad;
+        self.meta = newest;
+        match bad {
+            Some((offset, why)) if self.ordered.is_none() && self.ends_by_any_damage() => {
+                Err(Halt::one_copy(offset, why))
+            }
+            _ => Ok(newest),
+        }
     }
 
     pub(super) fn intend(&mut self, out: &mut Vec<Io>) -> Result<(), Halt> {
-        let ordered = self.ordered.take();
-        let Some(meta) = ordered.and_then(|ordered| ordered.act.intended(&self.meta)) else {
+        let (ordered, bad) = (self.ordered.take(), self.report.bad_copy.is_some());
+        let Some(meta) = ordered.and_then(|ordered| ordered.act.intended(&self.meta, bad)) else {
             return self.as_recorded(out);
         };
         self.meta = meta;
         self.phase = Phase::Intend;
-        let block = meta.encode(&self.id);
-        self.write(FileId::Meta, meta.offset(), &block, out);
+        self.write_meta(out);
         Ok(())
     }
 

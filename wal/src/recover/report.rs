@@ -17,6 +17,8 @@ pub struct Report {
     pub checkpoint: Option<Loaded>,
     /// Checkpoints that cannot be believed: an integrity failure, survived because the log reaches back far enough.
     pub corrupt: Vec<Corrupt>,
+    /// The copy of the metadata that cannot be believed: the same, survived because the other one holds all that counts.
+    pub bad_copy: Option<(u64, NotValid)>,
     /// Segments behind the checkpoint.
     pub segments: usize,
     pub batches: u64,
@@ -54,6 +56,8 @@ pub struct Corrupt {
     pub id: CheckpointId,
     pub offset: u64,
     pub why: String,
+    /// The device did not give its bytes: they may be whole.
+    pub unread: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,12 +72,12 @@ pub struct End {
     pub finished_cut: bool,
 }
 
-/// Why the log cannot be served. Nothing was changed on disk.
+/// Why the log cannot be served. Nothing was changed on disk but the metadata, which may latch it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Halt {
     /// The rule of RELIABILITY that forbids to go on, `R2` say.
     pub rule: &'static str,
-    pub file: String,
+    pub file: FileId,
     pub offset: u64,
     pub expected: String,
     pub observed: String,
@@ -81,24 +85,50 @@ pub struct Halt {
 
 impl Halt {
     fn at(rule: &'static str, slot: SlotId, offset: u64, expected: String, observed: String) -> Self {
-        Self { rule, file: FileId::Slot(slot).to_string(), offset, expected, observed }
+        Self { rule, file: FileId::Slot(slot), offset, expected, observed }
     }
 
     pub(super) fn metadata(copies: [NotValid; 2]) -> Self {
         let [a, b] = copies;
         Self {
             rule: "R6",
-            file: "meta".into(),
+            file: FileId::Meta,
             offset: 0,
             expected: "at least one valid copy of the metadata".into(),
             observed: format!("first copy: {a}; second copy: {b}"),
         }
     }
 
+    pub(super) fn one_copy(offset: u64, why: NotValid) -> Self {
+        Self {
+            rule: "R6",
+            file: FileId::Meta,
+            offset,
+            expected: "two valid copies of the metadata".into(),
+            observed: format!("{why} in this one; the other one is whole"),
+        }
+    }
+
+    pub(super) fn rotten_checkpoint(corrupt: &Corrupt) -> Self {
+        let Corrupt { id, offset, why, .. } = corrupt;
+        Self {
+            rule: "R8",
+            file: FileId::Checkpoint(*id),
+            offset: *offset,
+            expected: "a whole checkpoint".into(),
+            observed: format!("{why}; the log would reach back far enough to do without it"),
+        }
+    }
+
+    /// The bytes are not what they were. That a log is not to be led says nothing of them.
+    pub(super) fn is_damage(&self) -> bool {
+        self.rule != "R10"
+    }
+
     pub(super) fn latched(latch: &Latch) -> Self {
         Self {
             rule: latch.rule(),
-            file: latch.file.to_string(),
+            file: latch.file,
             offset: latch.offset,
             expected: latch.expected(),
             observed: format!(
@@ -111,18 +141,18 @@ impl Halt {
 
     pub(super) fn not_to_lead(epoch: Epoch, observed: String) -> Self {
         let expected = format!("a log that may be led in epoch {}", epoch.0);
-        Self { rule: "R10", file: FileId::Meta.to_string(), offset: 0, expected, observed }
+        Self { rule: "R10", file: FileId::Meta, offset: 0, expected, observed }
     }
 
     pub(super) fn below_mark(end: Option<&End>, last: Index, mark: Index) -> Self {
-        let file = end.map_or(FileId::Meta, |end| FileId::Slot(end.slot)).to_string();
+        let file = end.map_or(FileId::Meta, |end| FileId::Slot(end.slot));
         let expected = format!("index {}, which the metadata says was durable here", mark.0);
         let offset = end.map_or(0, |end| end.offset);
         Self { rule: "R2", file, offset, expected, observed: format!("a log that ends with {}", last.0) }
     }
 
     pub(super) fn cut_in_checkpoint(cut: Index, next: Index) -> Self {
-        let file = FileId::Checkpoint(CheckpointId(cut.0)).to_string();
+        let file = FileId::Checkpoint(CheckpointId(cut.0));
         let expected = format!("no checkpoint of index {} or above, where the log was cut", next.0);
         Self { rule: "R12", file, offset: 0, expected, observed: format!("one up to index {}", cut.0) }
     }
@@ -144,13 +174,13 @@ impl Halt {
     pub(super) fn unreadable(file: FileId, offset: u64, observed: String) -> Self {
         let expected =
             "every sector of the log to be readable: an unreadable one is never a torn tail".into();
-        Self { rule: "R2", file: file.to_string(), offset, expected, observed }
+        Self { rule: "R2", file, offset, expected, observed }
     }
 
     pub(super) fn unwritable(file: FileId, offset: u64, observed: String) -> Self {
         let expected =
             "the metadata and the last window to be written and flushed before the log is served".into();
-        Self { rule: "R4", file: file.to_string(), offset, expected, observed }
+        Self { rule: "R4", file, offset, expected, observed }
     }
 
     pub(super) fn slot_size(slot: SlotId, header: u64, file: u64) -> Self {
@@ -190,7 +220,7 @@ impl Halt {
     }
 
     pub(super) fn nothing_behind(base: &Boundary) -> Self {
-        let file = FileId::Checkpoint(CheckpointId(base.cut.index.0)).to_string();
+        let file = FileId::Checkpoint(CheckpointId(base.cut.index.0));
         let expected =
             format!("a segment that continues the checkpoint, after segment {}", base.incarnation.0);
         Self { rule: "R8", file, offset: 0, expected, observed: "none".into() }
@@ -213,10 +243,10 @@ impl Halt {
     }
 
     pub(super) fn corrupt_checkpoint(corrupt: &Corrupt) -> Self {
-        let Corrupt { id, offset, why } = corrupt;
+        let Corrupt { id, offset, why, .. } = corrupt;
         Self {
             rule: "R8",
-            file: FileId::Checkpoint(*id).to_string(),
+            file: FileId::Checkpoint(*id),
             offset: *offset,
             expected: "a whole checkpoint, or the complete log behind an older one".into(),
             observed: why.clone(),
@@ -263,7 +293,7 @@ impl Halt {
 impl Report {
     /// Nothing that should be whole is damaged.
     pub fn is_clean(&self) -> bool {
-        self.halt.is_none() && self.corrupt.is_empty()
+        self.halt.is_none() && self.corrupt.is_empty() && self.bad_copy.is_none()
     }
 
     /// One JSON object, on one line.
@@ -305,8 +335,10 @@ impl Report {
         };
         let abandoned = self.abandoned.iter().map(range).collect::<Vec<_>>().join(",");
         let put_aside = self.put_aside.map_or("null".into(), |number| number.to_string());
+        let bad = |(offset, why): (u64, NotValid)| format!(r#"{{"offset":{offset},"observed":"{why}"}}"#);
+        let bad_copy = self.bad_copy.map_or("null".into(), bad);
         format!(
-            r#"{{"shard":{},"checkpoint":{checkpoint},"corrupt_checkpoints":[{corrupt}],"segments":{},"batches":{},"records":{},"bytes":{},"last_index":{},"found_epoch":{},"epoch":{},"follows":{},"abandoned":[{abandoned}],"put_aside":{put_aside},"end":{end},"rewritten_bytes":{},"halt":{halt}}}"#,
+            r#"{{"shard":{},"checkpoint":{checkpoint},"corrupt_checkpoints":[{corrupt}],"bad_copy_of_metadata":{bad_copy},"segments":{},"batches":{},"records":{},"bytes":{},"last_index":{},"found_epoch":{},"epoch":{},"follows":{},"abandoned":[{abandoned}],"put_aside":{put_aside},"end":{end},"rewritten_bytes":{},"halt":{halt}}}"#,
             self.shard,
             self.segments,
             self.batches,
@@ -341,7 +373,11 @@ impl fmt::Display for Report {
         if let Some(number) = self.put_aside {
             write!(f, "all that was here was put aside in {}; ", aside(number))?;
         }
-        for Corrupt { id, offset, why } in &self.corrupt {
+        if let Some((offset, why)) = self.bad_copy {
+            write!(f, "INTEGRITY FAILURE: {} at offset {offset} breaks R6: {why}. ", FileId::Meta)?;
+            write!(f, "The other copy holds all that counts, and both were written again; look at the disk. ")?;
+        }
+        for Corrupt { id, offset, why, .. } in &self.corrupt {
             let file = FileId::Checkpoint(*id);
             write!(f, "INTEGRITY FAILURE: {file} at offset {offset} breaks R8: {why}. ")?;
             write!(f, "The log reaches back far enough to do without it; keep the file for a look. ")?;
@@ -386,7 +422,8 @@ impl fmt::Display for Halt {
         write!(f, "{file} at offset {offset} breaks {rule}: expected {expected}; observed {observed}. ")?;
         write!(
             f,
-            "Nothing was changed. Copy the shard's directory aside before anything else, then restore it from a copy"
+            "Nothing of the log was changed. Copy the shard's directory aside before anything else, then restore it from a \
+             copy"
         )
     }
 }

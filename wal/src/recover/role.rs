@@ -19,7 +19,9 @@ impl Recovery {
     /// The metadata as this start leaves it, but for the cut. `taken` is its epoch; a follower takes none.
     pub(super) fn meta_for(&self, taken: Option<Epoch>) -> Meta {
         let (sequence, start) = (self.meta.sequence + 1, self.meta.start + 1);
-        let was = Meta { sequence, start, ..self.meta };
+        // Until the next fold takes them away, the rotten ones that somebody accepted are met by every start.
+        let cleared = self.meta.cleared && !self.report.corrupt.is_empty();
+        let was = Meta { sequence, start, cleared, ..self.meta };
         let found = self.report.found_epoch;
         let Some(epoch) = taken else {
             // What was issued here and cut off may be followed by epochs that were not. A log that never followed is

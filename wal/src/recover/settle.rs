@@ -9,7 +9,7 @@ use crate::log::{Checkpoint, Log, Resume};
 use crate::meta::Meta;
 use crate::recover::chain::Segment;
 use crate::segments::{Closed, Pool};
-use crate::{Epoch, FileId, Index, Io};
+use crate::{Epoch, Index, Io};
 
 /// Incarnations of one epoch: more segments than it will ever have, in a number that people can still read.
 const PER_EPOCH: u64 = 1_000_000_000;
@@ -45,8 +45,7 @@ impl Recovery {
         let bare_before = Incarnation::default();
         self.meta = Meta { cut, bare, bare_before, uncertain: uncertain && taken.is_none(), ..meta };
         self.phase = Phase::Settle { walk };
-        let block = self.meta.encode(&self.id);
-        self.write(FileId::Meta, self.meta.offset(), &block, out);
+        self.write_meta(out);
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use seawall_wal::format::SegmentHeader;
 use seawall_wal::io::IoStep;
-use seawall_wal::recover::{Halt, Report, Tail};
+use seawall_wal::recover::{Report, Tail};
 use seawall_wal::scan::Free;
 use seawall_wal::{Done, FileId, Io, IoError, LogLimits, Replay, Replayed, Scan, SlotId};
 
@@ -47,25 +47,24 @@ pub(in crate::cli) fn look(
     progress: &mut Progress,
     visitor: &mut dyn Visitor,
 ) -> Result<Looked, Failed> {
-    let place = |halt: &Halt| (halt.rule, halt.file.clone(), halt.offset);
-    let mut before: Option<Halt> = None;
+    let mut before = None;
     for _ in 0..LOOKS {
         let writer_before = shard.writer();
         let hold = shard.hold();
         let looked = once(shard, progress, visitor)?;
         drop(hold);
-        let found = &looked.report.halt;
+        let found = flaw(&looked.report);
         let live = writer_before.or(looked.writer).is_some();
-        if found.is_none() || found.as_ref().map(place) == before.as_ref().map(place) || !live {
+        if found.is_none() || found == before || !live {
             return Ok(looked);
         }
-        before = looked.report.halt;
+        before = found;
         thread::sleep(PAUSE);
     }
     Err(Failed::Unreadable(format!(
         "{}: it changes faster than it can be read, and nothing is known of it; look again (the last look found: {})",
         shard.path.display(),
-        before.map_or_else(String::new, |halt| halt.to_string())
+        before.map_or_else(String::new, |(rule, file, offset)| format!("{file} at offset {offset} breaks {rule}"))
     )))
 }
 
@@ -165,11 +164,21 @@ impl Progress {
     }
 }
 
+/// What a live log may show in the middle of a write, and damage goes on to show.
+fn flaw(report: &Report) -> Option<(&'static str, FileId, u64)> {
+    let halt = report.halt.as_ref().map(|halt| (halt.rule, halt.file, halt.offset));
+    halt.or(report.bad_copy.map(|(offset, _)| ("R6", FileId::Meta, offset)))
+}
+
 /// Where a log ends and why, in words.
 pub(in crate::cli) fn ending(looked: &Looked) -> String {
     let report = &looked.report;
     if let Some(halt) = &report.halt {
         return format!("DAMAGED: {halt}");
+    }
+    if let Some((offset, why)) = report.bad_copy {
+        let file = FileId::Meta;
+        return format!("DAMAGED: {file} at offset {offset} breaks R6: {why}; the other copy is whole");
     }
     if let Some(corrupt) = report.corrupt.last() {
         let (file, offset, why) = (FileId::Checkpoint(corrupt.id), corrupt.offset, &corrupt.why);

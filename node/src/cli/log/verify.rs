@@ -44,6 +44,10 @@ pub(super) fn verdict(part: &Part) -> Json {
             "offset": c.offset,
             "observed": c.why,
         })).collect::<Vec<_>>(),
+        "bad_copy_of_metadata": report.bad_copy.map(|(offset, why)| json!({
+            "offset": offset,
+            "observed": why.to_string(),
+        })),
         "segments": report.segments,
         "batches": report.batches,
         "records": report.records,
@@ -59,7 +63,7 @@ pub(super) fn verdict(part: &Part) -> Json {
         "may_be_under_way": leftover && part.looked.writer.is_some(),
         "damage": report.halt.as_ref().map(|halt| json!({
             "rule": halt.rule,
-            "file": halt.file,
+            "file": halt.file.to_string(),
             "offset": halt.offset,
             "expected": halt.expected,
             "observed": halt.observed,
