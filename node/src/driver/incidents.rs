@@ -28,6 +28,7 @@ pub enum Incident {
     Rotten,
     ReplicaHalted,
     ReplicaReseeds,
+    ReplicaTroubled,
     CommitsRefused,
     LinkLost,
     MapUnreachable,
@@ -46,7 +47,7 @@ struct Axes {
     advice: &'static str,
 }
 
-const ALL: [(Incident, Axes); 14] = [
+const ALL: [(Incident, Axes); 15] = [
     (
         Incident::Killed,
         Axes {
@@ -154,7 +155,18 @@ const ALL: [(Incident, Axes); 14] = [
             phase: "running",
             persistence: "until it is level again",
             visibility: "reads are refused there",
-            advice: "nothing to do: its log was put aside in `quarantine/`, and it begins with a leader's checkpoint",
+            advice: "nothing to do: it begins with a leader's checkpoint; what it had is in `quarantine/`, if its disk still had \
+                     anything",
+        },
+    ),
+    (
+        Incident::ReplicaTroubled,
+        Axes {
+            name: "replica.troubled",
+            phase: "running",
+            persistence: "until a leader has greeted it, and what it sends fits",
+            visibility: "its reads are refused meanwhile; commits that need it wait",
+            advice: "see what it says; if it comes again, `seawall replica reseed` it",
         },
     ),
     (
@@ -190,6 +202,21 @@ const ALL: [(Incident, Axes); 14] = [
 ];
 
 impl Incident {
+    /// What is said of a shard, so that nobody reads past it.
+    pub fn headline(self, shard: ShardId, why: &str) -> String {
+        let what = match self {
+            Incident::NoCheckpoint => format!("NO NEWER CHECKPOINT OF SHARD {shard}"),
+            Incident::ReplicaHalted => format!("THE REPLICA OF SHARD {shard} HALTED"),
+            Incident::ReplicaReseeds => format!("THE REPLICA OF SHARD {shard} BEGINS ANEW"),
+            Incident::ReplicaTroubled => format!("THE REPLICA OF SHARD {shard} DOES NOT GO ON"),
+            Incident::Rotten => format!("WHAT THE LOG OF SHARD {shard} KEEPS IS ROTTEN"),
+            Incident::LogFailed => format!("THE LOG OF SHARD {shard} FAILED"),
+            Incident::CommitsRefused => format!("COMMITS OF SHARD {shard} ARE REFUSED"),
+            _ => format!("SHARD {shard}"),
+        };
+        format!("{what}: {why}")
+    }
+
     fn axes(self) -> &'static Axes {
         let found = ALL.iter().find(|(incident, _)| *incident == self);
         found.map(|(_, axes)| axes).expect("each has its axes")

@@ -325,29 +325,8 @@ impl Node {
                     let said = format!("THE LOG OF SHARD {shard} CANNOT GROW: {path}: {why}");
                     self.incidents.note(Incident::NoSpace, Some(shard), &said);
                 }
-                Notice::FoldFailed { shard, why } => {
-                    let said = format!("NO NEWER CHECKPOINT OF SHARD {shard}: {why}");
-                    self.incidents.note(Incident::NoCheckpoint, Some(shard), &said);
-                }
-                Notice::ReplicaHalted { shard, why } => {
-                    let said = format!("THE REPLICA OF SHARD {shard} HALTED: {why}");
-                    self.incidents.note(Incident::ReplicaHalted, Some(shard), &said);
-                }
-                Notice::ReplicaReseeds { shard, why } => {
-                    let said = format!("THE REPLICA OF SHARD {shard} BEGINS ANEW: {why}");
-                    self.incidents.note(Incident::ReplicaReseeds, Some(shard), &said);
-                }
-                Notice::Rotten { shard, why } => {
-                    let said = format!("WHAT THE LOG OF SHARD {shard} KEEPS IS ROTTEN: {why}");
-                    self.incidents.note(Incident::Rotten, Some(shard), &said);
-                }
-                Notice::LogFailed { shard, why } => {
-                    let said = format!("THE LOG OF SHARD {shard} FAILED: {why}");
-                    self.incidents.note(Incident::LogFailed, Some(shard), &said);
-                }
-                Notice::CommitsRefused { shard, why } => {
-                    let said = format!("COMMITS OF SHARD {shard} ARE REFUSED: {why}");
-                    self.incidents.note(Incident::CommitsRefused, Some(shard), &said);
+                Notice::Wrong { kind, shard, why } => {
+                    self.incidents.note(kind, Some(shard), &kind.headline(shard, &why));
                 }
                 Notice::GaveUpDsync { worker, why } => self.note_switch(worker, why),
                 Notice::Serving(workers) => {

@@ -22,6 +22,7 @@ use super::beside::{Order, Orders, Scrub};
 use super::clock;
 use super::directory::ShardDirectory;
 use super::either::{Driver, DriverConfig};
+use super::incidents::Incident;
 use super::linking::{self, Linking};
 use super::mailbox::{Control, Inbox, PeerFrame, Post};
 use super::probe::Durable;
@@ -44,31 +45,9 @@ pub(super) enum Notice {
         shard: ShardId,
         why: String,
     },
-    LogFailed {
-        shard: ShardId,
-        why: String,
-    },
-    FoldFailed {
-        shard: ShardId,
-        why: String,
-    },
-    /// R13: members that commits wait for are missing.
-    CommitsRefused {
-        shard: ShardId,
-        why: String,
-    },
-    /// R25: only an operator brings it back.
-    ReplicaHalted {
-        shard: ShardId,
-        why: String,
-    },
-    /// R12: it begins anew.
-    ReplicaReseeds {
-        shard: ShardId,
-        why: String,
-    },
-    /// What a log keeps was read again, and is not whole.
-    Rotten {
+    /// Something of a shard went wrong, and is to be said loudly.
+    Wrong {
+        kind: Incident,
         shard: ShardId,
         why: String,
     },
@@ -395,22 +374,23 @@ impl Reactor {
             }
             Effect::Recovered { shard, report } => self.tell(Notice::Recovered { shard, report }),
             Effect::NoSpace { shard, why } => self.tell(Notice::NoSpace { shard, why }),
-            Effect::LogFailed { shard, why } => self.tell(Notice::LogFailed { shard, why }),
+            Effect::LogFailed { shard, why } => self.wrong(Incident::LogFailed, shard, why),
             Effect::Obeyed { ticket, obeyed } => {
                 if let Some(at) = self.ordered.iter().position(|(told, _)| *told == ticket) {
                     // Whoever told it may have stopped waiting.
                     let _gone = self.ordered.swap_remove(at).1.send(obeyed);
                 }
             }
-            Effect::ReplicaHalted { shard, why } => self.tell(Notice::ReplicaHalted { shard, why }),
-            Effect::CommitsRefused { shard, why } => self.tell(Notice::CommitsRefused { shard, why }),
-            Effect::ReplicaReseeds { shard, why } => self.tell(Notice::ReplicaReseeds { shard, why }),
-            Effect::Rotten { shard, why } => self.tell(Notice::Rotten { shard, why }),
+            Effect::ReplicaHalted { shard, why } => self.wrong(Incident::ReplicaHalted, shard, why),
+            Effect::ReplicaTroubled { shard, why } => self.wrong(Incident::ReplicaTroubled, shard, why),
+            Effect::CommitsRefused { shard, why } => self.wrong(Incident::CommitsRefused, shard, why),
+            Effect::ReplicaReseeds { shard, why } => self.wrong(Incident::ReplicaReseeds, shard, why),
+            Effect::Rotten { shard, why } => self.wrong(Incident::Rotten, shard, why),
             Effect::Scrub { shard, round, job, bytes_per_second } => {
                 self.orders.scrub(Scrub { worker: self.id, shard, round, job, bytes_per_second });
             }
             Effect::Stopped => self.stopped = true,
-            Effect::FoldFailed { shard, why } => self.tell(Notice::FoldFailed { shard, why }),
+            Effect::FoldFailed { shard, why } => self.wrong(Incident::NoCheckpoint, shard, why),
             Effect::Disk { shard, io } if io.may_take_long() => {
                 self.orders.give(Order { worker: self.id, shard, io });
             }
@@ -442,6 +422,10 @@ impl Reactor {
             _ => None,
         });
         status.expect("a worker that has stopped says how it is")
+    }
+
+    fn wrong(&self, kind: Incident, shard: ShardId, why: String) {
+        self.tell(Notice::Wrong { kind, shard, why });
     }
 
     fn tell(&self, notice: Notice) {

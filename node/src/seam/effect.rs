@@ -45,6 +45,9 @@ pub enum Effect {
     /// `shard` of this member found what must not be, and stands still until somebody clears it (R25): say so, loudly.
     /// No event follows.
     ReplicaHalted { shard: ShardId, why: String },
+    /// `shard` of this member refused what its leader sent, or cannot go on with what it has: say so, loudly. No event
+    /// follows.
+    ReplicaTroubled { shard: ShardId, why: String },
     /// R13: from now on commits are refused, for want of members that they wait for.
     CommitsRefused { shard: ShardId, why: String },
     /// An accepted loss took what the log of `shard` cannot give up by itself: it begins anew (R12). No event follows.

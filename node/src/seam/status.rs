@@ -86,8 +86,8 @@ pub struct Replication {
     pub generation: u64,
     pub epoch: u64,
     pub leader: Option<MemberId>,
-    /// The highest index that it knows to be committed.
-    pub committed: u64,
+    /// The highest index that it knows to be committed; `None`: no log of it is open.
+    pub committed: Option<u64>,
     /// At a leader: members are missing, and commits are refused.
     pub refuses_commits: bool,
     /// At a leader: everybody else who keeps the shard.
@@ -113,6 +113,8 @@ pub struct MemberStatus {
     pub under_way_bytes: u64,
     /// How often it was greeted since it was last there.
     pub attempts: u64,
+    /// That it validated of late.
+    pub records_per_second: u64,
     pub reason: Option<String>,
 }
 
@@ -132,6 +134,8 @@ pub struct FollowerStatus {
     pub persisted: u64,
     pub validated: u64,
     pub applied: u64,
+    /// That it validated of late.
+    pub records_per_second: u64,
     pub reseeding: bool,
     /// How far it is with that.
     pub reseed: Option<ReseedStatus>,

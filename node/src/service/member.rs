@@ -59,6 +59,7 @@ fn member(status: &MemberStatus) -> Value {
         "acknowledged": status.acknowledged,
         "under_way_bytes": status.under_way_bytes,
         "attempts": status.attempts,
+        "records_per_second": status.records_per_second,
         "reason": status.reason,
     })
 }
@@ -79,6 +80,7 @@ fn follower(status: &FollowerStatus) -> Value {
         "persisted": status.persisted,
         "validated": status.validated,
         "applied": status.applied,
+        "records_per_second": status.records_per_second,
         "reseeding": status.reseeding,
         "reseed": status.reseed.as_ref().map(reseed),
         "unproven": status.unproven,

@@ -136,6 +136,12 @@ const OF_MEMBERS: &[OfMember] = &[
     }),
     ("member_required", "1 if every commit waits for the member", |m| u64::from(m.required)),
     ("member_streaming", "1 if the member takes what is shipped", |m| u64::from(m.state == "streaming")),
+    ("member_halted", "1 if the member says that its replica is halted", |m| {
+        u64::from(m.state == "halted")
+    }),
+    ("member_records_per_second", "Records that the member validated of late, in a second", |m| {
+        m.records_per_second
+    }),
     ("member_under_way_bytes", "Bytes that are shipped to the member and not acknowledged", |m| {
         m.under_way_bytes
     }),
@@ -143,14 +149,14 @@ const OF_MEMBERS: &[OfMember] = &[
 ];
 
 /// A number of each shard of a member of a cluster.
-type OfReplica = (&'static str, &'static str, fn(&Replication) -> u64);
+type OfReplica = (&'static str, &'static str, fn(&Replication) -> Option<u64>);
 
 const OF_REPLICAS: &[OfReplica] = &[
-    ("shard_leads", "1 if this member leads the shard", |r| u64::from(r.role == "leader")),
-    ("shard_map_generation", "Generation of the map that the shard acts on", |r| r.generation),
+    ("shard_leads", "1 if this member leads the shard", |r| Some(u64::from(r.role == "leader"))),
+    ("shard_map_generation", "Generation of the map that the shard acts on", |r| Some(r.generation)),
     ("shard_committed_index", "Highest index that is known to be committed", |r| r.committed),
     ("shard_applied_index", "Highest index in the state of a follower", |r| {
-        r.following.as_ref().map_or(r.committed, |following| following.applied)
+        r.following.as_ref().map(|following| following.applied).or(r.committed)
     }),
 ];
 
@@ -164,7 +170,8 @@ impl Snapshot {
         for (name, help, value) in OF_REPLICAS {
             let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             for (shard, replication) in replicas() {
-                ConstGauge::new(value(replication)).encode(metric.encode_family(&label(shard))?)?;
+                let Some(value) = value(replication) else { continue };
+                ConstGauge::new(value).encode(metric.encode_family(&label(shard))?)?;
             }
         }
         for (name, help, value) in OF_MEMBERS {

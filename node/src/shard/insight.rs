@@ -217,7 +217,7 @@ impl Shard {
     }
 
     /// Whether anything is known of what the log holds.
-    fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         matches!(self.life, Life::Running(_) | Life::Failed { .. } | Life::Following(_))
     }
 

@@ -288,7 +288,9 @@ impl Shard {
             Life::Following(following) => {
                 let known = following.log.fold_error().is_some();
                 following.folded(done);
-                effects.extend(why.filter(|_| !known).map(|why| Effect::FoldFailed { shard: self.id, why }));
+                // What came from elsewhere and was thrown away is no fold that failed.
+                let fails = !known && following.log.fold_error().is_some();
+                effects.extend(why.filter(|_| fails).map(|why| Effect::FoldFailed { shard: self.id, why }));
                 return self.go_on(effects);
             }
             _ => unreachable!("only a log that is open folds"),
@@ -371,6 +373,7 @@ impl Shard {
         self.candidate_tick(now, effects);
         self.leader_tick(now, effects);
         self.reseed_tick(now, effects);
+        self.rate_tick(now);
         self.orders_tick(now, effects);
         self.mark(now);
         self.scrub_tick(now, effects);

@@ -275,7 +275,8 @@ impl Bench {
                 | Effect::CommitsRefused { .. }
                 | Effect::Scrub { .. }
                 | Effect::Rotten { .. }
-                | Effect::ReplicaReseeds { .. } => {
+                | Effect::ReplicaTroubled { .. }
+            | Effect::ReplicaReseeds { .. } => {
                     unreachable!("it is alone")
                 }
                 Effect::Stopped => self.stopped = true,

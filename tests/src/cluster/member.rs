@@ -245,6 +245,10 @@ impl Cluster {
                 self.obeyed(&obeyed);
             }
             Effect::ReplicaHalted { why, .. } => self.replica_halted(nth, life, &why)?,
+            Effect::ReplicaTroubled { why, .. } => {
+                self.counts.add("members that do not go on, loudly", 1);
+                self.trace.note(self.now, format_args!("m{nth} does not go on: {why}"));
+            }
             Effect::ReplicaReseeds { why, .. } => {
                 self.counts.add("members that reseed by themselves", 1);
                 self.trace.note(self.now, format_args!("m{nth} reseeds: {why}"));

@@ -207,6 +207,7 @@ impl World {
             | Effect::CommitsRefused { .. }
             | Effect::Scrub { .. }
             | Effect::Rotten { .. }
+            | Effect::ReplicaTroubled { .. }
             | Effect::ReplicaReseeds { .. } => {
                 return violation(
                     "a node that is alone has no members",

@@ -221,6 +221,7 @@ impl Duo {
             Effect::Status { mut status, .. } => member.status = status.shards.pop(),
             Effect::Recovered { report, .. } => member.reports.push(*report),
             Effect::ReplicaHalted { why, .. } => member.loud.push(format!("halted: {why}")),
+            Effect::ReplicaTroubled { why, .. } => member.loud.push(format!("does not go on: {why}")),
             Effect::ReplicaReseeds { why, .. } => member.loud.push(format!("reseeds: {why}")),
             Effect::LogFailed { why, .. } => member.loud.push(format!("failed: {why}")),
             Effect::FoldFailed { why, .. } => member.loud.push(format!("not folded: {why}")),

@@ -25,6 +25,7 @@ mod snapshot;
 #[path = "../../../wal/tests/support/mod.rs"]
 mod support;
 mod tail;
+mod told;
 mod validation;
 #[path = "../../../wal/tests/support/volatile.rs"]
 mod volatile;

@@ -134,7 +134,9 @@ fn refuses_to_start(duo: &mut Duo, rotten: &[usize], latched: bool) -> String {
     assert_eq!((status.state, status.reason), ("halted", Some(text.clone())));
     assert_eq!(refusal(duo.read(FOLLOWER, RELAXED)).code, Code::ReplicaUnsafe);
     let members = duo.status(LEADER).replication.expect("a member").members;
-    assert_eq!(members[0].state, "away", "it acknowledges nothing");
+    assert_eq!(members[0].state, "halted", "it acknowledges nothing");
+    let told = members[0].reason.clone().expect("it says why");
+    assert!(told.starts_with("Halted: meta at offset "), "{told}");
     duo.crash(FOLLOWER, &Crash::Process);
     text
 }

@@ -152,6 +152,7 @@ pub fn before_validation() -> Seen {
         let why = own.reason.clone().expect("it says why");
         assert!(why.starts_with("F-S2: checkpoint-") && why.ends_with("all of it is thrown away"), "{why}");
         assert!(why.contains("expected") && why.contains("observed"), "{why}");
+        assert_eq!(duo.members[FOLLOWER].loud, [format!("does not go on: {why}")], "bit {bit}: loud");
         assert_eq!((own.validated, own.applied), (0, 0), "bit {bit}");
         seen.explains("the follower's state", &why);
         duo.wire.clear();

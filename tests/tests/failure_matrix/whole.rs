@@ -41,7 +41,7 @@ fn is_recorded(duo: &Duo) -> bool {
 }
 
 /// The follower gets another disk, with nothing on it.
-fn loses_its_disk(duo: &mut Duo) {
+pub fn loses_its_disk(duo: &mut Duo) {
     duo.crash(FOLLOWER, &Crash::Process);
     duo.members[FOLLOWER].disk = Volatile::new();
     duo.start(FOLLOWER);
@@ -218,7 +218,7 @@ fn a_leader_without_a_first_record_commits_nothing() {
         assert!(!matches!(answer, Some(Answer::Row(_))), "{answer:?}");
     }
     let own = duo.status(FOLLOWER);
-    let known = own.replication.as_ref().map(|own| (own.epoch, own.committed));
+    let known = own.replication.as_ref().map(|own| (own.epoch, own.committed.unwrap_or_default()));
     assert_eq!((own.state, known), ("recovering", Some((2, last))), "{own:?}");
 }
 

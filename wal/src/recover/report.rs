@@ -406,11 +406,11 @@ impl fmt::Display for Report {
             write!(f, " ({unproven}{bytes} bytes behind it were copied to quarantine/ and taken away)")?;
         } else if end.leftover.is_some() {
             write!(f, " ({unproven}they are no part of the log and stay where they are)")?;
-        } else if end.tail == Tail::Certain {
+        } else if end.tail == Tail::Certain && !end.finished_cut {
             write!(f, " (nothing that is durable stands behind it)")?;
         }
         if end.finished_cut {
-            write!(f, "; finished the cut of an earlier recovery")?;
+            write!(f, "; finished a cut that was decided before this start")?;
         }
         write!(f, "; {} bytes rewritten and flushed; {role}", self.rewritten)
     }

@@ -15,6 +15,7 @@ use seawall_wal::{Cause, Done, FileId, Follower, Start, Wish};
 use super::Held;
 use super::greet::Pending;
 use super::proof::Proof;
+use super::rate::Rate;
 use super::stand::Standing;
 use crate::params::{DISK_PATIENCE_US, FOLD_RETRY_US, PREPARE_RETRY_US, REPLICA_WINDOW};
 use crate::replica::{self, Grant};
@@ -45,6 +46,13 @@ pub(in crate::shard) struct Following {
     seen_out: Option<Epoch>,
     /// What went wrong last, for `status`.
     pub(super) trouble: Option<String>,
+    /// Why it begins anew, if it was required and has nothing.
+    pub(super) lost_disk: Option<String>,
+    /// What is to be said loudly, and what was, with where the log ended.
+    pub(super) alarm: Option<String>,
+    alarmed: Option<(String, seawall_wal::Index)>,
+    /// How fast it gets on.
+    pub(super) rate: Rate,
     /// Why no read is served (R22), as of the last tick.
     pub unproven: Option<String>,
     /// Since when the disk owes an answer.
@@ -94,6 +102,10 @@ impl Following {
             halt_said: false,
             seen_out: None,
             trouble: None,
+            lost_disk: None,
+            alarm: None,
+            alarmed: None,
+            rate: Rate::default(),
             unproven: None,
             owes_since_us: None,
             retry_prepare_us: 0,
@@ -129,6 +141,12 @@ impl Following {
         let blank = meta.epoch.0 == 0 && self.log.received().0 == 0;
         if blank && !meta.reseeding && of_the_map > Epoch(0) {
             self.log.wish(|meta| meta.reseeding = true);
+            self.lost_disk = recorded.then(|| {
+                format!(
+                    "R14: commits wait for this member in epoch {}, and its disk is empty: what it had acknowledged is lost",
+                    of_the_map.0
+                )
+            });
         }
         // A leader that has recorded it since may die before it says so: the map says it, too. That of an epoch whose
         // leader knew it to be out: a map alone may be older than the loss.
@@ -181,6 +199,17 @@ impl Following {
         self.session.is_some_and(|s| (s.leader, s.epoch, s.number) == (leader, stamp.epoch, number))
     }
 
+    /// Something that this member cannot mend by itself, or that would come again. It is in `status` until a leader
+    /// greets, and said once for as long as the log ends where it does.
+    pub(super) fn troubled(&mut self, why: String) {
+        let said = (why.clone(), self.log.validated());
+        if self.alarmed.as_ref() != Some(&said) {
+            self.alarm = Some(why.clone());
+            self.alarmed = Some(said);
+        }
+        self.trouble = Some(why);
+    }
+
     /// R25: an integrity failure stays one over restarts, until somebody clears it.
     pub(in crate::shard) fn latch(
         &mut self,
@@ -206,8 +235,11 @@ impl Following {
 impl Shard {
     pub(super) fn follower_hears(&mut self, now: Now, from: MemberId, frame: &[u8], envelope: &Envelope<'_>) {
         let Life::Following(following) = &mut self.life else { return };
-        if following.halted.is_some() || following.leaving.is_some() {
+        if following.leaving.is_some() {
             return;
+        }
+        if following.halted.is_some() {
+            return self.says_that_it_is_halted(from, envelope);
         }
         match &envelope.message {
             Message::Hello(_) | Message::Fence(_) => self.meet(now, from, frame, envelope),

@@ -58,7 +58,7 @@ impl Shard {
                 stamp,
                 session,
                 Why::Reseeding,
-                "R14: it lost what it had acknowledged",
+                "R14: it takes its log anew: what it had acknowledged, if anything, is lost",
             );
         }
         let promise = promise_of(&meta);
@@ -157,8 +157,8 @@ impl Shard {
             Agreement::Unknown => {
                 let why =
                     Why::Divergence { agree_until: Index(0), committed: to_net(following.log.committed()) };
-                following.trouble =
-                    Some("R12: the epoch tables share no epoch: it has to be reseeded".to_owned());
+                following
+                    .troubled("R12: the epoch tables share no epoch: `seawall replica reseed` it".to_owned());
                 return self.refuse_member(from, hello.stamp, hello.session, why, "R12: no epoch is shared");
             }
             Agreement::Impossible { epoch, ours, theirs } => {
@@ -210,18 +210,19 @@ impl Shard {
             return following.latch("R12", FileId::Meta, (0, agree_until), &expected, &observed);
         }
         match following.log.cut_to(to_wal(agree_until)) {
-            Ok(wish) => following.pending = Some(Pending::Cut { wish }),
+            Ok(wish) => {
+                following.pending = Some(Pending::Cut { wish });
+                if let Some(loss) = lost {
+                    let (from, last) = (agree_until.0 + 1, following.log.validated().0);
+                    following.troubled(lost_here(from..=last, committed.0, loss));
+                }
+            }
             Err(NoCut::InCheckpoint(_)) if let Some(loss) = lost => {
                 let (from, last) = (agree_until.0 + 1, following.log.validated().0);
-                following.given_up = Some(format!(
-                    "R12: indices {from} to {last} are lost, {} of them known to be committed: epoch {} began with \
-                     a loss that was accepted from index {} on, and the checkpoint here holds some of them",
-                    committed.0.saturating_sub(agree_until.0),
-                    loss.epoch.0,
-                    loss.first.0
-                ));
+                let lost = lost_here(from..=last, committed.0, loss);
+                following.given_up = Some(format!("{lost}; the checkpoint here holds some of them"));
             }
-            Err(why) => following.trouble = Some(format!("R12: it cannot be cut: {why:?}")),
+            Err(why) => following.troubled(format!("R12: it cannot be cut: {why:?}")),
         }
     }
 
@@ -242,6 +243,16 @@ impl Shard {
         }
     }
 
+    /// R25: a leader is told why nothing comes, and greets it again all the same: a halt may be cleared.
+    pub(super) fn says_that_it_is_halted(&mut self, from: MemberId, envelope: &Envelope<'_>) {
+        let (Message::Hello(hello), Some(why)) = (&envelope.message, self.halt()) else { return };
+        let stamp = self.stamp_of(hello.stamp.epoch, 0);
+        if let Some(membership) = &mut self.membership {
+            let (session, text) = (hello.session, why.as_str());
+            membership.say(from, Message::Refused(Refused { stamp, session, why: Why::Halted, text }));
+        }
+    }
+
     fn refuse_member(&mut self, to: MemberId, stamp: Stamp, session: Session, why: Why, text: &str) {
         let Life::Following(following) = &self.life else { return };
         let start = seawall::replication::Start(following.log.meta().start);
@@ -250,6 +261,18 @@ impl Shard {
             membership.say(to, Message::Refused(Refused { stamp, session, why, text }));
         }
     }
+}
+
+/// What an accepted loss takes from this log, for whoever asks what became of it.
+fn lost_here(indices: std::ops::RangeInclusive<u64>, committed: u64, loss: EpochBegin) -> String {
+    let (from, last) = (*indices.start(), *indices.end());
+    format!(
+        "R12: indices {from} to {last} are lost, {} of them known to be committed: epoch {} began with a loss that was \
+         accepted from index {} on; a copy goes to quarantine/",
+        (committed + 1).saturating_sub(from),
+        loss.epoch.0,
+        loss.first.0
+    )
 }
 
 /// A loss that was accepted in an epoch above all of this log, and takes whatever is behind this index.

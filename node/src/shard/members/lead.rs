@@ -20,6 +20,7 @@ use super::bootstrap::Bootstrap;
 use super::catch_up::{Behind, level};
 use super::pace::Pace;
 use super::prove::{Beat, Probes, Rounds};
+use super::rate::Rate;
 use crate::params::{
     HEARTBEAT_US, REPLICA_RETRY_US, REPLICA_SILENCE_US, RETRY_RECOVERY_MS, UNCOMMITTED_BYTES,
 };
@@ -82,6 +83,9 @@ pub(in crate::shard) struct Sent {
     next_hello_us: u64,
     heard_us: u64,
     pub(super) probes: Probes,
+    pub(super) rate: Rate,
+    /// It said so when it was greeted last.
+    pub(super) halted: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,6 +217,8 @@ impl Sent {
             next_hello_us: 0,
             heard_us: now.mono_us,
             probes: Probes::default(),
+            rate: Rate::default(),
+            halted: false,
         }
     }
 
@@ -220,7 +226,7 @@ impl Sent {
         if self.stage != stage {
             (self.stage, self.since_us) = (stage, now.mono_us);
         }
-        self.reason = reason;
+        (self.reason, self.halted) = (reason, false);
         (self.behind, self.boot) = (None, None);
         self.under_way.clear();
         self.bytes = 0;
@@ -371,6 +377,7 @@ impl Shard {
         }
         let reason = format!("{:?}: {}", refused.why, refused.text);
         sent.goes(now, Stage::Away, Some(reason));
+        sent.halted = refused.why == Why::Halted;
         sent.next_hello_us = sent.next_hello_us.min(now.mono_us + HEARTBEAT_US);
     }
 

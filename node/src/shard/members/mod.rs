@@ -32,6 +32,7 @@ mod pace;
 mod proof;
 mod propose;
 mod prove;
+mod rate;
 mod report;
 mod reseed;
 mod ship;
@@ -167,6 +168,7 @@ impl Shard {
         match &self.life {
             Life::Running(running) if running.lead.is_some() => self.leader_hears(now, from, &envelope),
             Life::Following(_) => self.follower_hears(now, from, frame, &envelope),
+            Life::Halted(_) => self.says_that_it_is_halted(from, &envelope),
             _ => {}
         }
         self.go_on(effects);
@@ -185,6 +187,9 @@ impl Shard {
     /// Nothing stands still silently.
     fn say_halt(&mut self, effects: &mut Effects) {
         let Life::Following(following) = &mut self.life else { return };
+        if let Some(why) = following.alarm.take() {
+            effects.push(Effect::ReplicaTroubled { shard: self.id, why });
+        }
         if let Some(why) = following.halted.as_ref().filter(|_| !following.halt_said) {
             let refusal = Refusal::replica_unsafe("R25", why.clone());
             effects.push(Effect::ReplicaHalted { shard: self.id, why: why.clone() });

@@ -124,7 +124,7 @@ impl Shard {
         let leads = matches!(&self.life, Life::Running(running) if running.lead.is_some());
         match errand {
             Errand::Promote(_) if leads => Some("this member leads the shard already".to_owned()),
-            Errand::Promote(_) => None,
+            Errand::Promote(_) => self.halt().map(|why| format!("R25: this member is halted: {why}")),
             Errand::Clear => self.refuse_clear(),
             Errand::Reseed => self.refuse_reseed(),
             _ if !leads => Some("this member does not lead the shard: tell the leader".to_owned()),

@@ -10,7 +10,16 @@ use crate::replica::sync_set::Way;
 use crate::seam::{Effect, Effects, Now};
 use crate::shard::{Life, Shard, to_net};
 
-const BY_ITSELF: By<'_> = By { actor: "the leader itself", reason: "the policy needs it" };
+const ITSELF: &str = "the leader itself";
+
+/// Why a set is changed that nobody told it to change.
+fn by_itself(way: Way) -> By<'static> {
+    let reason = match way {
+        Way::In => "R14: it is level, and the policy needs more in sync",
+        Way::Out => "R14: it takes its log anew, so it lost what it had acknowledged",
+    };
+    By { actor: ITSELF, reason }
+}
 
 impl Lead {
     /// What else than its set this leader has to change in the map: a loss is told as soon as the `EpochStart` that tells
@@ -38,8 +47,8 @@ impl Lead {
         } else {
             return None;
         };
-        let by = orders.by().unwrap_or(BY_ITSELF);
-        membership.map.next(by, &change).ok()
+        let told = By { actor: ITSELF, reason: "R15: the loss is told in the log" };
+        membership.map.next(orders.by().unwrap_or(told), &change).ok()
     }
 }
 
@@ -73,12 +82,12 @@ impl Shard {
             && lead.proposed.is_none()
             && lead.leadership.ask_change().is_some()
         {
+            let by = orders.by().unwrap_or(by_itself(change.way));
             let record = match change.way {
                 Way::In => InEpoch::Require(change.member),
                 Way::Out => InEpoch::Release(change.member),
             };
             let change = Change::In { shard: self.id, epoch: lead.leadership.epoch(), change: record };
-            let by = orders.by().unwrap_or(BY_ITSELF);
             match membership.map.next(by, &change) {
                 Ok(map) => (lead.proposed, lead.next_proposal_us) = (Some(map), 0),
                 Err(_) => lead.leadership.change_not_sent(),

@@ -55,7 +55,7 @@ impl Shard {
             generation: membership.generation().0,
             epoch: membership.entry().epoch.0,
             leader: membership.entry().leader,
-            committed: self.release.committed().0,
+            committed: self.is_open().then(|| self.release.committed().0),
             refuses_commits,
             members,
             following: following.map(|following| FollowerStatus {
@@ -75,12 +75,13 @@ impl Lead {
                 member,
                 required: set.requires(member),
                 recorded: set.recorded().contains(&member),
-                state: sent.stage.name(),
+                state: if sent.halted { "halted" } else { sent.stage.name() },
                 since_us: sent.since_us,
                 target: durable,
                 acknowledged: sent.acknowledged().0,
                 under_way_bytes: sent.bytes as u64,
                 attempts: sent.attempts,
+                records_per_second: sent.rate.per_second(),
                 reason: sent.reason.clone(),
             }
         };
@@ -101,6 +102,7 @@ impl Following {
             persisted: positions.persisted.0,
             validated: positions.validated.0,
             applied: positions.applied.0,
+            records_per_second: self.rate.per_second(),
             reseeding: self.log.meta().reseeding,
             reseed: None,
             unproven: self.unproven.is_some(),

@@ -113,7 +113,7 @@ impl Shard {
     }
 
     /// Why nothing goes on until somebody acts.
-    fn halt(&self) -> Option<String> {
+    pub(super) fn halt(&self) -> Option<String> {
         match &self.life {
             Life::Halted(report) => report.halt.as_ref().map(ToString::to_string),
             Life::Following(following) => following.halted.clone(),
@@ -189,7 +189,10 @@ impl Shard {
         if !following.log.wanted().reseeding {
             self.reseed = None;
         } else if self.reseed.is_none() {
-            self.reseed = Some(Reseed::begin(now, "R14: it lost what it had acknowledged".to_owned()));
+            let lost = following.lost_disk.take();
+            effects.extend(lost.clone().map(|why| Effect::ReplicaReseeds { shard: self.id, why }));
+            let why = lost.unwrap_or_else(|| "R14: it had no log, and takes all of it from a leader".to_owned());
+            self.reseed = Some(Reseed::begin(now, why));
         }
         if let Some(why) = following.given_up.take() {
             effects.push(Effect::ReplicaReseeds { shard: self.id, why: why.clone() });

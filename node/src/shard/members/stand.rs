@@ -146,7 +146,9 @@ impl Shard {
         let candidacy = Candidacy::stand(membership.me, kind, read, promised, own, left_us)
             .map_err(|why| not_electable(membership.me, &why));
         // Whoever was told to lead acknowledges nothing more from here on, also while its own promise still runs (R15).
-        if kind_is_told || candidacy.is_ok() {
+        // One that cannot lead at all goes on as it was.
+        let may = !matches!(candidacy, Err(NotNow::Never(_)));
+        if may && (kind_is_told || candidacy.is_ok()) {
             following.hang_up();
         }
         let candidacy = candidacy?;
@@ -234,7 +236,9 @@ impl Shard {
         // The entry it was judged by is the one that is changed: the generation says so.
         let next = match membership.generation() == claim.expected {
             true => {
-                let by = self.orders.by().unwrap_or(BY_ITSELF);
+                let issued = Epoch(following.log.meta().issued.0);
+                let by = self.orders.by().or_else(|| told_to_lead(&membership.map, self.id, issued));
+                let by = by.unwrap_or(BY_ITSELF);
                 membership.map.next(by, &lead(self.id, &claim)).map_err(|why| why.to_string())
             }
             false => Err("the map has changed since".to_owned()),
@@ -313,6 +317,14 @@ fn not_electable(me: MemberId, why: &NotElectable) -> NotNow {
 }
 
 const BY_ITSELF: By<'_> = By { actor: "the member itself", reason: "the recorded leader started" };
+
+/// Who handed the leadership over to this member, which has not led in the epoch of the map yet, and why: that is why it leads
+/// in the next one. Known as long as the map says nothing newer.
+fn told_to_lead(map: &Map, shard: ShardId, issued: Epoch) -> Option<By<'_>> {
+    let handed_over = |entry: &&Replicas| entry.epoch > issued && entry.changed == map.generation();
+    let audit = map.replicas(shard).filter(handed_over).and(map.parts().audit.as_ref())?;
+    Some(By { actor: &audit.actor, reason: &audit.reason })
+}
 
 fn lead(shard: ShardId, claim: &Claim) -> Change {
     Change::Lead {

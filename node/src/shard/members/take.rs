@@ -75,9 +75,9 @@ impl Following {
                 self.latch(why.rule, file, at, &why.expected, &why.observed);
             }
             _ => {
-                // F-V2: nothing was changed. The leader greets again, and both see where they stand.
-                self.trouble = Some(format!(
-                    "{} at index {}: expected {}, observed {}",
+                // Nothing was changed. The leader greets again, and both see where they stand.
+                self.troubled(format!(
+                    "F-V2: {} at index {}: expected {}, observed {}",
                     why.rule, why.index.0, why.expected, why.observed
                 ));
                 self.hang_up();
@@ -100,7 +100,7 @@ impl Following {
         match self.log.offer(boundary, piece.bytes, piece.offset, piece.blocks) {
             Ok(()) | Err(NotTaken::Busy | NotTaken::NotWhole(_)) => {}
             Err(NotTaken::Behind { here }) => {
-                self.trouble = Some(format!(
+                self.troubled(format!(
                     "R23: expected a checkpoint that ends behind {}, observed one at {}",
                     here.0, cut.index.0
                 ));
@@ -124,7 +124,7 @@ impl Following {
                     NotTaken::NotWhole(what) => what,
                     NotTaken::Busy | NotTaken::Behind { .. } => format!("{why:?}"),
                 };
-                self.trouble = Some(format!("F-S2: {why}: all of it is thrown away"));
+                self.troubled(format!("F-S2: {why}: all of it is thrown away"));
                 self.hang_up();
             }
         }
