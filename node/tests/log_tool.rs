@@ -195,7 +195,11 @@ fn a_damaged_last_batch_is_a_named_tail_and_both_bad_copies_of_the_metadata_are_
     flip(&shard.join("meta"), 8);
     let (code, verified) = object("verify", &data);
     let verdict = &verified["logs"][0];
-    assert_eq!((code, &verdict["damage"]), (Some(1), &Json::Null), "one copy is enough, and no disk to trust: {verdict}");
+    assert_eq!(
+        (code, &verdict["damage"]),
+        (Some(1), &Json::Null),
+        "one copy is enough, and no disk to trust: {verdict}"
+    );
     assert_eq!(verdict["bad_copy_of_metadata"]["offset"], 0, "{verdict}");
     let (_, said, _) = log("verify", &data, &[]);
     assert!(said.contains("meta at offset 0"), "{said}");

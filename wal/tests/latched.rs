@@ -99,7 +99,11 @@ fn a_bit_in_one_copy_is_said_by_a_log_that_is_alone() {
     let said = report.to_string();
     assert!(said.contains(&format!("INTEGRITY FAILURE: meta at offset {at} breaks R6: ")), "{said}");
     assert_eq!((report.bad_copy.map(|bad| bad.0), copies(&disk).bad), (Some(at as u64), None));
-    assert!(report.json().contains(&format!(r#""bad_copy_of_metadata":{{"offset":{at},"#)), "{}", report.json());
+    assert!(
+        report.json().contains(&format!(r#""bad_copy_of_metadata":{{"offset":{at},"#)),
+        "{}",
+        report.json()
+    );
 }
 
 /// A promise counts when no bit that turns takes it back. Without that: it is answered, the newest copy rots, and the next
@@ -154,7 +158,10 @@ fn a_rotten_checkpoint_halts_a_member_until_somebody_accepts_the_older_one() {
         let (log, report) = start(&mut disk, Some(Act::Clear));
         assert!(log.is_some() && report.corrupt.len() == 1 && !report.is_clean(), "{at}: {report}");
         let (log, report) = start(&mut disk, None);
-        assert!(log.is_some() && !report.is_clean(), "it is cleared until the next fold takes it away: {report}");
+        assert!(
+            log.is_some() && !report.is_clean(),
+            "it is cleared until the next fold takes it away: {report}"
+        );
     }
 }
 

@@ -134,7 +134,9 @@ fn a_cleared_halt_comes_back_in_the_same_words_if_its_cause_is_still_there() {
     let mut disk = follower(&shipped(), false);
     disk.rot(FileId::Slot(SlotId(0)), BLOCK + 300, 1);
     let first = halted(quietly(&mut disk, None));
-    let log = |disk: &Volatile| Vec::from_iter(disk.read().files.into_iter().filter(|(file, _)| *file != FileId::Meta));
+    let log = |disk: &Volatile| {
+        Vec::from_iter(disk.read().files.into_iter().filter(|(file, _)| *file != FileId::Meta))
+    };
     let files = log(&disk);
     for _ in 0..2 {
         assert_eq!(halted(quietly(&mut disk, Some(ordered(Act::Clear)))), first);

@@ -136,9 +136,7 @@ const OF_MEMBERS: &[OfMember] = &[
     }),
     ("member_required", "1 if every commit waits for the member", |m| u64::from(m.required)),
     ("member_streaming", "1 if the member takes what is shipped", |m| u64::from(m.state == "streaming")),
-    ("member_halted", "1 if the member says that its replica is halted", |m| {
-        u64::from(m.state == "halted")
-    }),
+    ("member_halted", "1 if the member says that its replica is halted", |m| u64::from(m.state == "halted")),
     ("member_records_per_second", "Records that the member validated of late, in a second", |m| {
         m.records_per_second
     }),

@@ -276,7 +276,7 @@ impl Bench {
                 | Effect::Scrub { .. }
                 | Effect::Rotten { .. }
                 | Effect::ReplicaTroubled { .. }
-            | Effect::ReplicaReseeds { .. } => {
+                | Effect::ReplicaReseeds { .. } => {
                     unreachable!("it is alone")
                 }
                 Effect::Stopped => self.stopped = true,

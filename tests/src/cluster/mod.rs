@@ -79,6 +79,7 @@ const COUNTS: [&str; 29] = [
     "checkpoints adopted",
     "logs put aside",
     "members that reseed by themselves",
+    "members that do not go on, loudly",
     "folds of members",
     "logs that failed",
     "members halted for good",

@@ -159,8 +159,8 @@ pub const MEMBERS: &[Plant] = &[
         plans: CLUSTER,
         verdict: "",
         file: "wal/src/recover/role.rs",
-        find: "let was = Meta { sequence, start, ..self.meta };",
-        replace: "let was = Meta { sequence, start, ..self.meta };
+        find: "let was = Meta { sequence, start, cleared, ..self.meta };",
+        replace: "let was = Meta { sequence, start, cleared, ..self.meta };
         let was = if PLANTED { Meta { epoch: self.report.found_epoch, bound: None, ..was } } else { was };",
     },
     Plant {

@@ -11,6 +11,10 @@ const fn matrix(name: &'static str) -> Test {
     Test { package: "seawall-tests", target: "failure_matrix", name }
 }
 
+const fn latched(name: &'static str) -> Test {
+    Test { package: "seawall-wal", target: "latched", name }
+}
+
 pub const SCRIPTED: &[Scripted] = &[
     Scripted {
         plant: Plant {
@@ -309,5 +313,61 @@ pub const SCRIPTED: &[Scripted] = &[
             replace: "validated: if PLANTED { ack.positions.received } else { ack.positions.validated },",
         },
         test: matrix("waits::what_a_required_member_has_received_is_not_counted"),
+    },
+    Scripted {
+        plant: Plant {
+            name: "count-a-wish-that-one-copy-holds",
+            plans: NONE,
+            verdict: "",
+            file: "wal/src/log/remember.rs",
+            find: "(self.durable, self.granted) = (self.newest, self.once);",
+            replace: "(self.durable, self.granted) =
+                if PLANTED { (meta, grants) } else { (self.newest, self.once) };",
+        },
+        test: latched("what_is_promised_is_in_both_copies_before_it_counts"),
+    },
+    Scripted {
+        plant: Plant {
+            name: "halt-for-one-start-only",
+            plans: NONE,
+            verdict: "",
+            file: "wal/src/recover/latch.rs",
+            find: "self.latches && known && halt.is_damage()",
+            replace: "self.latches && known && halt.is_damage() && !PLANTED",
+        },
+        test: latched("damage_that_a_start_met_halts_the_next_one_that_does_not_meet_it"),
+    },
+    Scripted {
+        plant: Plant {
+            name: "pass-over-a-rotten-copy",
+            plans: NONE,
+            verdict: "",
+            file: "wal/src/recover/latch.rs",
+            find: "self.latches && !self.meta.cleared",
+            replace: "self.latches && !self.meta.cleared && !PLANTED",
+        },
+        test: matrix("f_rc2_corrupt_replica_metadata"),
+    },
+    Scripted {
+        plant: Plant {
+            name: "reject-in-silence",
+            plans: NONE,
+            verdict: "",
+            file: "node/src/shard/members/follow.rs",
+            find: "self.alarm = Some(why.clone());",
+            replace: "self.alarm = (!PLANTED).then(|| why.clone());",
+        },
+        test: matrix("f_v2_continuity_failure"),
+    },
+    Scripted {
+        plant: Plant {
+            name: "lose-a-disk-in-silence",
+            plans: NONE,
+            verdict: "",
+            file: "node/src/shard/members/follow.rs",
+            find: "self.lost_disk = recorded.then(|| {",
+            replace: "self.lost_disk = (recorded && !PLANTED).then(|| {",
+        },
+        test: matrix("told::a_member_that_lost_its_disk_says_so"),
     },
 ];

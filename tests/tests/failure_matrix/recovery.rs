@@ -121,7 +121,10 @@ fn refuses_to_start(duo: &mut Duo, rotten: &[usize], latched: bool) -> String {
     duo.pass(3 * SECOND);
     let report = duo.report(FOLLOWER).clone();
     let halt = report.halt.clone().expect("it halts");
-    assert_eq!((halt.rule, halt.file, halt.offset), ("R6", FileId::Meta, rotten[0] as u64 * u64::from(rotten.len() == 1)));
+    assert_eq!(
+        (halt.rule, halt.file, halt.offset),
+        ("R6", FileId::Meta, rotten[0] as u64 * u64::from(rotten.len() == 1))
+    );
     let words: &[&str] = match rotten {
         [_] if latched => &["kept until an operator clears it"],
         [_] => &["in this one; the other one is whole"],

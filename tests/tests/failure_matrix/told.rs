@@ -25,7 +25,10 @@ fn a_member_that_lost_its_disk_says_so() {
     duo.pass(SECOND);
     let loud = duo.members[FOLLOWER].loud.clone();
     let [said] = &loud[..] else { panic!("once: {loud:?}") };
-    assert!(said.starts_with("reseeds: R14: commits wait for this member in epoch 1, and its disk is empty"), "{said}");
+    assert!(
+        said.starts_with("reseeds: R14: commits wait for this member in epoch 1, and its disk is empty"),
+        "{said}"
+    );
 }
 
 /// R12, R15: what an accepted loss takes is said by the member that had it: which indices, and how many of them were committed.
@@ -53,7 +56,10 @@ fn what_an_accepted_loss_took_is_said_by_whoever_had_it() {
     assert_eq!(duo.status(FOLLOWER).state, "serving");
     duo.start(LEADER);
     let said = until(&mut duo, |duo| duo.members[LEADER].loud.first().cloned());
-    assert!(said.starts_with("does not go on: R12: indices ") && said.contains(&format!(" to {had} are lost, ")), "{said}");
+    assert!(
+        said.starts_with("does not go on: R12: indices ") && said.contains(&format!(" to {had} are lost, ")),
+        "{said}"
+    );
     let lost = said.split(" are lost, ").nth(1).and_then(|rest| rest.split(' ').next()?.parse::<u64>().ok());
     assert!(lost >= Some(2), "both commits were known to be committed: {said}");
     duo.pass(4 * SECOND);
@@ -101,7 +107,10 @@ fn a_member_that_halted_at_its_start_is_halted_for_everybody() {
     duo.members[FOLLOWER].obeyed.clear();
     duo.order(FOLLOWER, Errand::Promote(Kind::Recorded));
     let refused = duo.members[FOLLOWER].obeyed.first().cloned().expect("at once");
-    assert!(refused.as_ref().is_err_and(|why| why.starts_with("R25: this member is halted: ")), "{refused:?}");
+    assert!(
+        refused.as_ref().is_err_and(|why| why.starts_with("R25: this member is halted: ")),
+        "{refused:?}"
+    );
 }
 
 /// Who cannot lead at all goes on as it was.

@@ -101,7 +101,10 @@ pub fn continuity() -> Seen {
         assert!(files == duo.members[FOLLOWER].disk.read().files, "{what}: nothing was written");
         let after = duo.following();
         let reason = after.reason.clone().expect("it says why");
-        assert!(reason.starts_with(&format!("F-V2: {rule} at index {}: expected", before + 1)), "{what}: {reason}");
+        assert!(
+            reason.starts_with(&format!("F-V2: {rule} at index {}: expected", before + 1)),
+            "{what}: {reason}"
+        );
         assert!(reason.contains("observed"), "{what}: {reason}");
         let positions = |own: &seawall_node::seam::FollowerStatus| {
             [own.received, own.persisted, own.validated, own.applied, own.promise]
@@ -118,7 +121,11 @@ pub fn continuity() -> Seen {
         seen.explains("the leader of it", &told);
         duo.pass(3 * SECOND);
         assert_eq!(duo.following().validated, duo.status(LEADER).durable, "{what}");
-        assert_eq!(duo.members[FOLLOWER].loud, [format!("does not go on: {reason}")], "{what}: loud, once, and no halt");
+        assert_eq!(
+            duo.members[FOLLOWER].loud,
+            [format!("does not go on: {reason}")],
+            "{what}: loud, once, and no halt"
+        );
     }
     seen
 }

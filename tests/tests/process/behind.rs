@@ -167,7 +167,11 @@ fn a_flipped_bit_halts_a_follower_and_its_leader_keeps_to_the_policy() {
         for word in ["breaks R2", &format!("{file} at offset "), "checksum does not match"] {
             assert!(reason.contains(word), "{word}: {reason}");
         }
-        assert_eq!(reason.contains("kept until an operator clears it"), latched, "over restarts (R25): {reason}");
+        assert_eq!(
+            reason.contains("kept until an operator clears it"),
+            latched,
+            "over restarts (R25): {reason}"
+        );
         first.get_or_insert(reason);
         assert!(
             get(cluster.ports[2][1], "/readyz").contains("\"ready\": false"),

@@ -39,7 +39,17 @@ impl Memory {
     pub fn new(id: LogId, meta: Meta) -> Self {
         let none = Wish(0);
         let (durable, newest, wanted) = (meta, meta, meta);
-        Self { id, durable, newest, once: none, wanted, wishes: none, granted: none, writing: None, failed: false }
+        Self {
+            id,
+            durable,
+            newest,
+            once: none,
+            wanted,
+            wishes: none,
+            granted: none,
+            writing: None,
+            failed: false,
+        }
     }
 
     pub fn durable(&self) -> &Meta {

@@ -375,7 +375,10 @@ impl fmt::Display for Report {
         }
         if let Some((offset, why)) = self.bad_copy {
             write!(f, "INTEGRITY FAILURE: {} at offset {offset} breaks R6: {why}. ", FileId::Meta)?;
-            write!(f, "The other copy holds all that counts, and both were written again; look at the disk. ")?;
+            write!(
+                f,
+                "The other copy holds all that counts, and both were written again; look at the disk. "
+            )?;
         }
         for Corrupt { id, offset, why, .. } in &self.corrupt {
             let file = FileId::Checkpoint(*id);

@@ -64,7 +64,9 @@ pub(in crate::cli) fn look(
     Err(Failed::Unreadable(format!(
         "{}: it changes faster than it can be read, and nothing is known of it; look again (the last look found: {})",
         shard.path.display(),
-        before.map_or_else(String::new, |(rule, file, offset)| format!("{file} at offset {offset} breaks {rule}"))
+        before.map_or_else(String::new, |(rule, file, offset)| format!(
+            "{file} at offset {offset} breaks {rule}"
+        ))
     )))
 }
 

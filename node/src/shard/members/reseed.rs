@@ -191,7 +191,8 @@ impl Shard {
         } else if self.reseed.is_none() {
             let lost = following.lost_disk.take();
             effects.extend(lost.clone().map(|why| Effect::ReplicaReseeds { shard: self.id, why }));
-            let why = lost.unwrap_or_else(|| "R14: it had no log, and takes all of it from a leader".to_owned());
+            let why =
+                lost.unwrap_or_else(|| "R14: it had no log, and takes all of it from a leader".to_owned());
             self.reseed = Some(Reseed::begin(now, why));
         }
         if let Some(why) = following.given_up.take() {
