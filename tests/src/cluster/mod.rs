@@ -57,7 +57,7 @@ const LOOK_US: u64 = 5_000;
 /// How late a healed authority's word is at most.
 const QUICK_US: u64 = 1_000;
 const OLDER_MAPS: usize = 3;
-const COUNTS: [&str; 29] = [
+const COUNTS: [&str; 30] = [
     "lines of trace",
     "starts",
     "commits answered",
