@@ -208,6 +208,7 @@ fn a_leader_does_not_contradict_itself() {
     };
     says(fenced(Verdict::Fenced, 4), "has promised that epoch");
     says(fenced(Verdict::Fenced, 6), "has promised that epoch");
+    says(fenced(Verdict::Uncertain, 6), "has promised that epoch");
     assert_eq!(fenced(Verdict::Promised, 6), None);
     says(fenced(Verdict::Promised, 4), "refuses no epoch above it");
     let standing = |required, recorded| {
@@ -229,7 +230,7 @@ fn unknown_numbers_are_refused() {
     let refused = messages().into_iter().find(|(_, message)| message.opcode() == PeerOpcode::Refused);
     says(bent(refused.unwrap().1, HEAD, &[12]), "reason of a refusal 12");
     says(bent(refused.unwrap().1, HEAD, &[0]), "reason of a refusal 0");
-    says(bent(Message::Fenced(fenced(Verdict::Fenced)), STAMP_LEN, &[5]), "answer to a fence 5");
+    says(bent(Message::Fenced(fenced(Verdict::Fenced)), STAMP_LEN, &[6]), "answer to a fence 6");
     let proven = HEAD + 8 + 1 + 16 + 1 + 16;
     says(bent(Message::Heartbeat(heartbeat()), proven, &[2]), "proof of a lease 2");
     let last = payload(Message::Ack(ack())).len() - 1;

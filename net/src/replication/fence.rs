@@ -30,6 +30,8 @@ impl Fence {
 pub enum Verdict {
     /// The promise of its epoch is durable; positions and table are all that the member has.
     Fenced,
+    /// The same, and bytes behind its end are torn, reordered or rotten: it may have acknowledged more (R2).
+    Uncertain,
     /// Its epoch, or a higher one, was promised before: go above it.
     Promised,
     /// A lease promise runs: ask again when it has ended.
@@ -47,6 +49,7 @@ mod number {
     pub(super) const PROMISED: u8 = 2;
     pub(super) const LEASE_RUNS: u8 = 3;
     pub(super) const RESEEDING: u8 = 4;
+    pub(super) const UNCERTAIN: u8 = 5;
 }
 
 /// An R_FENCED.
@@ -75,6 +78,7 @@ impl<'a> Fenced<'a> {
                 put_u64(out, remaining_us);
             }
             Verdict::Reseeding => out.push(number::RESEEDING),
+            Verdict::Uncertain => out.push(number::UNCERTAIN),
         }
         put_u64(out, self.promise.0);
         self.positions.encode(out);
@@ -89,6 +93,7 @@ impl<'a> Fenced<'a> {
                 number::PROMISED => Verdict::Promised,
                 number::LEASE_RUNS => Verdict::LeaseRuns { remaining_us: reader.u64()? },
                 number::RESEEDING => Verdict::Reseeding,
+                number::UNCERTAIN => Verdict::Uncertain,
                 got => return Err(Malformed::Unknown { what: "answer to a fence", got: u64::from(got) }),
             },
             promise: Epoch(reader.u64()?),
@@ -96,7 +101,7 @@ impl<'a> Fenced<'a> {
             epochs: EpochTable::read(reader)?,
         };
         match fenced.verdict {
-            Verdict::Fenced if fenced.promise != fenced.stamp.epoch => {
+            Verdict::Fenced | Verdict::Uncertain if fenced.promise != fenced.stamp.epoch => {
                 Err(Malformed::Contradiction("who is fenced has promised that epoch"))
             }
             Verdict::Promised if fenced.promise < fenced.stamp.epoch => {

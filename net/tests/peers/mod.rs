@@ -144,6 +144,7 @@ pub fn messages() -> Vec<(&'static str, Message<'static>)> {
         ("R_FENCED, PROMISED", Message::Fenced(fenced(Verdict::Promised))),
         ("R_FENCED, LEASE_RUNS", Message::Fenced(fenced(Verdict::LeaseRuns { remaining_us: 1_500_000 }))),
         ("R_FENCED, RESEEDING", Message::Fenced(fenced(Verdict::Reseeding))),
+        ("R_FENCED, UNCERTAIN", Message::Fenced(fenced(Verdict::Uncertain))),
     ];
     others.into_iter().chain(refused).collect()
 }

@@ -80,6 +80,8 @@ struct Fenced {
     last: Index,
     /// It has what this candidate had, and lost.
     has_what_is_lost: bool,
+    /// It may have had more itself.
+    uncertain: bool,
 }
 
 /// What the candidate is waiting for, one line each: `promote` shows them.
@@ -151,8 +153,15 @@ impl Candidacy {
             .filter(|member| *member != self.me && !self.fenced.contains_key(member))
     }
 
-    /// A member has persisted the new epoch; this is what it holds.
-    pub fn fenced(&mut self, by: MemberId, epoch: Epoch, epochs: &EpochTable<'_>, last: Index) {
+    /// A member has persisted the new epoch; this is what it holds. `uncertain`: it may have acknowledged more.
+    pub fn fenced(
+        &mut self,
+        by: MemberId,
+        epoch: Epoch,
+        epochs: &EpochTable<'_>,
+        last: Index,
+        uncertain: bool,
+    ) {
         if epoch == self.epoch && !self.asked {
             let own = &self.own;
             let agrees = match own.epochs.table().agreement(own.last, epochs, last) {
@@ -164,7 +173,7 @@ impl Candidacy {
             let came_from_here =
                 self.read.leader == Some(self.me) && epochs.epoch_of(last) == Some(self.read.epoch);
             let has_what_is_lost = last > own.last && (own.uncertain && agrees == own.last || came_from_here);
-            self.fenced.insert(by, Fenced { agrees, last, has_what_is_lost });
+            self.fenced.insert(by, Fenced { agrees, last, has_what_is_lost, uncertain });
         }
     }
 
@@ -172,10 +181,15 @@ impl Candidacy {
     /// left. Why it is not settled.
     fn unsettled(&self, old: &BTreeSet<MemberId>) -> Option<String> {
         let last = self.own.last.0;
-        if let Some((member, fenced)) = self.fenced.iter().find(|(_, fenced)| fenced.has_what_is_lost) {
+        let have_it = self.fenced.iter().filter(|(_, fenced)| fenced.has_what_is_lost);
+        // Whom an operator may promote without more ado comes first.
+        if let Some((member, fenced)) =
+            have_it.max_by_key(|(member, fenced)| (old.contains(member), fenced.last))
+        {
+            let how = if old.contains(member) { "" } else { " with --accept-loss" };
             return Some(format!(
                 "R2: member {member}, which has more of this log than is left here, up to index {} and not {last}: \
-                 promote that one, or accept a loss",
+                 promote that one{how}, or accept a loss here",
                 fenced.last.0
             ));
         }
@@ -273,7 +287,8 @@ impl Candidacy {
                     self.fenced.iter().filter(|(member, _)| old.contains(member)).map(|(_, fenced)| fenced)
                 };
                 let (after, until) = (held().map(|f| f.agrees).min(), held().map(|f| f.last).max());
-                match after.zip(until) {
+                // What somebody is certain of bounds what the others may have had.
+                match after.zip(until).filter(|_| held().any(|f| !f.uncertain)) {
                     Some((after, until)) if after < until => Loss::Between(after, until),
                     Some(_) => Loss::Nothing,
                     None => Loss::Unknown,

@@ -60,13 +60,13 @@ fn the_new_epoch_is_above_everything() {
 fn only_proven_members_are_published() {
     let mut candidate = stand(B, Kind::Recorded, 20).expect("electable");
     assert_eq!(candidate.to_fence().collect::<Vec<_>>(), [A, C]);
-    candidate.fenced(C, Epoch(4), &table(&[(1, 1), (3, 10)]).table(), Index(19));
+    candidate.fenced(C, Epoch(4), &table(&[(1, 1), (3, 10)]).table(), Index(19), false);
     let claim = candidate.claim().expect("its own fence is enough");
     assert_eq!((claim.expected, claim.epoch, claim.leader), (Generation(7), Epoch(4), B));
     assert_eq!(claim.sync, BTreeSet::new(), "C lacks the last record, though nothing of it parts");
     assert_eq!((claim.loss, claim.loss_open, claim.old_leader_fenced), (Loss::Nothing, false, false));
 
-    candidate.fenced(A, Epoch(4), &table(&[(1, 1), (3, 10)]).table(), Index(22));
+    candidate.fenced(A, Epoch(4), &table(&[(1, 1), (3, 10)]).table(), Index(22), false);
     let claim = candidate.claim().expect("as before");
     assert_eq!(claim.sync, BTreeSet::from([A]), "what A holds beyond was never committed, and is cut");
     assert!(claim.old_leader_fenced);
@@ -80,7 +80,7 @@ fn no_more_are_published_than_were_required_or_are_needed() {
             Candidacy::stand(A, Kind::Recorded, read, Epoch(0), own(&[(1, 1), (3, 10)], 20), 0).unwrap();
         for other in [B, C] {
             let epoch = candidate.epoch();
-            candidate.fenced(other, epoch, &table(&[(1, 1), (3, 10)]).table(), Index(20));
+            candidate.fenced(other, epoch, &table(&[(1, 1), (3, 10)]).table(), Index(20), false);
         }
         candidate.claim().expect("all answered").sync
     };
@@ -100,9 +100,9 @@ fn no_more_are_published_than_were_required_or_are_needed() {
 #[test]
 fn a_late_or_foreign_answer_proves_nothing() {
     let mut candidate = stand(B, Kind::Recorded, 20).expect("electable");
-    candidate.fenced(C, Epoch(5), &table(&[(1, 1), (3, 10)]).table(), Index(20));
+    candidate.fenced(C, Epoch(5), &table(&[(1, 1), (3, 10)]).table(), Index(20), false);
     candidate.asked();
-    candidate.fenced(A, Epoch(4), &table(&[(1, 1), (3, 10)]).table(), Index(20));
+    candidate.fenced(A, Epoch(4), &table(&[(1, 1), (3, 10)]).table(), Index(20), false);
     assert_eq!(candidate.claim().expect("nothing more is needed").sync, BTreeSet::new());
 }
 
@@ -111,7 +111,7 @@ fn a_late_or_foreign_answer_proves_nothing() {
 fn an_accepted_loss_is_measured_at_a_fenced_member_of_the_write_set() {
     let mut candidate = stand(C, Kind::AcceptLoss, 15).expect("a loss is accepted");
     assert!(candidate.claim().expect_err("nobody is fenced")[0].contains("1, 2"));
-    candidate.fenced(B, Epoch(4), &table(&[(1, 1), (3, 10)]).table(), Index(22));
+    candidate.fenced(B, Epoch(4), &table(&[(1, 1), (3, 10)]).table(), Index(22), false);
     let claim = candidate.claim().expect("B is fenced");
     assert_eq!(claim.loss, Loss::Between(Index(15), Index(22)));
     assert!(claim.loss_open && !claim.old_leader_fenced);
@@ -133,7 +133,7 @@ fn a_member_of_the_write_set_counts_itself_whatever_it_accepts() {
 #[test]
 fn a_loss_begins_where_the_tables_part() {
     let mut candidate = stand(C, Kind::AcceptLoss, 15).expect("a loss is accepted");
-    candidate.fenced(A, Epoch(4), &table(&[(1, 1), (4, 8)]).table(), Index(22));
+    candidate.fenced(A, Epoch(4), &table(&[(1, 1), (4, 8)]).table(), Index(22), false);
     assert_eq!(candidate.claim().expect("A is fenced").loss, Loss::Between(Index(7), Index(22)));
 }
 
@@ -142,11 +142,11 @@ fn a_loss_begins_where_the_tables_part() {
 #[test]
 fn an_accepted_loss_may_be_one_of_nothing() {
     let mut candidate = stand(C, Kind::AcceptLoss, 22).expect("a loss is accepted");
-    candidate.fenced(B, Epoch(4), &table(&[(1, 1), (3, 10)]).table(), Index(22));
+    candidate.fenced(B, Epoch(4), &table(&[(1, 1), (3, 10)]).table(), Index(22), false);
     let claim = candidate.claim().expect("B is fenced");
     assert_eq!((claim.loss, claim.loss_from), (Loss::Nothing, Some(Index(23))));
     let lossy = stand(C, Kind::AcceptLoss, 15).map(|mut candidate| {
-        candidate.fenced(B, Epoch(4), &table(&[(1, 1), (3, 10)]).table(), Index(22));
+        candidate.fenced(B, Epoch(4), &table(&[(1, 1), (3, 10)]).table(), Index(22), false);
         candidate.claim().expect("B is fenced").loss_from
     });
     assert_eq!(lossy, Ok(Some(Index(16))), "what the map tells begins where this loss does");
@@ -181,7 +181,7 @@ fn an_uncertain_end_is_settled_by_another_one_of_the_write_set() {
         Candidacy::stand(B, kind, read, Epoch(0), own, 0).expect("electable")
     };
     let hears = |mut candidate: Candidacy, from, last| {
-        candidate.fenced(from, Epoch(4), &table(&[(1, 1), (3, 10)]).table(), Index(last));
+        candidate.fenced(from, Epoch(4), &table(&[(1, 1), (3, 10)]).table(), Index(last), false);
         candidate
     };
     let candidate = stand(Kind::Recorded, map());
@@ -210,13 +210,47 @@ fn an_uncertain_end_is_settled_by_another_one_of_the_write_set() {
     assert!(stand(Kind::Recorded, alone).claim().is_ok(), "nobody else was ever needed");
 }
 
+/// R2, R15: a member that may have had more than it has bounds no loss.
+#[test]
+fn an_uncertain_end_does_not_measure_a_loss() {
+    let loss = |b_uncertain, a_answers: bool| {
+        let mut candidate = stand(C, Kind::AcceptLoss, 15).expect("electable");
+        let epochs = table(&[(1, 1), (3, 10)]);
+        candidate.fenced(B, Epoch(4), &epochs.table(), Index(20), b_uncertain);
+        if a_answers {
+            candidate.fenced(A, Epoch(4), &epochs.table(), Index(22), false);
+        }
+        candidate.claim().expect("one of the write set is fenced").loss
+    };
+    assert_eq!(loss(false, false), Loss::Between(Index(15), Index(20)));
+    assert_eq!(loss(true, false), Loss::Unknown, "it may have acknowledged more");
+    assert_eq!(
+        loss(true, true),
+        Loss::Between(Index(15), Index(22)),
+        "somebody who is certain has all of it"
+    );
+}
+
+/// Whoever has what is lost here and may be promoted by itself is named before those who need a loss to be accepted.
+#[test]
+fn a_member_of_the_write_set_is_named_first() {
+    let mut candidate = stand(A, Kind::Recorded, 20).expect("electable");
+    let epochs = table(&[(1, 1), (3, 10)]);
+    candidate.fenced(C, Epoch(4), &epochs.table(), Index(25), false);
+    let said = candidate.claim().expect_err("C has more").remove(0);
+    assert!(said.contains("member 3, which has more") && said.contains("--accept-loss, or"), "{said}");
+    candidate.fenced(B, Epoch(4), &epochs.table(), Index(21), false);
+    let said = candidate.claim().expect_err("B has more").remove(0);
+    assert!(said.contains("member 2, which has more") && said.contains("promote that one, or"), "{said}");
+}
+
 /// R9: nobody has more of an epoch than its leader had, so a leader that comes back with less has lost it.
 #[test]
 fn a_leader_does_not_lead_again_with_less_of_its_epoch_than_others_have() {
     let mut candidate = stand(A, Kind::Recorded, 20).expect("electable");
-    candidate.fenced(C, Epoch(4), &table(&[(1, 1), (2, 12)]).table(), Index(22));
+    candidate.fenced(C, Epoch(4), &table(&[(1, 1), (2, 12)]).table(), Index(22), false);
     assert!(candidate.claim().is_ok(), "of another epoch");
-    candidate.fenced(B, Epoch(4), &table(&[(1, 1), (3, 10)]).table(), Index(21));
+    candidate.fenced(B, Epoch(4), &table(&[(1, 1), (3, 10)]).table(), Index(21), false);
     assert!(candidate.claim().expect_err("B has more")[0].starts_with("R2: member 2, "));
 }
 

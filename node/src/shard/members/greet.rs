@@ -132,6 +132,9 @@ impl Shard {
                 let Some(Pending::Message { from, frame, .. }) = following.pending.take() else { return };
                 match decode(&frame).message {
                     Message::Hello(hello) => self.open_session(from, &hello),
+                    Message::Fence(fence) if following.log.meta().uncertain => {
+                        self.say_fenced(from, fence.stamp, Verdict::Uncertain);
+                    }
                     Message::Fence(fence) => self.say_fenced(from, fence.stamp, Verdict::Fenced),
                     _ => unreachable!("only these two wait"),
                 }

@@ -257,9 +257,10 @@ impl Shard {
         let Life::Following(following) = &mut self.life else { return };
         let Some(standing) = &mut following.standing else { return };
         match fenced.verdict {
-            Verdict::Fenced => {
+            Verdict::Fenced | Verdict::Uncertain => {
                 let (epoch, last) = (fenced.stamp.epoch, fenced.positions.validated);
-                standing.candidacy.fenced(from, epoch, &fenced.epochs, last);
+                let uncertain = fenced.verdict == Verdict::Uncertain;
+                standing.candidacy.fenced(from, epoch, &fenced.epochs, last, uncertain);
             }
             // R10: the next one goes above every promise that was met.
             Verdict::Promised if fenced.promise >= standing.candidacy.epoch() => self.met(fenced.promise),
