@@ -68,6 +68,7 @@ fn a_member_leaves_the_sync_set_and_enters_it_by_order() {
     let refused = cluster.client_of(0).commit(&Commit::new("p").put(&row("t", 2), [("n", 2)]));
     let Err(Error::Refused(refused)) = refused else { panic!("member 3 does not answer: {refused:?}") };
     assert_eq!(refused.code, Code::DurabilityUnavailable, "{refused}");
+    assert!(refused.reason.observed.contains("member 3"), "{refused}");
     let order = ["sync-set", "release", "1", "3", "--actor", "ada", "--reason", "it burns"];
     let said = cluster.order(0, &order).expect("another one is in the set");
     assert!(said.contains("recorded in the map of generation "), "{said}");
