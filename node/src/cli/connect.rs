@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use seawall::client::{Error, Options};
 use seawall::{Client, Refusal};
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 use super::{Exit, args, columns};
 use crate::driver::console;
@@ -70,7 +70,7 @@ impl Connect {
 
     /// A request that was not done.
     fn refused(&self, why: &Refusal) -> Exit {
-        self.say_json(|| json!({ "outcome": why.outcome.to_string(), "refusal": answer::refusal(why) }));
+        self.say_json(|| answer::refused(why));
         Exit::Refused(explained(why))
     }
 }

@@ -29,6 +29,7 @@ mod once;
 mod orders;
 mod parted;
 mod pause;
+mod programs;
 mod rounds;
 mod silence;
 mod stopped;
