@@ -27,6 +27,7 @@ pub enum Incident {
     Rotten,
     ReplicaHalted,
     ReplicaReseeds,
+    Unproven,
     CommitsRefused,
     LinkLost,
     MapUnreachable,
@@ -45,7 +46,7 @@ struct Axes {
     advice: &'static str,
 }
 
-const ALL: [(Incident, Axes); 13] = [
+const ALL: [(Incident, Axes); 14] = [
     (
         Incident::Killed,
         Axes {
@@ -147,6 +148,16 @@ const ALL: [(Incident, Axes); 13] = [
         },
     ),
     (
+        Incident::Unproven,
+        Axes {
+            name: "replica.unproven",
+            phase: "running",
+            persistence: "until something is proven again",
+            visibility: "no read is served there",
+            advice: "see whether its leader runs and can be reached; the end is said, too",
+        },
+    ),
+    (
         Incident::CommitsRefused,
         Axes {
             name: "commits.refused",
@@ -182,6 +193,21 @@ impl Incident {
     fn axes(self) -> &'static Axes {
         let found = ALL.iter().find(|(incident, _)| *incident == self);
         found.map(|(_, axes)| axes).expect("each has its axes")
+    }
+
+    /// The line of a shard to which it happened.
+    pub fn said_of(self, shard: ShardId, why: &str) -> String {
+        match self {
+            Incident::NoSpace => format!("THE LOG OF SHARD {shard} CANNOT GROW: {why}"),
+            Incident::NoCheckpoint => format!("NO NEWER CHECKPOINT OF SHARD {shard}: {why}"),
+            Incident::ReplicaHalted => format!("THE REPLICA OF SHARD {shard} HALTED: {why}"),
+            Incident::ReplicaReseeds => format!("THE REPLICA OF SHARD {shard} BEGINS ANEW: {why}"),
+            Incident::Unproven => format!("NO READ OF SHARD {shard} HERE: {why}"),
+            Incident::Rotten => format!("WHAT THE LOG OF SHARD {shard} KEEPS IS ROTTEN: {why}"),
+            Incident::LogFailed => format!("THE LOG OF SHARD {shard} FAILED: {why}"),
+            Incident::CommitsRefused => format!("COMMITS OF SHARD {shard} ARE REFUSED: {why}"),
+            _ => format!("SHARD {shard}: {why}"),
+        }
     }
 }
 
@@ -261,6 +287,17 @@ impl Incidents {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Each event stands in the manual, and no other.
+    #[test]
+    fn the_manual_lists_every_event() {
+        let manual = include_str!("../../../docs/operations.md");
+        let (_, section) = manual.split_once("### What went wrong").expect("a section");
+        let (section, _) = section.split_once("\n### ").expect("and the next one");
+        let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+        let listed: Vec<&str> = rows.map(|(name, _)| name).collect();
+        assert_eq!(listed, ALL.each_ref().map(|(_, axes)| axes.name));
+    }
 
     #[test]
     fn each_kind_is_counted_and_only_the_newest_are_kept() {

@@ -170,6 +170,11 @@ impl Node {
         workers(&self.directory)
     }
 
+    /// Its name.
+    pub fn driver(&self) -> &'static str {
+        self.driver.kind.name()
+    }
+
     /// Serves until a signal, then stops in order. `serving` is called once.
     pub fn run(mut self, serving: impl FnOnce(&Serving<'_>)) -> Result<(), NodeError> {
         let (sender, notices) = mpsc::channel();
@@ -321,33 +326,16 @@ impl Node {
                 Notice::Link { said, lost: true } => self.incidents.note(Incident::LinkLost, None, &said),
                 Notice::NoSpace { shard, why } => {
                     let path = self.directory.shard_path(shard);
-                    let path = path.display();
-                    let said = format!("THE LOG OF SHARD {shard} CANNOT GROW: {path}: {why}");
+                    let why = format!("{}: {why}", path.display());
+                    let said = Incident::NoSpace.said_of(shard, &why);
                     self.incidents.note(Incident::NoSpace, Some(shard), &said);
                 }
-                Notice::FoldFailed { shard, why } => {
-                    let said = format!("NO NEWER CHECKPOINT OF SHARD {shard}: {why}");
-                    self.incidents.note(Incident::NoCheckpoint, Some(shard), &said);
+                Notice::Trouble { what, shard, why } => {
+                    self.incidents.note(what, Some(shard), &what.said_of(shard, &why));
                 }
-                Notice::ReplicaHalted { shard, why } => {
-                    let said = format!("THE REPLICA OF SHARD {shard} HALTED: {why}");
-                    self.incidents.note(Incident::ReplicaHalted, Some(shard), &said);
-                }
-                Notice::ReplicaReseeds { shard, why } => {
-                    let said = format!("THE REPLICA OF SHARD {shard} BEGINS ANEW: {why}");
-                    self.incidents.note(Incident::ReplicaReseeds, Some(shard), &said);
-                }
-                Notice::Rotten { shard, why } => {
-                    let said = format!("WHAT THE LOG OF SHARD {shard} KEEPS IS ROTTEN: {why}");
-                    self.incidents.note(Incident::Rotten, Some(shard), &said);
-                }
-                Notice::LogFailed { shard, why } => {
-                    let said = format!("THE LOG OF SHARD {shard} FAILED: {why}");
-                    self.incidents.note(Incident::LogFailed, Some(shard), &said);
-                }
-                Notice::CommitsRefused { shard, why } => {
-                    let said = format!("COMMITS OF SHARD {shard} ARE REFUSED: {why}");
-                    self.incidents.note(Incident::CommitsRefused, Some(shard), &said);
+                Notice::Proven { shard } => {
+                    let again = "is proven again, and serves reads";
+                    console::complain(format_args!("the replica of shard {shard} {again}"));
                 }
                 Notice::GaveUpDsync { worker, why } => self.note_switch(worker, why),
                 Notice::Serving(workers) => {

@@ -22,6 +22,7 @@ use super::beside::{Order, Orders, Scrub};
 use super::clock;
 use super::directory::ShardDirectory;
 use super::either::{Driver, DriverConfig};
+use super::incidents::Incident;
 use super::linking::{self, Linking};
 use super::mailbox::{Control, Inbox, PeerFrame, Post};
 use super::probe::Durable;
@@ -44,33 +45,15 @@ pub(super) enum Notice {
         shard: ShardId,
         why: String,
     },
-    LogFailed {
+    /// Something else of a shard that is no good.
+    Trouble {
+        what: Incident,
         shard: ShardId,
         why: String,
     },
-    FoldFailed {
+    /// R22: it serves reads again.
+    Proven {
         shard: ShardId,
-        why: String,
-    },
-    /// R13: members that commits wait for are missing.
-    CommitsRefused {
-        shard: ShardId,
-        why: String,
-    },
-    /// R25: only an operator brings it back.
-    ReplicaHalted {
-        shard: ShardId,
-        why: String,
-    },
-    /// R12: it begins anew.
-    ReplicaReseeds {
-        shard: ShardId,
-        why: String,
-    },
-    /// What a log keeps was read again, and is not whole.
-    Rotten {
-        shard: ShardId,
-        why: String,
     },
     /// Writes with RWF_DSYNC ended at scheduler ticks: this worker links them to fdatasync from now on.
     GaveUpDsync {
@@ -395,22 +378,24 @@ impl Reactor {
             }
             Effect::Recovered { shard, report } => self.tell(Notice::Recovered { shard, report }),
             Effect::NoSpace { shard, why } => self.tell(Notice::NoSpace { shard, why }),
-            Effect::LogFailed { shard, why } => self.tell(Notice::LogFailed { shard, why }),
+            Effect::LogFailed { shard, why } => self.trouble(Incident::LogFailed, shard, why),
             Effect::Obeyed { ticket, obeyed } => {
                 if let Some(at) = self.ordered.iter().position(|(told, _)| *told == ticket) {
                     // Whoever told it may have stopped waiting.
                     let _gone = self.ordered.swap_remove(at).1.send(obeyed);
                 }
             }
-            Effect::ReplicaHalted { shard, why } => self.tell(Notice::ReplicaHalted { shard, why }),
-            Effect::CommitsRefused { shard, why } => self.tell(Notice::CommitsRefused { shard, why }),
-            Effect::ReplicaReseeds { shard, why } => self.tell(Notice::ReplicaReseeds { shard, why }),
-            Effect::Rotten { shard, why } => self.tell(Notice::Rotten { shard, why }),
+            Effect::ReplicaHalted { shard, why } => self.trouble(Incident::ReplicaHalted, shard, why),
+            Effect::CommitsRefused { shard, why } => self.trouble(Incident::CommitsRefused, shard, why),
+            Effect::Unproven { shard, why: Some(why) } => self.trouble(Incident::Unproven, shard, why),
+            Effect::Unproven { shard, why: None } => self.tell(Notice::Proven { shard }),
+            Effect::ReplicaReseeds { shard, why } => self.trouble(Incident::ReplicaReseeds, shard, why),
+            Effect::Rotten { shard, why } => self.trouble(Incident::Rotten, shard, why),
             Effect::Scrub { shard, round, job, bytes_per_second } => {
                 self.orders.scrub(Scrub { worker: self.id, shard, round, job, bytes_per_second });
             }
             Effect::Stopped => self.stopped = true,
-            Effect::FoldFailed { shard, why } => self.tell(Notice::FoldFailed { shard, why }),
+            Effect::FoldFailed { shard, why } => self.trouble(Incident::NoCheckpoint, shard, why),
             Effect::Disk { shard, io } if io.may_take_long() => {
                 self.orders.give(Order { worker: self.id, shard, io });
             }
@@ -447,6 +432,10 @@ impl Reactor {
     fn tell(&self, notice: Notice) {
         // Nobody listens any more only when the node ends anyway.
         let _node_ends = self.notices.send(notice);
+    }
+
+    fn trouble(&self, what: Incident, shard: ShardId, why: String) {
+        self.tell(Notice::Trouble { what, shard, why });
     }
 
     /// Once a turn for each receiver, however many letters it got.

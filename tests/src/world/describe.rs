@@ -106,6 +106,7 @@ impl Display for Asked<'_> {
             | Effect::Obeyed { .. }
             | Effect::ReplicaHalted { .. }
             | Effect::CommitsRefused { .. }
+            | Effect::Unproven { .. }
             | Effect::ReplicaReseeds { .. }
             | Effect::Scrub { .. }
             | Effect::Rotten { .. }
