@@ -33,6 +33,7 @@ mod programs;
 mod rounds;
 mod silence;
 mod stopped;
+mod told;
 mod typed;
 mod watched;
 mod witness;
