@@ -105,7 +105,7 @@ pub(super) fn load(file: Option<&Path>) -> Result<Settings, Exit> {
     let mut settings = Settings::default();
     let Some(file) = file else { return Ok(settings) };
     let text = fs::read_to_string(file).map_err(|e| {
-        Exit::Refused(format!("{}: cannot be read: {e}; name a file of TOML with --config", file.display()))
+        Exit::Refused(format!("{}: cannot be read: {e}; name a file of TOML", file.display()))
     })?;
     config::read(&mut settings, file, &text).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();

@@ -175,3 +175,27 @@ fn what_cannot_start_is_no_right_configuration() {
     assert_eq!(code, Some(2), "{told}");
     says(&told, &["listen", "admin.listen"]);
 }
+
+/// What somebody types who has just read the README.
+#[test]
+fn a_newcomer_is_told_the_way() {
+    let node = Node::start_with(&folder("told-newcomer"), &["--workers", "1"]);
+    let at = admin(&node);
+    let fails = |exit: i32, arguments: &[&str], words: &[&str]| {
+        let (code, _, told) = command(arguments);
+        assert_eq!(code, Some(exit), "{arguments:?}: {told}");
+        says(&told, words);
+    };
+    let glued = ["commit", "p", "--check", "cabin/C14.state=free", "--set", "cabin/C14.state=held"];
+    fails(2, &glued, &["three words", "cabin/C14.state = free"]);
+    fails(3, &["get", "t/p/r", "--connect", &at], &["admin port", "listening on"]);
+    fails(3, &["promote", "1", "--admin", &node.address], &["admin address", "--admin"]);
+    fails(
+        3,
+        &["get", "t/p/r", "--connect", "127.0.0.1:1", "--timeout", "1s"],
+        &["`seawall dev`", "--connect"],
+    );
+    let (_, _, told) = command(&["config", "check", "/nowhere.toml"]);
+    assert!(told.contains("/nowhere.toml") && !told.contains("--config"), "{told}");
+    assert!(node.terminate().success());
+}
