@@ -138,7 +138,7 @@ fn requests(at: &str, file: &dyn Fn(&str, &str) -> String, seen: &mut BTreeSet<S
 }
 
 /// What operators tell members, at these admin addresses.
-fn orders([first, second, third]: [&str; 3], nowhere: &str, seen: &mut BTreeSet<String>) {
+fn orders(cluster: &Cluster, [first, second, third]: [&str; 3], nowhere: &str, seen: &mut BTreeSet<String>) {
     let reseed = ["1", "--reason", "r", "--admin", third];
     let no_reseed = ["9", "--reason", "r", "--admin", first];
     let rows: &[Row<'_>] = &[
@@ -146,6 +146,12 @@ fn orders([first, second, third]: [&str; 3], nowhere: &str, seen: &mut BTreeSet<
         ("sync-set require", &["1", "3", "--admin", first], &["9", "3", "--admin", first]),
         ("sync-set release", &["1", "3", "--admin", first], &["9", "3", "--admin", first]),
         ("hand-over", &["1", "--to", "2", "--admin", first], &["1", "--to", "9", "--admin", second]),
+    ];
+    checked(rows, seen);
+    // Who is promoted must have heard who leads.
+    cluster.wait(1, "leading", leads);
+    cluster.wait(0, "following", |shard| shard["state"] == "streaming");
+    let rows: &[Row<'_>] = &[
         ("promote", &["1", "--admin", first], &["9", "--admin", first]),
         ("replica clear", &[], &["1", "--reason", "r", "--admin", first]),
         ("replica reseed", &reseed, &no_reseed),
@@ -173,7 +179,7 @@ fn each_command_with_json_says_json_however_it_ends() {
     requests(&at(cluster.ports[0][0]), &file, &mut seen);
     cluster.wait_until_level(0, 2);
     let admin = [0, 1, 2].map(|nth| at(cluster.ports[nth][1]));
-    orders(admin.each_ref().map(String::as_str), &nowhere, &mut seen);
+    orders(&cluster, admin.each_ref().map(String::as_str), &nowhere, &mut seen);
     let first = ["--dir", &fresh, "--member", "1=127.0.0.1:7411,peer=127.0.0.1:7413"];
     let rows: &[Row<'_>] = &[
         ("map init", &first, &first),
