@@ -66,6 +66,9 @@ fn make_load(options: &load::Options) -> u8 {
             for line in &result.tally.failures {
                 say(&mut std::io::stderr(), &format!("error: {line}"));
             }
+            if result.tally.done_ever == 0 && result.tally.error_count() > 0 {
+                say(&mut std::io::stderr(), "error: every request failed; see the errors by their code");
+            }
             let about = About::this_machine();
             let text = if options.json {
                 load::report::json(options, result, &about).to_string()

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use seawall_tests::plants;
 use seawall_tests::skip::skip;
@@ -146,4 +147,23 @@ fn the_code_map_names_what_there_is() {
         exist.iter().filter(|name| !named.contains(name)).map(|name| format!("{name}: not in the map")),
     );
     complain(&wrong);
+}
+
+/// Each script says what it is for before it does anything.
+#[test]
+fn each_script_answers_help() {
+    let scripts = fs::read_dir(root().join("scripts")).expect("the scripts");
+    let scripts = scripts.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file());
+    let help = |path: PathBuf| {
+        let name = path.file_name()?.to_str()?.to_owned();
+        let text = fs::read_to_string(&path).expect("a script is text");
+        // Whoever does not look for it would begin to work.
+        if !text.contains("-h | --help") {
+            return Some(format!("scripts/{name} does not know --help"));
+        }
+        let said = Command::new(&path).arg("--help").output().expect("it runs");
+        let tells = String::from_utf8_lossy(&said.stdout).contains(&format!("scripts/{name}"));
+        (!said.status.success() || !tells).then(|| format!("scripts/{name} --help: {said:?}"))
+    };
+    complain(&scripts.filter_map(help).collect::<Vec<_>>());
 }

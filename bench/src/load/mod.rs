@@ -64,7 +64,10 @@ pub struct Result {
 /// What the command exits with: 0 done, 1 errors happened, 3 unreachable. (2 is wrong usage, before any run.)
 pub fn exit_code(run: &std::result::Result<Result, Unreachable>) -> u8 {
     match run {
-        Ok(result) => u8::from(result.tally.serious > 0),
+        // Where every request failed nothing was measured, however certain it is that nothing was done.
+        Ok(Result { tally, .. }) => {
+            u8::from(tally.serious > 0 || (tally.done_ever == 0 && tally.error_count() > 0))
+        }
         Err(Unreachable(_)) => 3,
     }
 }

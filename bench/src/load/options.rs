@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use seawall::limits::{COMMIT_MAX, COMMITS_MAX};
 
-use crate::parse::{count, positive, seconds};
+use crate::parse::{count, positive, seconds, some_seconds};
 
 /// What the requests are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -61,7 +61,7 @@ pub struct Options {
     #[arg(long, value_name = "T", default_value = "1", value_parser = count::<1, 256>)]
     pub threads: usize,
     /// Length of the measured window.
-    #[arg(long, value_name = "S", value_parser = seconds)]
+    #[arg(long, value_name = "S", value_parser = some_seconds)]
     pub seconds: Duration,
     /// Load before the measured window begins.
     #[arg(long, value_name = "W", default_value = "1", value_parser = seconds)]
@@ -199,6 +199,7 @@ pub mod tests {
             ("--workload sing --seconds 1", "hot-add"),
             ("--workload put", "--seconds"),
             ("--workload put --seconds 1 --rate 0", "above 0"),
+            ("--workload put --seconds 0", "above 0"),
             ("--workload put --seconds 1 --rate nan", "above 0"),
             ("--workload put --seconds 1 --value-bytes 7", "from 8"),
             ("--workload put --seconds 1 --many 1025", "from 1 to 1024"),

@@ -54,8 +54,8 @@ impl<'a> CommitRequest<'a> {
             List::read(&mut reader, head.ops).map_err(|bad| refuse("commit.operation", "operation", bad))?;
         reader.end().map_err(malformed)?;
         if head.ops > 1 && !op::agree(&ops) {
-            let expected = "each row once, as a whole or in its fields, and its lease once";
-            return Err(Refusal::bad_frame("commit.rows", expected, "a row stands there twice"));
+            let (ordinal, row) = op::clash(&ops).unwrap_or_default();
+            return Err(Refusal::row_twice(ordinal, row));
         }
         let ContentHead { partition, return_rows, .. } = head;
         Ok(CommitRequest { request_key, min_durability, partition, return_rows, checks, ops, content })

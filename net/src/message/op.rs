@@ -335,6 +335,25 @@ impl<'a> Piece<'a> for Op<'a> {
 /// The operations of a commit, in their order; there is at least one.
 pub type Ops<'a> = List<'a, Op<'a>>;
 
+/// The operation that uses a row in another way than one before it, and the row: where they do not [`agree`].
+pub(crate) fn clash(ops: &Ops<'_>) -> Option<(usize, String)> {
+    let touched = ops.iter().enumerate().filter_map(|(nth, op)| op.touches().map(|at| (at, nth)));
+    let mut touched: Vec<((RowAt<'_>, Touch), usize)> = touched.collect();
+    touched.sort_unstable();
+    let mut pairs = touched.iter().zip(touched.iter().skip(1));
+    let clash =
+        pairs.find(|(((row, touch), _), ((next, next_touch), _))| !together(row, *touch, next, *next_touch));
+    clash.map(|(((row, _), one), (_, other))| {
+        (*one.max(other), format!("{}/{}", row.table, crate::key::display(row.key)))
+    })
+}
+
+fn together(row: &RowAt<'_>, touch: Touch, next: &RowAt<'_>, next_touch: Touch) -> bool {
+    row != next
+        || matches!((touch, next_touch), (Touch::Field, Touch::Field))
+        || (touch != Touch::Lease && next_touch == Touch::Lease)
+}
+
 /// Whether no row is used in two ways: as a whole and otherwise, or its lease twice.
 pub(crate) fn agree(ops: &Ops<'_>) -> bool {
     let mut rows = [(RowAt { table: "", key: &[] }, Touch::Whole); COMMIT_OPS_MAX];
@@ -345,9 +364,5 @@ pub(crate) fn agree(ops: &Ops<'_>) -> bool {
     }
     let touched = rows.get_mut(..count).unwrap_or_default();
     touched.sort_unstable();
-    touched.is_sorted_by(|(row, touch), (next, next_touch)| {
-        row != next
-            || matches!((touch, next_touch), (Touch::Field, Touch::Field))
-            || (*touch != Touch::Lease && *next_touch == Touch::Lease)
-    })
+    touched.is_sorted_by(|(row, touch), (next, next_touch)| together(row, *touch, next, *next_touch))
 }

@@ -152,7 +152,7 @@ codes! {
     PromoteRefused        = 801 "PROMOTE_REFUSED"         None     Never        "A check of the promotion does not hold."
     NotReady              = 802 "NOT_READY"               None     SameKeyAfter "The node or the shard is still starting, or is stopping."
     CasFailed             = 803 "CAS_FAILED"              None     Never        "Somebody else changed it first."
-    BadFrame              = 901 "BAD_FRAME"               None     Never        "The bytes are no frame, or no message."
+    BadFrame              = 901 "BAD_FRAME"               None     Never        "The frame, or what it asks for, makes no sense here."
     UnsupportedVersion    = 902 "UNSUPPORTED_VERSION"     None     Never        "The bytes need a newer or older reader."
     TooLarge              = 903 "TOO_LARGE"               None     Never        "Something is over its limit."
 }

@@ -103,7 +103,8 @@ impl Refusal {
 
     /// KEY_EXPIRED: outcomes that old are forgotten, so nobody knows whether it happened.
     pub fn key_expired(horizon_us: i64, first_sent_us: i64) -> Refusal {
-        let hint = "read the rows to learn whether it happened; a row of its own remembers for ever";
+        let hint = "read the rows to learn whether it happened, and send it under another key if it did not; a row of its own \
+                    remembers for ever";
         let (horizon, born) = (crate::Value::Time(horizon_us), crate::Value::Time(first_sent_us));
         let (expected, observed) = (format!("first sent after {horizon}"), format!("first sent at {born}"));
         Refusal::new(Code::KeyExpired, "request_key.retention", expected, observed, hint)
@@ -111,7 +112,8 @@ impl Refusal {
 
     /// KEY_EXPIRED: the shard keeps the last outcomes of a session, and this one is before them.
     pub fn sequence_expired(oldest: u64, sequence: u64) -> Refusal {
-        let hint = "read the rows to learn whether it happened; keep fewer requests of a session under way";
+        let hint = "read the rows to learn whether it happened, and send it under another key if it did not; keep fewer requests \
+                    of a session under way";
         let (expected, observed) = (format!("sequence {oldest} or later"), format!("sequence {sequence}"));
         Refusal::new(Code::KeyExpired, "request_key.session", expected, observed, hint)
     }

@@ -163,8 +163,10 @@ impl fmt::Display for Refusal {
             Outcome::Committed | Outcome::Rejected => {}
             Outcome::Unknown => write!(f, "; whether it was done is unknown")?,
         }
+        // An expired key cannot be settled any more.
         if let (Detail::Request { partition, .. }, Some(key)) =
             (&self.reason.detail, self.reason.detail.request_key())
+            && self.code != Code::KeyExpired
         {
             write!(f, "; RESOLVE key {} of partition {partition}", key.name)?;
         }

@@ -7,10 +7,10 @@ use crate::wire::Malformed;
 
 /// 4xx: the log cannot take it, or cannot tell whether it did.
 impl Refusal {
-    /// DURABILITY_UNAVAILABLE: fewer members are there than must have the record.
-    pub fn durability_unavailable(need: usize, have: usize, retry_after_ms: u32) -> Refusal {
+    /// DURABILITY_UNAVAILABLE: fewer members are there than must have the record; `who` is missing.
+    pub fn durability_unavailable(need: usize, have: usize, who: &str, retry_after_ms: u32) -> Refusal {
         let hint = "bring the members back, or change the policy; nothing was appended";
-        let (need, have) = (format!("{need} members in sync"), have.to_string());
+        let (need, have) = (format!("{need} members in sync"), format!("{have}: {who}"));
         Refusal::new(Code::DurabilityUnavailable, "durability.members", need, have, hint)
             .after(retry_after_ms)
     }
@@ -176,6 +176,30 @@ impl Refusal {
         Refusal::new(Code::BadFrame, rule, expected, observed, hint)
     }
 
+    /// BAD_FRAME: operation `ordinal` uses `row` in another way than one before it.
+    pub fn row_twice(ordinal: usize, row: impl std::fmt::Display) -> Refusal {
+        let expected = "each row once, as a whole or in its fields, and its lease once";
+        let observed = format!("operation {ordinal}: {row} stands there twice");
+        let hint = "give each row one operation: put or merge takes all of its fields at once";
+        Refusal::new(Code::BadFrame, "commit.rows", expected, observed, hint)
+    }
+
+    /// BAD_FRAME: `table` has no such index.
+    pub fn no_index(table: &str, index: &str) -> Refusal {
+        let hint = format!(
+            "`seawall describe {table}` shows the indexes that there are; `seawall declare` adds one"
+        );
+        let observed = format!("no index {index} of {table}");
+        Refusal::new(Code::BadFrame, "scan.index", "an index that is declared", observed, hint)
+    }
+
+    /// BAD_FRAME: the map has the shards from `first` to `last`, and not this one.
+    pub fn no_shard(first: u32, last: u32, asked: u32) -> Refusal {
+        let hint = "name one of these; `seawall status` shows each of them";
+        let expected = format!("a shard of the map: {first} to {last}");
+        Refusal::new(Code::BadFrame, "route.shard", expected, format!("shard {asked}"), hint)
+    }
+
     /// BAD_FRAME: the first time of a request key lies further in the future than clocks may differ.
     pub fn first_sent_ahead(bound_us: i64, first_sent_us: i64) -> Refusal {
         let (bound, born) = (crate::Value::Time(bound_us), crate::Value::Time(first_sent_us));
@@ -206,7 +230,8 @@ impl Refusal {
 
     /// TOO_LARGE: over a limit.
     pub fn too_large(rule: &'static str, limit: usize, len: u64) -> Refusal {
-        let hint = "send less at once: HELLO tells the limits";
+        let hint =
+            "make it smaller, or spread it over several rows or requests; HELLO tells a client the limits";
         Refusal::new(Code::TooLarge, rule, format!("at most {limit}"), len.to_string(), hint)
     }
 
@@ -217,6 +242,13 @@ impl Refusal {
                 let mut refusal = Refusal::too_large(rule, limit, len);
                 refusal.reason.observed = format!("{what}: {len}").into();
                 refusal
+            }
+            Malformed::Name | Malformed::Empty => {
+                let (expected, hint) = match malformed {
+                    Malformed::Name => ("a name", "give it another name"),
+                    _ => ("at least one of what stands there", "leave it out, or say what it is about"),
+                };
+                Refusal::new(Code::BadFrame, rule, expected, malformed.to_string(), hint)
             }
             other => Refusal::bad_frame(rule, "the canonical encoding", other.to_string()),
         }

@@ -17,7 +17,7 @@ use seawall::message::term::{RowAt, Term, Ttl};
 use seawall::message::watch::*;
 use seawall::message::*;
 use seawall::position::{Epoch, Index as At, Position};
-use seawall::refusal::{Outcome, Refusal};
+use seawall::refusal::{Detail, Outcome, Refusal};
 use seawall::reply::{self, ReplyMeta, Role, State};
 use seawall::session::ClientSession;
 use seawall::{Commit, Key, Row, Token, Value, now, row};
@@ -393,6 +393,10 @@ pub fn refusals() -> Vec<Case> {
             .get(64..)
             .map(<[u8]>::to_vec)
     };
+    let bent = Detail::Row { partition: Key::from("p"), row: row("t", 7) };
+    let bent = Refusal::row_does_not_fit("table.fields", bent, "total: int", "total: text");
+    let late = Refusal::durability_timeout(500, "member 3 is away")
+        .naming(Key::from("p").as_bytes(), Some(&caller()));
     let done = written(|out| reply::encode_done(out, &meta(Opcode::Declare), Outcome::Committed));
     vec![
         ("payload of a reply, CONDITION_FAILED with the row", to(&shown).expect("a payload")),
@@ -400,6 +404,8 @@ pub fn refusals() -> Vec<Case> {
             "payload of a reply, NOT_LEADER",
             to(&Refusal::not_leader(Some("10.0.0.1:7411"))).expect("a payload"),
         ),
+        ("payload of a reply, CONSTRAINT of a declaration with the row", to(&bent).expect("a payload")),
+        ("payload of a reply, DURABILITY_TIMEOUT with what to RESOLVE", to(&late).expect("a payload")),
         ("payload of a reply, DECLARE", payload_of(&done)),
     ]
 }

@@ -63,6 +63,9 @@ impl Admin {
     }
 
     fn strange(&self, why: &str) -> Exit {
-        Exit::Unreachable(format!("{} gave no answer that can be understood: {why}", self.address))
+        Exit::Unreachable(format!(
+            "{} gave no answer that can be understood: {why}; name the admin address with --admin",
+            self.address
+        ))
     }
 }

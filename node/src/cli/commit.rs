@@ -102,12 +102,13 @@ impl CommitVerb {
     /// The commit of the arguments.
     fn typed(&self) -> Result<Commit, String> {
         let partition = self.partition.as_ref().ok_or("a commit needs a PARTITION, or -f FILE")?;
-        if self.set.is_empty() && self.add.is_empty() && self.delete.is_empty() && self.event.is_empty() {
-            return Err("the commit does nothing: add --set, --add, --delete or --event".into());
-        }
         let mut commit = Commit::new(partition);
+        // A check may have swallowed what should be done.
         for words in self.check.chunks_exact(3) {
             commit = commit.check(check(&words[0], &words[1], &words[2])?);
+        }
+        if self.set.is_empty() && self.add.is_empty() && self.delete.is_empty() && self.event.is_empty() {
+            return Err("the commit does nothing: add --set, --add, --delete or --event".into());
         }
         commit = self.exists.iter().fold(commit, |commit, row| commit.check(row.exists()));
         commit = self.absent.iter().fold(commit, |commit, row| commit.check(row.absent()));
@@ -141,6 +142,11 @@ impl CommitVerb {
 /// `TABLE/ROW.FIELD[:TYPE]`, a comparison, and a value, `@now` or `@TABLE/ROW.FIELD`.
 fn check(left: &str, op: &str, right: &str) -> Result<Condition, String> {
     let wrong = |why: String| format!("--check {left} {op} {right}: {why}");
+    if op.starts_with("--") {
+        let form =
+            "a check is three words, FIELD OP VALUE, with spaces between: --check cabin/C14.state = free";
+        return Err(wrong(form.to_owned()));
+    }
     let path: FieldPath = left.parse().map_err(wrong)?;
     let type_name = path.type_name.as_deref();
     if op == "in" {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use super::Exit;
 use super::server::{Flags, load};
@@ -19,7 +20,12 @@ pub(super) struct Config {
 #[derive(Subcommand)]
 enum Verb {
     /// Say whether a file is right; name each mistake by its line.
-    Check { file: PathBuf },
+    Check {
+        file: PathBuf,
+        /// Answer with one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Show every parameter: value, default, what is allowed, what it does, and where the value comes from.
     Show(Box<Show>),
 }
@@ -42,7 +48,12 @@ struct Show {
 impl Config {
     pub fn run(self) -> Exit {
         let shown = match self.verb {
-            Verb::Check { file } => load(Some(&file)).map(|_| format!("{}: right", file.display())),
+            Verb::Check { file, json } => load(Some(&file)).map(|_| match json {
+                true => {
+                    json!({ "done": true, "file": file.display().to_string(), "right": true }).to_string()
+                }
+                false => format!("{}: right", file.display()),
+            }),
             Verb::Show(show) => show.text(),
         };
         match shown {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use seawall::client::{Error, Options};
 use seawall::{Client, Refusal};
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 use super::{Exit, args, columns};
 use crate::driver::console;
@@ -40,10 +40,17 @@ impl Connect {
         match ended.and_then(|mut client| verb(&mut client)) {
             Ok(exit) => exit,
             Err(Error::Refused(why)) => self.refused(&why),
+            Err(Error::Protocol(why)) if why.reason.rule == "frame.magic" => Exit::Unreachable(format!(
+                "{} is no port for clients; is it the admin port? A node says the other one at its start: listening on …",
+                self.address
+            )),
             Err(Error::Protocol(why)) => {
                 Exit::Unreachable(format!("{} gave no answer that can be understood: {why}", self.address))
             }
-            Err(lost @ (Error::Unreachable { .. } | Error::NoAnswer { .. } | Error::Broken { .. })) => {
+            Err(lost @ Error::Unreachable { .. }) => {
+                Exit::Unreachable(format!("{lost}; `seawall dev` starts one, and --connect names another"))
+            }
+            Err(lost @ (Error::NoAnswer { .. } | Error::Broken { .. })) => {
                 Exit::Unreachable(lost.to_string())
             }
         }
@@ -70,7 +77,7 @@ impl Connect {
 
     /// A request that was not done.
     fn refused(&self, why: &Refusal) -> Exit {
-        self.say_json(|| json!({ "outcome": why.outcome.to_string(), "refusal": answer::refusal(why) }));
+        self.say_json(|| answer::refused(why));
         Exit::Refused(explained(why))
     }
 }

@@ -55,6 +55,9 @@ fn unknown(doubt: &Unknown, commit: &Commit, address: &str) -> String {
         Doubt::Refusal(why) => explained(why),
         Doubt::Connection(why) => format!("the commit was sent, and no answer came ({why})"),
     };
+    if doubt.is_beyond_settling() {
+        return format!("UNKNOWN whether it was done: {why}");
+    }
     let Some(sent) = &doubt.key else { return format!("UNKNOWN whether it was done: {doubt}") };
     let key = match commit.request_key().map(|key| key.name) {
         Some(KeyName::Caller(name)) => RequestName::typed(name),
@@ -76,6 +79,17 @@ mod tests {
     use seawall::client::SentKey;
 
     use super::*;
+
+    #[test]
+    fn an_expired_key_is_not_sent_to_resolve() {
+        let commit = Commit::new("p").key("k");
+        let key = Some(SentKey::caller("k", 5));
+        let why = Doubt::Refusal(seawall::Refusal::key_expired(10, 5));
+        let text = unknown(&Unknown { partition: Key::from("p"), key, why }, &commit, "127.0.0.1:7411");
+        assert!(text.starts_with("UNKNOWN") && text.contains("KEY_EXPIRED"), "{text}");
+        assert!(text.contains("read the rows") && text.contains("another key"), "{text}");
+        assert!(!text.contains("resolve") && !text.contains("RESOLVE"), "{text}");
+    }
 
     #[test]
     fn what_is_unknown_comes_with_the_command_that_settles_it() {

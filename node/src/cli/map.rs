@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use seawall::map::{By, Change, InEpoch, Map, Member, MemberId, Parts, Policy, Range, Replicas, ShardId};
+use serde_json::json;
 
 use super::admin::Admin;
 use super::{Exit, columns};
@@ -41,6 +42,9 @@ struct Init {
     shards: u32,
     #[command(flatten)]
     policy: PolicyFlags,
+    /// Answer with one JSON object on one line.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Args)]
@@ -81,6 +85,9 @@ struct Propose {
     /// Why; kept with the change.
     #[arg(long, value_name = "TEXT")]
     reason: String,
+    /// Answer with one JSON object on one line.
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     change: What,
 }
@@ -135,6 +142,16 @@ impl Init {
         let document = Document { lineage: random_lineage(), map };
         Embedded::init(&self.dir, &document).map_err(refused)?;
         let dir = self.dir.display();
+        if self.json {
+            let lineage = document.lineage.to_string();
+            console::say(json!({
+                "done": true,
+                "lineage": lineage,
+                "generation": document.map.generation().0,
+                "map": dir.to_string(),
+            }));
+            return Ok(());
+        }
         console::say(format_args!("cluster {} begins; its map is in {dir}", document.lineage));
         for Member { id, address, peer, .. } in &document.map.parts().members {
             console::say(format_args!(
@@ -236,7 +253,13 @@ impl Propose {
             let map = map.next(by, &change).map_err(|why| Exit::Refused(why.to_string()))?;
             let generation = map.generation();
             if authority.swap(&Document { lineage, map }).map_err(refused)? == Swap::Won {
-                console::say(format_args!("generation {generation}: {change}"));
+                let what = change.to_string();
+                match self.json {
+                    true => {
+                        console::say(json!({ "done": true, "generation": generation.0, "what": what }));
+                    }
+                    false => console::say(format_args!("generation {generation}: {what}")),
+                }
                 return Ok(());
             }
         }

@@ -39,6 +39,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use serde_json::json;
 
 use crate::driver::console;
 
@@ -97,7 +98,15 @@ enum Exit {
 }
 
 pub fn main() -> ExitCode {
-    let verb = Cli::parse().verb;
+    let verb = match Cli::try_parse() {
+        Ok(cli) => cli.verb,
+        Err(help) if !help.use_stderr() => help.exit(),
+        Err(wrong) => {
+            let said = wrong.render().to_string();
+            tell_programs(2, said.strip_prefix("error: ").unwrap_or(&said).trim_end());
+            wrong.exit()
+        }
+    };
     // What a node says is for whoever watches it; what the others say is what they were asked for.
     let is_node = matches!(verb, Verb::Dev(_) | Verb::Server(_));
     let ended = match verb {
@@ -132,9 +141,26 @@ pub fn main() -> ExitCode {
                 complain(1, &format_args!("the answer could not be written to standard output: {why}"))
             }
         },
-        Exit::Refused(why) => complain(1, &why),
-        Exit::Usage(why) => complain(2, &why),
-        Exit::Unreachable(why) => complain(3, &why),
+        Exit::Refused(why) => ended_with(1, &why),
+        Exit::Usage(why) => ended_with(2, &why),
+        Exit::Unreachable(why) => ended_with(3, &why),
+    }
+}
+
+fn ended_with(code: u8, why: &str) -> ExitCode {
+    // What was refused is often told in a form of its own.
+    if code != 1 || !console::has_said() {
+        tell_programs(code, why);
+    }
+    complain(code, &why)
+}
+
+/// Who asked for JSON finds it on standard output however a command ends.
+fn tell_programs(code: u8, why: &str) {
+    // What cannot be parsed may still say so.
+    let mut words = std::env::args_os().skip(1).take_while(|word| word != "--");
+    if words.any(|word| word == "--json") {
+        console::say(json!({ "done": false, "error": why, "exit": code }));
     }
 }
 

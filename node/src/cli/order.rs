@@ -21,6 +21,9 @@ struct By {
     reason: String,
     #[command(flatten)]
     admin: Admin,
+    /// Answer with one JSON object on one line.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Tell a member to lead a shard: by itself only one of the sync set, so that nothing that was acknowledged is lost.
@@ -109,16 +112,19 @@ impl SyncSet {
 impl By {
     fn order(&self, what: &str) -> Exit {
         match give(&self.admin, what, &self.actor, &self.reason) {
-            Ok(said) => told(&said),
+            Ok(said) => told(&said, self.json),
             Err(exit) => exit,
         }
     }
 }
 
-/// What was done, for people.
-pub(super) fn told(said: &Json) -> Exit {
+/// What was done.
+pub(super) fn told(said: &Json, json: bool) -> Exit {
     let what = said["what"].as_str().unwrap_or("done");
-    console::say(columns::plain(&format!("member {}: {what}", said["member"])));
+    match json {
+        true => console::say(said),
+        false => console::say(columns::plain(&format!("member {}: {what}", said["member"]))),
+    }
     Exit::Done
 }
 

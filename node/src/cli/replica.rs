@@ -81,17 +81,7 @@ impl Of {
     fn run(&self, act: Act) -> Exit {
         let json = &self.asked.json;
         match self.order(act) {
-            Ok(said) if *json => {
-                console::say(said);
-                Exit::Done
-            }
-            Ok(said) => order::told(&said),
-            Err(Exit::Refused(why)) => {
-                if *json {
-                    console::say(json!({ "done": false, "error": why }));
-                }
-                Exit::Refused(why)
-            }
+            Ok(said) => order::told(&said, *json),
             Err(exit) => exit,
         }
     }

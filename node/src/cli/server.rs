@@ -41,8 +41,8 @@ pub(super) struct Flags {
     /// Where other members connect. Without it: 127.0.0.1:7413, or as configured.
     #[arg(long, value_name = "ADDR")]
     peer_listen: Option<String>,
-    /// Workers, and shards of a new data directory; by default one less than there are CPUs.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    /// Workers, and shards of a new data directory; 0, the default: one less than there are CPUs.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=256))]
     workers: Option<u16>,
     /// How the node talks to the kernel: auto, ring or syscall.
     #[arg(long, value_name = "NAME")]
@@ -83,7 +83,7 @@ impl Flags {
             let number = value.parse().map(Given::Number);
             settings.set(key, &number.unwrap_or_else(|_| Given::Text(value.to_owned())), Origin::Flag)?;
         }
-        Ok(())
+        settings.clash().map_or(Ok(()), |(_, what)| Err(what))
     }
 }
 
@@ -105,7 +105,7 @@ pub(super) fn load(file: Option<&Path>) -> Result<Settings, Exit> {
     let mut settings = Settings::default();
     let Some(file) = file else { return Ok(settings) };
     let text = fs::read_to_string(file).map_err(|e| {
-        Exit::Refused(format!("{}: cannot be read: {e}; name a file of TOML with --config", file.display()))
+        Exit::Refused(format!("{}: cannot be read: {e}; name a file of TOML", file.display()))
     })?;
     config::read(&mut settings, file, &text).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
@@ -125,8 +125,9 @@ pub(super) fn serve(settings: &Settings, dev: bool) -> Exit {
     };
     let purpose = if dev { ", for development" } else { "" };
     console::say(format_args!(
-        "seawall {}{purpose}: no credentials, loopback alone",
-        env!("CARGO_PKG_VERSION")
+        "seawall {} with the {} driver{purpose}: no credentials, loopback alone",
+        env!("CARGO_PKG_VERSION"),
+        node.driver()
     ));
     console::say(&node);
     match node.run(|serving| announce(serving, dev)) {

@@ -118,6 +118,7 @@ impl WatchVerb {
         console::complain(go_on(token));
         match end {
             Err(Error::Refused(why)) if why.code == Code::Compacted => {
+                self.connect.say_json(|| json::answer::refused(&why));
                 Ok(Exit::Refused(missed(token.position, &why)))
             }
             end => end,

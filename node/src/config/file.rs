@@ -44,8 +44,16 @@ pub fn read(settings: &mut Settings, path: &Path, text: &str) -> Result<(), Vec<
         let wrong = settings.set(&key, &given, Origin::File).err()?;
         Some(problem(line(offset), wrong))
     };
+    let places: Vec<(usize, String)> = said.iter().map(|(offset, key, _)| (*offset, key.clone())).collect();
     let mut problems: Vec<Problem> = said.into_iter().filter_map(set).collect();
     problems.sort_by_key(|problem| problem.line);
+    if problems.is_empty()
+        && let Some((keys, what)) = settings.clash()
+    {
+        let last =
+            places.iter().filter(|(_, key)| keys.contains(&key.as_str())).map(|(offset, _)| *offset).max();
+        problems.push(problem(last.and_then(line), what));
+    }
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 

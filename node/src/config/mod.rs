@@ -85,6 +85,19 @@ impl Settings {
         Ok(())
     }
 
+    /// Two addresses that cannot be served at once: their keys, and what is wrong.
+    pub fn clash(&self) -> Option<([&'static str; 2], String)> {
+        let pairs = [["listen", "admin.listen"], ["listen", "peer_listen"], ["admin.listen", "peer_listen"]];
+        let same = |[one, other]: &[&'static str; 2]| {
+            let address = self.word(one);
+            address == self.word(other) && !address.ends_with(":0")
+        };
+        let keys = pairs.into_iter().find(same)?;
+        let [one, other] = keys;
+        let what = format!("{one} and {other} are both {}: give each a port of its own", self.word(one));
+        Some((keys, what))
+    }
+
     /// # Panics
     /// When there is no such parameter.
     pub fn number(&self, key: &str) -> u64 {

@@ -4,9 +4,17 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Why something that was said could not be written, the first time.
 static UNWRITTEN: OnceLock<String> = OnceLock::new();
+
+static HAS_SAID: AtomicBool = AtomicBool::new(false);
+
+/// Whether anything was said on standard output.
+pub fn has_said() -> bool {
+    HAS_SAID.load(Ordering::Relaxed)
+}
 
 /// A line on standard output.
 pub fn say(line: impl fmt::Display) {
@@ -15,6 +23,7 @@ pub fn say(line: impl fmt::Display) {
 
 /// The same; `false`: nobody gets it.
 pub fn try_to_say(line: impl fmt::Display) -> bool {
+    HAS_SAID.store(true, Ordering::Relaxed);
     written(writeln!(io::stdout(), "{line}"))
 }
 

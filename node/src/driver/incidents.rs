@@ -29,6 +29,7 @@ pub enum Incident {
     ReplicaHalted,
     ReplicaReseeds,
     ReplicaTroubled,
+    Unproven,
     CommitsRefused,
     LinkLost,
     MapUnreachable,
@@ -47,7 +48,7 @@ struct Axes {
     advice: &'static str,
 }
 
-const ALL: [(Incident, Axes); 15] = [
+const ALL: [(Incident, Axes); 16] = [
     (
         Incident::Killed,
         Axes {
@@ -170,6 +171,16 @@ const ALL: [(Incident, Axes); 15] = [
         },
     ),
     (
+        Incident::Unproven,
+        Axes {
+            name: "replica.unproven",
+            phase: "running",
+            persistence: "until something is proven again",
+            visibility: "no read is served there",
+            advice: "see whether its leader runs and can be reached; the end is said, too",
+        },
+    ),
+    (
         Incident::CommitsRefused,
         Axes {
             name: "commits.refused",
@@ -202,24 +213,25 @@ const ALL: [(Incident, Axes); 15] = [
 ];
 
 impl Incident {
-    /// What is said of a shard, so that nobody reads past it.
-    pub fn headline(self, shard: ShardId, why: &str) -> String {
-        let what = match self {
-            Incident::NoCheckpoint => format!("NO NEWER CHECKPOINT OF SHARD {shard}"),
-            Incident::ReplicaHalted => format!("THE REPLICA OF SHARD {shard} HALTED"),
-            Incident::ReplicaReseeds => format!("THE REPLICA OF SHARD {shard} BEGINS ANEW"),
-            Incident::ReplicaTroubled => format!("THE REPLICA OF SHARD {shard} DOES NOT GO ON"),
-            Incident::Rotten => format!("WHAT THE LOG OF SHARD {shard} KEEPS IS ROTTEN"),
-            Incident::LogFailed => format!("THE LOG OF SHARD {shard} FAILED"),
-            Incident::CommitsRefused => format!("COMMITS OF SHARD {shard} ARE REFUSED"),
-            _ => format!("SHARD {shard}"),
-        };
-        format!("{what}: {why}")
-    }
-
     fn axes(self) -> &'static Axes {
         let found = ALL.iter().find(|(incident, _)| *incident == self);
         found.map(|(_, axes)| axes).expect("each has its axes")
+    }
+
+    /// The line of a shard to which it happened.
+    pub fn said_of(self, shard: ShardId, why: &str) -> String {
+        match self {
+            Incident::NoSpace => format!("THE LOG OF SHARD {shard} CANNOT GROW: {why}"),
+            Incident::NoCheckpoint => format!("NO NEWER CHECKPOINT OF SHARD {shard}: {why}"),
+            Incident::ReplicaHalted => format!("THE REPLICA OF SHARD {shard} HALTED: {why}"),
+            Incident::ReplicaReseeds => format!("THE REPLICA OF SHARD {shard} BEGINS ANEW: {why}"),
+            Incident::ReplicaTroubled => format!("THE REPLICA OF SHARD {shard} DOES NOT GO ON: {why}"),
+            Incident::Unproven => format!("NO READ OF SHARD {shard} HERE: {why}"),
+            Incident::Rotten => format!("WHAT THE LOG OF SHARD {shard} KEEPS IS ROTTEN: {why}"),
+            Incident::LogFailed => format!("THE LOG OF SHARD {shard} FAILED: {why}"),
+            Incident::CommitsRefused => format!("COMMITS OF SHARD {shard} ARE REFUSED: {why}"),
+            _ => format!("SHARD {shard}: {why}"),
+        }
     }
 }
 
@@ -299,6 +311,17 @@ impl Incidents {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Each event stands in the manual, and no other.
+    #[test]
+    fn the_manual_lists_every_event() {
+        let manual = include_str!("../../../docs/operations.md");
+        let (_, section) = manual.split_once("### What went wrong").expect("a section");
+        let (section, _) = section.split_once("\n### ").expect("and the next one");
+        let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+        let listed: Vec<&str> = rows.map(|(name, _)| name).collect();
+        assert_eq!(listed, ALL.each_ref().map(|(_, axes)| axes.name));
+    }
 
     #[test]
     fn each_kind_is_counted_and_only_the_newest_are_kept() {

@@ -170,6 +170,11 @@ impl Node {
         workers(&self.directory)
     }
 
+    /// Its name.
+    pub fn driver(&self) -> &'static str {
+        self.driver.kind.name()
+    }
+
     /// Serves until a signal, then stops in order. `serving` is called once.
     pub fn run(mut self, serving: impl FnOnce(&Serving<'_>)) -> Result<(), NodeError> {
         let (sender, notices) = mpsc::channel();
@@ -321,12 +326,16 @@ impl Node {
                 Notice::Link { said, lost: true } => self.incidents.note(Incident::LinkLost, None, &said),
                 Notice::NoSpace { shard, why } => {
                     let path = self.directory.shard_path(shard);
-                    let path = path.display();
-                    let said = format!("THE LOG OF SHARD {shard} CANNOT GROW: {path}: {why}");
+                    let why = format!("{}: {why}", path.display());
+                    let said = Incident::NoSpace.said_of(shard, &why);
                     self.incidents.note(Incident::NoSpace, Some(shard), &said);
                 }
-                Notice::Wrong { kind, shard, why } => {
-                    self.incidents.note(kind, Some(shard), &kind.headline(shard, &why));
+                Notice::Trouble { what, shard, why } => {
+                    self.incidents.note(what, Some(shard), &what.said_of(shard, &why));
+                }
+                Notice::Proven { shard } => {
+                    let again = "is proven again, and serves reads";
+                    console::complain(format_args!("the replica of shard {shard} {again}"));
                 }
                 Notice::GaveUpDsync { worker, why } => self.note_switch(worker, why),
                 Notice::Serving(workers) => {

@@ -45,11 +45,15 @@ pub(super) enum Notice {
         shard: ShardId,
         why: String,
     },
-    /// Something of a shard went wrong, and is to be said loudly.
-    Wrong {
-        kind: Incident,
+    /// Something else of a shard that is no good.
+    Trouble {
+        what: Incident,
         shard: ShardId,
         why: String,
+    },
+    /// R22: it serves reads again.
+    Proven {
+        shard: ShardId,
     },
     /// Writes with RWF_DSYNC ended at scheduler ticks: this worker links them to fdatasync from now on.
     GaveUpDsync {
@@ -374,23 +378,25 @@ impl Reactor {
             }
             Effect::Recovered { shard, report } => self.tell(Notice::Recovered { shard, report }),
             Effect::NoSpace { shard, why } => self.tell(Notice::NoSpace { shard, why }),
-            Effect::LogFailed { shard, why } => self.wrong(Incident::LogFailed, shard, why),
+            Effect::LogFailed { shard, why } => self.trouble(Incident::LogFailed, shard, why),
             Effect::Obeyed { ticket, obeyed } => {
                 if let Some(at) = self.ordered.iter().position(|(told, _)| *told == ticket) {
                     // Whoever told it may have stopped waiting.
                     let _gone = self.ordered.swap_remove(at).1.send(obeyed);
                 }
             }
-            Effect::ReplicaHalted { shard, why } => self.wrong(Incident::ReplicaHalted, shard, why),
-            Effect::ReplicaTroubled { shard, why } => self.wrong(Incident::ReplicaTroubled, shard, why),
-            Effect::CommitsRefused { shard, why } => self.wrong(Incident::CommitsRefused, shard, why),
-            Effect::ReplicaReseeds { shard, why } => self.wrong(Incident::ReplicaReseeds, shard, why),
-            Effect::Rotten { shard, why } => self.wrong(Incident::Rotten, shard, why),
+            Effect::ReplicaHalted { shard, why } => self.trouble(Incident::ReplicaHalted, shard, why),
+            Effect::ReplicaTroubled { shard, why } => self.trouble(Incident::ReplicaTroubled, shard, why),
+            Effect::CommitsRefused { shard, why } => self.trouble(Incident::CommitsRefused, shard, why),
+            Effect::Unproven { shard, why: Some(why) } => self.trouble(Incident::Unproven, shard, why),
+            Effect::Unproven { shard, why: None } => self.tell(Notice::Proven { shard }),
+            Effect::ReplicaReseeds { shard, why } => self.trouble(Incident::ReplicaReseeds, shard, why),
+            Effect::Rotten { shard, why } => self.trouble(Incident::Rotten, shard, why),
             Effect::Scrub { shard, round, job, bytes_per_second } => {
                 self.orders.scrub(Scrub { worker: self.id, shard, round, job, bytes_per_second });
             }
             Effect::Stopped => self.stopped = true,
-            Effect::FoldFailed { shard, why } => self.wrong(Incident::NoCheckpoint, shard, why),
+            Effect::FoldFailed { shard, why } => self.trouble(Incident::NoCheckpoint, shard, why),
             Effect::Disk { shard, io } if io.may_take_long() => {
                 self.orders.give(Order { worker: self.id, shard, io });
             }
@@ -424,13 +430,13 @@ impl Reactor {
         status.expect("a worker that has stopped says how it is")
     }
 
-    fn wrong(&self, kind: Incident, shard: ShardId, why: String) {
-        self.tell(Notice::Wrong { kind, shard, why });
-    }
-
     fn tell(&self, notice: Notice) {
         // Nobody listens any more only when the node ends anyway.
         let _node_ends = self.notices.send(notice);
+    }
+
+    fn trouble(&self, what: Incident, shard: ShardId, why: String) {
+        self.tell(Notice::Trouble { what, shard, why });
     }
 
     /// Once a turn for each receiver, however many letters it got.

@@ -46,7 +46,7 @@ fn unknown(doubt: &Unknown) -> Json {
         Doubt::Refusal(why) => (why.to_string(), Some(refusal(why))),
         Doubt::Connection(why) => (why.clone(), None),
     };
-    let resolve = doubt.key.as_ref().map(|key| {
+    let resolve = doubt.key.as_ref().filter(|_| !doubt.is_beyond_settling()).map(|key| {
         json!({
             "partition": doubt.partition.to_string(),
             "key": key.to_string(),
@@ -54,6 +54,11 @@ fn unknown(doubt: &Unknown) -> Json {
         })
     });
     json!({ "outcome": "unknown", "why": why, "refusal": refused, "resolve": resolve })
+}
+
+/// Nothing was done, or nobody knows.
+pub fn refused(why: &Refusal) -> Json {
+    json!({ "outcome": why.outcome.to_string(), "refusal": refusal(why) })
 }
 
 /// Why something was not done. Programs decide by `code` and by what stands in `detail`; the rest is for people.

@@ -3,6 +3,7 @@
 //! Writing goes over every check and operation that there is, so a new one cannot be forgotten here; what is written
 //! is read back as the same commit.
 
+use seawall::limits::REQUEST_KEY_MAX;
 use seawall::message::check::{Check, Compare};
 use seawall::message::commit::decode_commit;
 use seawall::message::condition::{Condition, Edge, Edges, FieldRef, Side};
@@ -29,7 +30,7 @@ pub fn read(document: &Json) -> Result<Commit, Wrong> {
     let object = Object::of(&place, document)?;
     object.knows(MEMBERS)?;
     let mut commit = Commit::new(object.read("partition", read::key)?);
-    if let Some(key) = object.read_option("key", read_bytes)? {
+    if let Some(key) = object.read_option("key", read_request_key)? {
         commit = commit.key(key);
     }
     if let Some(us) = object.read_option("first_sent", time)? {
@@ -55,6 +56,16 @@ pub fn read(document: &Json) -> Result<Commit, Wrong> {
             })
         }
         _ => Err(operations.wrong("expected a list of at least one operation, [{\"op\": \"put\", …}]")),
+    }
+}
+
+fn read_request_key(place: &Place<'_>, json: &Json) -> Result<Vec<u8>, Wrong> {
+    match read_bytes(place, json)? {
+        key if key.is_empty() => {
+            Err(place.wrong("a key has 1 to 64 bytes: name the commit, or leave the key out"))
+        }
+        key if key.len() > REQUEST_KEY_MAX => Err(place.too_long(REQUEST_KEY_MAX, key.len())),
+        key => Ok(key),
     }
 }
 
@@ -175,7 +186,13 @@ fn read_operation(commit: Commit, op: &Object<'_>) -> Result<Commit, Wrong> {
         }
         "merge" => {
             op.knows(&["op", "row", "fields"])?;
-            commit.merge(&row()?, fields()?)
+            let (row, fields) = (row()?, fields()?);
+            if fields.is_empty() {
+                return Err(op
+                    .place
+                    .wrong("merge sets at least one field: \"fields\": {\"state\": \"held\"}"));
+            }
+            commit.merge(&row, fields)
         }
         "delete" => {
             op.knows(&["op", "row"])?;

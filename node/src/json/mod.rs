@@ -74,14 +74,10 @@ pub fn read_value(place: &Place<'_>, json: &Json) -> Result<Value, Wrong> {
         Json::Array(_) => return Err(place.wrong(format!("a list is no value; {FORMS}"))),
     };
     match &value {
-        Value::Text(text) if text.len() > ROW_MAX => Err(too_long(place, text.len())),
-        Value::Bytes(bytes) if bytes.len() > ROW_MAX => Err(too_long(place, bytes.len())),
+        Value::Text(text) if text.len() > ROW_MAX => Err(place.too_long(ROW_MAX, text.len())),
+        Value::Bytes(bytes) if bytes.len() > ROW_MAX => Err(place.too_long(ROW_MAX, bytes.len())),
         _ => Ok(value),
     }
-}
-
-fn too_long(place: &Place<'_>, len: usize) -> Wrong {
-    place.wrong(format!("{len} bytes are over the limit of {ROW_MAX}"))
 }
 
 /// An object with one member that names the kind.

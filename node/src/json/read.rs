@@ -14,6 +14,14 @@ use serde_json::{Map, Value as Json};
 pub struct Wrong {
     place: String,
     why: String,
+    over: Option<(usize, usize)>,
+}
+
+impl Wrong {
+    /// Of what is too long: the limit, and what there is.
+    pub fn over(&self) -> Option<(usize, usize)> {
+        self.over
+    }
 }
 
 impl fmt::Display for Wrong {
@@ -58,7 +66,13 @@ impl<'a> Place<'a> {
 
     /// What is here is wrong.
     pub fn wrong(&self, why: impl Into<String>) -> Wrong {
-        Wrong { place: self.to_string(), why: why.into() }
+        Wrong { place: self.to_string(), why: why.into(), over: None }
+    }
+
+    /// What is here has more bytes than it may.
+    pub fn too_long(&self, limit: usize, len: usize) -> Wrong {
+        let why = format!("{len} bytes are over the limit of {limit}");
+        Wrong { over: Some((limit, len)), ..self.wrong(why) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! A leader's account of its members: what is committed (R13), whether a read is proven (R16), who is silent.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use seawall::map::MemberId;
 use seawall::position::{Epoch, Index};
@@ -78,6 +79,23 @@ pub enum Unavailable {
         member: MemberId,
         for_us: u64,
     },
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = |us: u64| us / 1_000_000;
+        match self {
+            Unavailable::TooFew { need, have } => {
+                write!(f, "R13: {have} of {need} members that a commit needs are in the sync set")
+            }
+            Unavailable::Silent { member, for_us } => {
+                write!(f, "R13: member {member} has said nothing for {} s", seconds(*for_us))
+            }
+            Unavailable::Stuck { member, for_us } => {
+                write!(f, "R24: member {member} answers, and has taken nothing for {} s", seconds(*for_us))
+            }
+        }
+    }
 }
 
 impl Leadership {

@@ -50,6 +50,9 @@ pub enum Effect {
     ReplicaTroubled { shard: ShardId, why: String },
     /// R13: from now on commits are refused, for want of members that they wait for.
     CommitsRefused { shard: ShardId, why: String },
+    /// R22: from now on this follower serves no read, since how old its state is was proven too long ago; without `why` it
+    /// serves reads again. No event follows.
+    Unproven { shard: ShardId, why: Option<String> },
     /// An accepted loss took what the log of `shard` cannot give up by itself: it begins anew (R12). No event follows.
     ReplicaReseeds { shard: ShardId, why: String },
     /// Read this file again, no faster than so many bytes a second, in a thread that no commit waits for, and judge it with

@@ -25,6 +25,8 @@ pub struct ShardStatus {
     pub reason: Option<String>,
     /// Its log is open. If not, nothing is known of positions, rows and checkpoints, and what stands there is no number.
     pub open: bool,
+    /// It leads, or is alone, and its log cannot grow: commits are refused for want of room, or will be soon.
+    pub full: bool,
     pub epoch: u64,
     /// The highest index that is durable here; with one replica also the committed one.
     pub durable: u64,

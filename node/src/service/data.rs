@@ -27,14 +27,7 @@ pub(super) async fn commit(request: Request<Incoming>, door: &Door) -> Answer {
         Err(refusal) => return refused(&refusal),
     };
     match door.inner.call(move |client| client.commit(&commit)).await {
-        Ok(outcome) => {
-            let code = match &outcome {
-                Outcome::Committed(_) => StatusCode::OK,
-                Outcome::Rejected(_) => StatusCode::CONFLICT,
-                Outcome::Unknown(_) => StatusCode::GATEWAY_TIMEOUT,
-            };
-            json_response(code, &json::answer::outcome(&outcome))
-        }
+        Ok(outcome) => json_response(status_of_outcome(&outcome), &json::answer::outcome(&outcome)),
         Err(error) => failed(&error),
     }
 }
@@ -99,8 +92,14 @@ async fn body(request: Request<Incoming>, door: &Door) -> Result<Vec<u8>, Refuse
 fn read_commit(body: &[u8]) -> Result<seawall::Commit, Refused> {
     let document: Json =
         json::parse::parse(body).map_err(|e| wrong("http.json", "one JSON document", e.to_string()))?;
-    json::commit::read(&document)
-        .map_err(|e| wrong("http.commit", "a commit as docs/json.md describes it", e.to_string()))
+    json::commit::read(&document).map_err(|e| match e.over() {
+        Some((limit, len)) => {
+            let mut refusal = Refusal::too_large("http.commit", limit, len as u64);
+            refusal.reason.observed = e.to_string().into();
+            Box::new(refusal)
+        }
+        None => wrong("http.commit", "a commit as docs/json.md describes it", e.to_string()),
+    })
 }
 
 pub(super) fn read_row(path: &str, query: Option<&str>) -> Result<(RowPath, Consistency), Refused> {
@@ -197,11 +196,22 @@ fn refused(refusal: &Refusal) -> Answer {
     answer
 }
 
+fn status_of_outcome(outcome: &Outcome) -> StatusCode {
+    match outcome {
+        Outcome::Committed(_) => StatusCode::OK,
+        Outcome::Rejected(_) => StatusCode::CONFLICT,
+        Outcome::Unknown(doubt) if doubt.is_beyond_settling() => StatusCode::CONFLICT,
+        Outcome::Unknown(_) => StatusCode::GATEWAY_TIMEOUT,
+    }
+}
+
 /// What HTTP calls it. The code in the body says more.
 fn status_of(code: Code) -> StatusCode {
     match code {
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::CrossPartition => StatusCode::BAD_REQUEST,
+        // A token of another history: it stays so, whoever is asked and however often.
+        Code::LineageMismatch | Code::TokenLostHistory => StatusCode::CONFLICT,
         Code::Throttled | Code::Quota => StatusCode::TOO_MANY_REQUESTS,
         Code::Unauthenticated => StatusCode::UNAUTHORIZED,
         other => match other as u16 / 100 {
@@ -215,13 +225,33 @@ fn status_of(code: Code) -> StatusCode {
 
 #[cfg(test)]
 mod tests {
+    use seawall::client::{Doubt, Unknown};
+
     use super::*;
+
+    /// RESOLVE ends with EXPIRED: it is no way out, and neither is waiting.
+    #[test]
+    fn an_expired_key_is_neither_sent_again_nor_resolved() {
+        let partition = Key::from("p");
+        let key = Some(SentKey::caller("k", 5));
+        let expired = Refusal::key_expired(10, 5);
+        let doubt = |why| Outcome::Unknown(Unknown { partition: partition.clone(), key: key.clone(), why });
+        let outcome = doubt(Doubt::Refusal(expired));
+        assert_eq!(status_of_outcome(&outcome), StatusCode::CONFLICT);
+        let said = json::answer::outcome(&outcome);
+        assert_eq!((&said["outcome"], &said["resolve"]), (&"unknown".into(), &Json::Null), "{said}");
+        assert!(!said.to_string().contains("RESOLVE"), "{said}");
+        let lost = doubt(Doubt::Connection("reset".to_owned()));
+        assert_eq!(status_of_outcome(&lost), StatusCode::GATEWAY_TIMEOUT);
+        assert!(json::answer::outcome(&lost)["resolve"].is_object());
+    }
 
     #[test]
     fn every_code_has_a_status_that_blames_whom_it_should() {
         for code in Code::ALL {
             let status = status_of(*code);
             let mine = matches!(*code as u16 / 100, 2 | 6 | 7 | 9) && *code != Code::DeadlineBeforeAppend;
+            let mine = mine || matches!(code, Code::LineageMismatch | Code::TokenLostHistory);
             assert_eq!(status.is_client_error(), mine, "{code}: {status}");
             assert!(mine || status == StatusCode::SERVICE_UNAVAILABLE, "{code}: {status}");
         }

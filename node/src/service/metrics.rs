@@ -207,3 +207,77 @@ fn histogram(mut metric: MetricEncoder<'_>, seen: &Histogram) -> fmt::Result {
     let buckets: Vec<(f64, u64)> = edges.zip(seen.buckets).collect();
     metric.encode_histogram::<NoLabelSet>(seen.sum_us as f64 / SECOND_US, seen.count(), &buckets, None)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use seawall::map::MemberId;
+
+    use super::*;
+    use crate::seam::{LinkStatus, WorkerId};
+
+    /// A leader with a member, a link and everything else that there is a series for.
+    fn cluster() -> Vec<Option<WorkerStatus>> {
+        let member = MemberStatus {
+            member: MemberId(2),
+            required: true,
+            recorded: true,
+            state: "streaming",
+            since_us: 0,
+            target: 1,
+            acknowledged: 1,
+            under_way_bytes: 0,
+            attempts: 0,
+            records_per_second: 0,
+            reason: None,
+        };
+        let replication = Replication {
+            role: "leader",
+            generation: 1,
+            epoch: 1,
+            leader: Some(MemberId(1)),
+            committed: Some(1),
+            refuses_commits: false,
+            members: vec![member],
+            following: None,
+        };
+        let link = LinkStatus {
+            member: MemberId(2),
+            state: "up",
+            reason: None,
+            times: 1,
+            said: 0,
+            lost: 0,
+            heard: 0,
+            waiting: 0,
+        };
+        let shard =
+            ShardStatus { replication: Some(replication), open: true, ..crate::service::status::a_shard() };
+        vec![Some(WorkerStatus {
+            worker: WorkerId(0),
+            connections: 0,
+            shards: vec![shard],
+            links: vec![link],
+        })]
+    }
+
+    #[test]
+    fn the_manual_lists_every_series() {
+        let text = text(&crate::service::status::some_facts(), cluster());
+        let samples = text.lines().filter(|line| !line.starts_with('#'));
+        let names = samples.filter_map(|line| line.split(['{', ' ']).next());
+        let of_histogram = |name: &str| {
+            let base = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part));
+            base.unwrap_or(name).to_owned()
+        };
+        let said: BTreeSet<String> = names.map(of_histogram).collect();
+        let manual = include_str!("../../../docs/http.md");
+        let (_, section) = manual.split_once("\n## Metrics\n").expect("a section");
+        let (section, _) = section.split_once("\n## ").expect("and the next one");
+        let cells = section.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+        let listed: BTreeSet<String> =
+            cells.flat_map(|cell| cell.split(", ")).map(|name| name.trim_matches('`').to_owned()).collect();
+        assert_eq!(listed, said);
+    }
+}

@@ -51,14 +51,14 @@ fn stopping(facts: &Facts) -> bool {
     facts.stopping.load(Ordering::Relaxed)
 }
 
-/// It serves, or follows somebody who does: what a follower is there for. Who can take no commit is no leader to go to, and
-/// who can prove nothing no follower to read from.
+/// It serves, or follows somebody who does: what a follower is there for. Who can take no commit, for want of members or of
+/// room, is no leader to go to, and who can prove nothing no follower to read from.
 fn is_ready(shard: &ShardStatus) -> bool {
     let unproven = |following: &FollowerStatus| following.unproven;
     let refuses = shard.replication.as_ref().is_some_and(|replication| {
         replication.refuses_commits || replication.following.as_ref().is_some_and(unproven)
     });
-    matches!(shard.state, "serving" | "streaming" | "catching up") && !refuses
+    matches!(shard.state, "serving" | "streaming" | "catching up") && !refuses && !shard.full
 }
 
 /// Every shard answers and is ready, and nobody told the node to end.
@@ -171,6 +171,57 @@ fn scrub(status: &ScrubStatus) -> Value {
     })
 }
 
+/// For tests: a shard whose log is not open.
+#[cfg(test)]
+pub(super) fn a_shard() -> ShardStatus {
+    ShardStatus {
+        shard: seawall::map::ShardId(3),
+        state: "halted",
+        reason: Some("why".into()),
+        open: false,
+        full: false,
+        epoch: 7,
+        durable: 0,
+        appended: 0,
+        rows: 0,
+        outcomes: 0,
+        commits: Default::default(),
+        memory: Default::default(),
+        memory_limit: 1,
+        log_writes: 0,
+        log_bytes: 0,
+        checkpoint: 0,
+        checkpoint_bytes: 0,
+        scrub: Default::default(),
+        replication: None,
+    }
+}
+
+/// For tests.
+#[cfg(test)]
+pub(super) fn some_facts() -> Facts {
+    Facts {
+        version: "0",
+        driver: "ring",
+        why_driver: "it works".into(),
+        durable: Durable::Dsync.name(),
+        why_durable: "measured".into(),
+        switches: Arc::new(Switches::new(2)),
+        warnings: vec!["slow: so it is".into()],
+        direct_io: true,
+        lineage: String::new(),
+        listen: "127.0.0.1:1".parse().expect("an address"),
+        admin: "127.0.0.1:2".parse().expect("an address"),
+        shards: 0,
+        parameters: Value::Null,
+        last_ends: Vec::new(),
+        audit: PathBuf::new(),
+        member: None,
+        stopping: Arc::default(),
+        incidents: Incidents::default(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,26 +230,7 @@ mod tests {
     /// F-O1: a number that nobody knows would be taken for one.
     #[test]
     fn what_is_not_known_of_a_shard_is_null_and_said_to_be() {
-        let closed = ShardStatus {
-            shard: seawall::map::ShardId(3),
-            state: "halted",
-            reason: Some("why".into()),
-            open: false,
-            epoch: 7,
-            durable: 0,
-            appended: 0,
-            rows: 0,
-            outcomes: 0,
-            commits: Default::default(),
-            memory: Default::default(),
-            memory_limit: 1,
-            log_writes: 0,
-            log_bytes: 0,
-            checkpoint: 0,
-            checkpoint_bytes: 0,
-            scrub: Default::default(),
-            replication: None,
-        };
+        let closed = a_shard();
         for open in [false, true] {
             let said = shard(&ShardStatus { open, ..closed.clone() });
             assert_eq!((&said["complete"], &said["reason"]), (&open.into(), &"why".into()));
@@ -211,26 +243,7 @@ mod tests {
 
     #[test]
     fn a_worker_that_gave_up_what_the_start_chose_is_named() {
-        let facts = Facts {
-            version: "0",
-            driver: "ring",
-            why_driver: "it works".into(),
-            durable: Durable::Dsync.name(),
-            why_durable: "measured".into(),
-            switches: Arc::new(Switches::new(2)),
-            warnings: vec!["slow: so it is".into()],
-            direct_io: true,
-            lineage: String::new(),
-            listen: "127.0.0.1:1".parse().expect("an address"),
-            admin: "127.0.0.1:2".parse().expect("an address"),
-            shards: 0,
-            parameters: Value::Null,
-            last_ends: Vec::new(),
-            audit: PathBuf::new(),
-            member: None,
-            stopping: Arc::default(),
-            incidents: Incidents::default(),
-        };
+        let facts = some_facts();
         assert_eq!(full(&facts, &[None, None])["durable"]["switched"], json!([]));
         facts.switches.note(WorkerId(1), clustered(4_000, [4_000; 64]).expect("they cluster"));
         let status = full(&facts, &[None, None]);

@@ -17,7 +17,7 @@ use super::members::Membership;
 use super::release::{Answer, OnlyIf, Released};
 use super::{Asked, Life, ReplyTo, Sent, Shard, admit, position, to_wal};
 use crate::params::{MAX_UNPROVEN_US, RETRY_QUEUE_MS, RETRY_RECOVERY_MS, WAITING_READS, WAITING_READS_BYTES};
-use crate::seam::Now;
+use crate::seam::{Effect, Effects, Now};
 
 /// What the epoch table says of a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,6 +180,32 @@ impl Shard {
         let follows = matches!(following.state(), FollowerState::Streaming | FollowerState::CatchingUp);
         let age = self.unproven_age(now).filter(|_| follows)?;
         Some(format!("R22: it serves no read: how old its state is was last proven {age}"))
+    }
+
+    /// R22: that a follower serves no read any more is said once, and once that it does again. One that has just begun to
+    /// follow has had no time for a proof.
+    pub(super) fn unproven_tick(&mut self, now: Now, effects: &mut Effects) {
+        let unproven = self.unproven_for_long(now);
+        let proven_once = self.staleness_ms(now).is_some();
+        let Life::Following(following) = &mut self.life else { return };
+        let follows = matches!(following.state(), FollowerState::Streaming | FollowerState::CatchingUp);
+        following.unproven.clone_from(&unproven);
+        match unproven {
+            Some(why) => {
+                let since_us = *following.unproven_since_us.get_or_insert(now.mono_us);
+                let late = proven_once || now.mono_us >= since_us + MAX_UNPROVEN_US;
+                if late && !std::mem::replace(&mut following.unproven_said, true) {
+                    effects.push(Effect::Unproven { shard: self.id, why: Some(why) });
+                }
+            }
+            None if follows => {
+                following.unproven_since_us = None;
+                if std::mem::take(&mut following.unproven_said) {
+                    effects.push(Effect::Unproven { shard: self.id, why: None });
+                }
+            }
+            None => {}
+        }
     }
 
     /// What answers are held against when they leave.

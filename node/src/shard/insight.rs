@@ -52,6 +52,7 @@ impl Shard {
             state,
             reason,
             open: self.is_open(),
+            full: log.is_some_and(|log| log.prepare_error().is_some()),
             epoch: log.map_or_else(|| self.recorded_epoch(), |log| log.epoch().0),
             durable: follower.map_or_else(|| log.map_or(0, |log| log.durable().0), |log| log.persisted().0),
             appended: follower.map_or_else(|| log.map_or(0, |log| log.appended().0), |log| log.received().0),
@@ -77,8 +78,10 @@ impl Shard {
         match asked.request {
             Request::Explain(_) => facts.extend(self.reasons(now)),
             Request::Trace(Subject::Request { partition, request_key }) => {
-                let (traced, seen) = self.trace(asked, partition, request_key);
-                facts.extend(traced);
+                let (mut traced, seen) = self.trace(asked, partition, request_key);
+                // What was asked for comes first.
+                std::mem::swap(&mut facts, &mut traced);
+                facts.append(&mut traced);
                 until = seen.map_or(until, |seen| to_wal(seen.index));
             }
             _ => {}

@@ -377,10 +377,9 @@ impl Shard {
         self.orders_tick(now, effects);
         self.mark(now);
         self.scrub_tick(now, effects);
-        let unproven = self.unproven_for_long(now);
+        self.unproven_tick(now, effects);
         if let Life::Following(following) = &mut self.life {
             following.retry(now);
-            following.unproven = unproven;
         }
         let Life::Running(running) = &mut self.life else { return };
         running.clock_doubt = running.time.distrust(now).map(|refusal| refusal.to_string());

@@ -80,8 +80,7 @@ fn page_of_index(
     let table = state.tables().get(namespace, scan.table);
     let declared = table.map(|table| table.declared.position);
     let Some(entries) = table.and_then(|table| table.entries(index)) else {
-        let observed = format!("no index {index} of {}", scan.table);
-        return Err((Refusal::bad_frame("scan.index", "an index that is declared", observed), declared));
+        return Err((Refusal::no_index(scan.table, index), declared));
     };
     let [prefix, low, high] = index_span(namespace, scan.partition, &scan.span);
     let (low, high) = behind_cursor(scan, &prefix, low, high);

@@ -96,7 +96,8 @@ impl Worker {
         }
         let named = |shard: ShardId| {
             let known = map.ranges().iter().any(|range| range.shard == shard);
-            let wrong = || Refusal::bad_frame("route.shard", "a shard of the map", format!("shard {shard}"));
+            let all = || map.ranges().iter().map(|range| range.shard.0);
+            let wrong = || Refusal::no_shard(all().min().unwrap_or(0), all().max().unwrap_or(0), shard.0);
             known.then_some(Target::Shard(shard)).ok_or_else(wrong)
         };
         let shard = match request {

@@ -272,6 +272,7 @@ impl Bench {
                 | Effect::Reopen { .. }
                 | Effect::Obeyed { .. }
                 | Effect::ReplicaHalted { .. }
+                | Effect::Unproven { .. }
                 | Effect::CommitsRefused { .. }
                 | Effect::Scrub { .. }
                 | Effect::Rotten { .. }

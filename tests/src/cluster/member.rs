@@ -239,6 +239,7 @@ impl Cluster {
             Effect::Status { .. }
             | Effect::NoSpace { .. }
             | Effect::FoldFailed { .. }
+            | Effect::Unproven { .. }
             | Effect::CommitsRefused { .. } => {}
             Effect::Obeyed { obeyed, .. } => {
                 self.trace.note(self.now, format_args!("m{nth} obeys: {obeyed:?}"));

@@ -107,6 +107,7 @@ impl Display for Asked<'_> {
             | Effect::ReplicaHalted { .. }
             | Effect::CommitsRefused { .. }
             | Effect::ReplicaTroubled { .. }
+            | Effect::Unproven { .. }
             | Effect::ReplicaReseeds { .. }
             | Effect::Scrub { .. }
             | Effect::Rotten { .. }

@@ -205,6 +205,7 @@ impl World {
             | Effect::Obeyed { .. }
             | Effect::ReplicaHalted { .. }
             | Effect::CommitsRefused { .. }
+            | Effect::Unproven { .. }
             | Effect::Scrub { .. }
             | Effect::Rotten { .. }
             | Effect::ReplicaTroubled { .. }

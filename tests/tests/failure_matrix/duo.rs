@@ -226,6 +226,9 @@ impl Duo {
             Effect::LogFailed { why, .. } => member.loud.push(format!("failed: {why}")),
             Effect::FoldFailed { why, .. } => member.loud.push(format!("not folded: {why}")),
             Effect::CommitsRefused { why, .. } => member.loud.push(format!("commits are refused: {why}")),
+            Effect::Unproven { why, .. } => {
+                member.loud.extend(why.map(|why| format!("no read is served: {why}")));
+            }
             Effect::NoSpace { why, .. } => member.loud.push(format!("no space: {why}")),
             Effect::Rotten { why, .. } => member.loud.push(format!("rotten: {why}")),
             Effect::Scrub { shard, round, job, .. } => {

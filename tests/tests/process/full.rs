@@ -11,6 +11,7 @@ use seawall_tests::skip::skip;
 use crate::clerk::{Clerk, Ended, audit, come_back, impatient, put_to_work};
 use crate::node::{Node, folder};
 use crate::once::driver;
+use crate::told;
 
 const DISK_BYTES: u64 = 80 << 20;
 const BALLAST_BYTES: usize = 28 << 20;
@@ -109,6 +110,9 @@ fn fill_up(disk: &Disk, folder: &Path, options: &[&str]) {
         assert!(said().contains(words), "no {words:?} in:\n{}", said());
     }
 
+    let (is_ready, says) = ready(&node);
+    assert!(!is_ready && says.contains("the log cannot grow"), "{says}");
+
     // As it is met by people: killed and started while the disk is full.
     node.kill();
     let node = start();
@@ -121,6 +125,10 @@ fn fill_up(disk: &Disk, folder: &Path, options: &[&str]) {
         assert!(Instant::now() < until, "there is room, and it does not go on:\n{}", said());
         std::thread::sleep(Duration::from_millis(50));
     }
+    while !ready(&node).0 {
+        assert!(Instant::now() < until, "there is room: {}", ready(&node).1);
+        std::thread::sleep(Duration::from_millis(50));
+    }
     node.kill();
     let node = start();
     clerks.iter_mut().for_each(Clerk::forget_audits);
@@ -128,6 +136,13 @@ fn fill_up(disk: &Disk, folder: &Path, options: &[&str]) {
     assert_eq!(audit(&mut clerks, &mut client), booked);
     println!("{booked} bookings on a disk of {} MiB", DISK_BYTES >> 20);
     assert!(node.terminate().success());
+}
+
+/// What `/readyz` says.
+fn ready(node: &Node) -> (bool, String) {
+    let (status, _, says) = told::ask(&told::admin(node), "GET /readyz", "");
+    assert_eq!(status == 200, says.contains("\"ready\": true"), "{says}");
+    (status == 200, says)
 }
 
 /// The last segment has room for some more.

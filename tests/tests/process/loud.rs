@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value as Json;
 
 use crate::cast::Cast;
-use crate::members::{Cluster, PATIENCE, at, get};
+use crate::members::{Cluster, PATIENCE, at, get, leads};
 use crate::witness::Writers;
 
 /// What real processes cannot be brought to at a moment of choice; `tests/tests/failure_matrix/` has each.
@@ -208,4 +208,24 @@ fn nothing_of_the_failure_matrix_is_silent() {
     let here = ["F-P1", "F-P2", "F-R1", "F-R2", "F-A1", "F-A2", "F-RC1", "F-RC2", "F-RS1", "F-O1"];
     let known: BTreeSet<&str> = here.into_iter().chain(ELSEWHERE.iter().map(|(row, _)| *row)).collect();
     assert_eq!(rows, known, "a row is neither provoked here nor said to be elsewhere");
+}
+
+/// R22: a follower that nothing is proven to for ten seconds serves no read. That is a failure of its own, with an end.
+#[test]
+fn a_follower_to_which_nothing_is_proven_says_so_and_that_it_ended() {
+    let cluster = Cluster::start_with("loud-unproven", 1, &[]);
+    cluster.wait(0, "leading", leads);
+    cluster.wait_until_level(0, 2);
+    let before = Before::at(&cluster, 2);
+    cluster.pause(0);
+    before.says(&cluster, "replica.unproven", "R22");
+    assert!(get(cluster.ports[2][1], "/readyz").contains("\"ready\": false"));
+    cluster.resume(0);
+    let until = Instant::now() + PATIENCE;
+    while !cluster.complaints(2).contains("the replica of shard 1 is proven again") {
+        assert!(Instant::now() < until, "{}", cluster.complaints(2));
+        thread::sleep(Duration::from_millis(50));
+    }
+    let times = events(&cluster, 2).iter().filter(|event| event["event"] == "replica.unproven").count();
+    assert_eq!(times, 1, "it is said once: {}", cluster.complaints(2));
 }

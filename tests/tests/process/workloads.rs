@@ -94,11 +94,14 @@ fn what_a_load_cannot_do_it_says() {
     let bad = load(&node, &["--workload", "scan", "--seconds", "1", "--many", "3"]);
     assert_eq!(bad.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&bad.stderr).contains("--many is for commits"));
+    let still = load(&node, &["--workload", "put", "--seconds", "0"]);
+    assert_eq!(still.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&still.stderr).contains("above 0"));
     // Nothing was put: rows that are not there are said, and are an error only where they must be there.
     let empty = done(&node, &["--workload", "get", "--seconds", "0.2", "--no-fill"]);
     assert_eq!(empty["not_found"], empty["ops"]);
     let rejected = load(&node, &["--workload", "conditional", "--seconds", "0.2", "--no-fill", "--json"]);
-    assert!(rejected.status.success(), "a rejection is an answer");
+    assert_eq!(rejected.status.code(), Some(1), "a rejection is an answer, but nothing was done");
     let report: Value = serde_json::from_slice(&rejected.stdout).expect("one object");
     assert_eq!(
         (&report["ops"], &report["ops_ever"]),

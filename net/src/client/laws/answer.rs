@@ -61,11 +61,21 @@ pub enum Doubt {
     Connection(String),
 }
 
+impl Unknown {
+    /// Whether the key is older than the memory of outcomes: nothing settles it any more, and only the rows tell.
+    pub fn is_beyond_settling(&self) -> bool {
+        matches!(&self.why, Doubt::Refusal(why) if why.code == Code::KeyExpired)
+    }
+}
+
 impl fmt::Display for Unknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.why {
             Doubt::Refusal(refusal) => write!(f, "{refusal}")?,
             Doubt::Connection(why) => write!(f, "the commit was sent, and no answer came: {why}")?,
+        }
+        if self.is_beyond_settling() {
+            return Ok(()); // the refusal says what to do
         }
         match &self.key {
             Some(key) => write!(f, "; RESOLVE key {key} of partition {} settles it", self.partition),

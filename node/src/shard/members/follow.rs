@@ -55,6 +55,8 @@ pub(in crate::shard) struct Following {
     pub(super) rate: Rate,
     /// Why no read is served (R22), as of the last tick.
     pub unproven: Option<String>,
+    pub(in crate::shard) unproven_since_us: Option<u64>,
+    pub(in crate::shard) unproven_said: bool,
     /// Since when the disk owes an answer.
     owes_since_us: Option<u64>,
     retry_prepare_us: u64,
@@ -107,6 +109,8 @@ impl Following {
             alarmed: None,
             rate: Rate::default(),
             unproven: None,
+            unproven_since_us: None,
+            unproven_said: false,
             owes_since_us: None,
             retry_prepare_us: 0,
             retry_fold_us: 0,

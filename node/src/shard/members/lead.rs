@@ -160,21 +160,17 @@ impl Lead {
     /// Why commits are refused, if they were not before. An epoch that has committed nothing yet has refused nobody.
     fn refuses_from_now_on(&mut self, now: Now) -> Option<String> {
         let unavailable = self.leadership.unavailable(now.mono_us).filter(|_| self.leadership.serves());
-        let seconds = |us: u64| us / 1_000_000;
-        let why = unavailable.map(|unavailable| match unavailable {
-            Unavailable::TooFew { need, have } => {
-                format!("R13: {have} of {need} members that a commit needs are in the sync set")
-            }
-            Unavailable::Silent { member, for_us } => {
-                format!("R13: member {member} has said nothing for {} s", seconds(for_us))
-            }
-            Unavailable::Stuck { member, for_us } => {
-                format!("R24: member {member} answers, and has taken nothing for {} s", seconds(for_us))
-            }
-        });
+        let why = unavailable.map(|why| why.to_string());
         let begins = self.refuses.is_none();
         self.refuses.clone_from(&why);
         why.filter(|_| begins)
+    }
+
+    /// Who could be in the sync set and is not.
+    fn outside(&self) -> String {
+        let outside = self.members.keys().filter(|member| !self.leadership.set().requires(**member));
+        let outside: Vec<String> = outside.map(|member| format!("member {member}")).collect();
+        if outside.is_empty() { "nobody else keeps the shard".to_owned() } else { outside.join(", ") }
     }
 
     pub(super) fn streams_to(&self, member: MemberId) -> bool {
@@ -443,11 +439,17 @@ impl Shard {
         let lead = running.lead.as_ref()?;
         match lead.leadership.unavailable(now.mono_us) {
             Some(Unavailable::TooFew { need, have }) => {
-                Some(Refusal::durability_unavailable(need, have, RETRY_RECOVERY_MS))
+                let who = format!("not in the sync set: {}", lead.outside());
+                Some(Refusal::durability_unavailable(need, have, &who, RETRY_RECOVERY_MS))
             }
-            Some(Unavailable::Silent { .. } | Unavailable::Stuck { .. }) => {
+            Some(why @ (Unavailable::Silent { .. } | Unavailable::Stuck { .. })) => {
                 let required = 1 + lead.leadership.set().required().count();
-                Some(Refusal::durability_unavailable(required, required - 1, RETRY_RECOVERY_MS))
+                Some(Refusal::durability_unavailable(
+                    required,
+                    required - 1,
+                    &why.to_string(),
+                    RETRY_RECOVERY_MS,
+                ))
             }
             None if running.uncommitted_bytes(self.release.committed()) > UNCOMMITTED_BYTES => {
                 Some(Refusal::throttled(

@@ -37,7 +37,14 @@ impl Shard {
         let streaming = lead
             .map_or(0, |lead| lead.members.values().filter(|sent| sent.stage == Stage::Streaming).count());
         match 1 + streaming {
-            have if have < need => Err(Refusal::durability_unavailable(need, have, RETRY_MEMBERS_MS)),
+            have if have < need => {
+                let away = lead.map(|lead| lead.members.iter());
+                let away = away.into_iter().flatten().filter(|(_, sent)| sent.stage != Stage::Streaming);
+                let away = away.map(|(member, sent)| format!("member {member} is {}", sent.stage.name()));
+                let away = away.collect::<Vec<_>>().join(", ");
+                let away = if away.is_empty() { "no other member keeps the shard" } else { &away };
+                Err(Refusal::durability_unavailable(need, have, away, RETRY_MEMBERS_MS))
+            }
             _ => Ok(asked),
         }
     }
