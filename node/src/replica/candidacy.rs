@@ -126,11 +126,11 @@ impl Candidacy {
     ) -> Result<Self, NotElectable> {
         // Where a loss was accepted for this member, and nothing was acknowledged since, what it has is the log (R15).
         let accepted = kind != Kind::Recorded || read.loss_open && read.leader == Some(me);
-        if own.reseeding && (!accepted || own.last == Index(0)) {
-            return Err(NotElectable::Reseeding);
-        }
         if kind == Kind::Recorded && !read.write_set().contains(&me) {
             return Err(NotElectable::NotRecorded);
+        }
+        if own.reseeding && (!accepted || own.last == Index(0)) {
+            return Err(NotElectable::Reseeding);
         }
         if lease_left_us > 0 {
             return Err(NotElectable::Granted { left_us: lease_left_us });

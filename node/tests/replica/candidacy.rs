@@ -43,6 +43,10 @@ fn a_candidate_waits_out_its_own_promise_and_is_whole() {
     };
     assert_eq!(stand(false, 400), Some(NotElectable::Granted { left_us: 400 }));
     assert_eq!(stand(true, 0), Some(NotElectable::Reseeding));
+    // Who is not recorded is told that, whatever its disk was: an operator can do something about it.
+    let own = Own { reseeding: true, ..own(&[(1, 1)], 5) };
+    let stood = Candidacy::stand(C, Kind::Recorded, map(), Epoch(0), own, 0);
+    assert_eq!(stood.err(), Some(NotElectable::NotRecorded));
 }
 
 /// R10: above the map, and above every promise that was met.
