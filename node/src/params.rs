@@ -145,8 +145,7 @@ parameters! {
     /// Bytes of a connection's receive buffer once it said HELLO. A larger frame grows it for as long as it lasts.
     CONNECTION_INPUT: usize = 32 << 10, Bytes, [fixed];
 
-    /// Buffers of a worker into which multishot receives go. More: more connections may have bytes that were not taken
-    /// yet before some receive one by one.
+    /// Buffers of a worker for multishot receives. More: more connections may be late before some receive one by one.
     RECEIVE_BUFFERS: u16 = 256, Count, [fixed];
 
     /// Bytes of each of them.
@@ -162,9 +161,11 @@ parameters! {
     /// that only lie there keep nobody out. More bears larger storms of clients that come back at once.
     STRANGERS: usize = 1024, Count, [fixed];
 
-    /// Time for a frame to arrive whole once its front is there. Shorter: places are free sooner; longer: worse
-    /// networks are borne.
+    /// Time for a frame to arrive whole once its front is there. Longer: worse networks are borne.
     FRAME_US: u64 = 60_000_000, Microseconds, [fixed];
+
+    /// How long a client must have asked for nothing before it gives way to others, when nearly all places are taken.
+    IDLE_US: u64 = 10_000_000, Microseconds, [fixed];
 
     /// How long a client may take nothing at all of what it is owed.
     STALL_US: u64 = 60_000_000, Microseconds, [fixed];
@@ -176,8 +177,7 @@ parameters! {
     /// Time to take the last replies when the node stops.
     STOP_US: u64 = 5_000_000, Microseconds, [fixed];
 
-    /// Commits that may wait for room in the log; beyond it they are THROTTLED. They wait only while every buffer of
-    /// the log is being written.
+    /// Commits that may wait while every buffer of the log is being written; beyond it they are THROTTLED.
     PARKED_COMMITS: usize = 1024, Count, [fixed];
 
     /// The same in bytes.

@@ -16,7 +16,7 @@ use seawall::session::ServerSession;
 use super::answer;
 use super::patience::{Patience, Standing};
 use crate::params::{
-    CONNECTION_INPUT, CONNECTION_OUTPUT, CONNECTION_REQUESTS, LARGE_INPUT, RETRY_QUEUE_MS, STRANGERS,
+    CONNECTION_INPUT, CONNECTION_OUTPUT, CONNECTION_REQUESTS, IDLE_US, LARGE_INPUT, RETRY_QUEUE_MS, STRANGERS,
     SUBSCRIPTIONS_PER_CONNECTION,
 };
 use crate::seam::{ConnId, Effect, Effects, Now, SocketError};
@@ -36,6 +36,8 @@ pub(super) struct Connections {
     strangers: VecDeque<ConnId>,
     /// Bytes of receive buffers beyond [`CONNECTION_INPUT`].
     large: usize,
+    /// From so many on those that only lie there give way.
+    crowded: usize,
 }
 
 #[derive(Debug)]
@@ -103,6 +105,12 @@ impl Lent {
 }
 
 impl Connections {
+    /// `limit`: as many as the driver has places for; some of those are for other members of a cluster.
+    pub(super) fn new(limit: u32) -> Self {
+        let limit = limit as usize;
+        Self { crowded: limit - limit / 64, ..Self::default() }
+    }
+
     pub(super) fn accepted(&mut self, now: Now, conn: ConnId, effects: &mut Effects) {
         let slot = conn.slot as usize;
         if self.slots.len() <= slot {
@@ -128,6 +136,20 @@ impl Connections {
         self.strangers.push_back(conn);
         if self.strangers.len() > STRANGERS {
             self.dismiss_a_stranger();
+        }
+        self.dismiss_an_idle_one(now);
+    }
+
+    /// Whoever said HELLO and asks for nothing keeps nobody out: when there are many, the one that has been so for longest
+    /// gives way. Its client connects again when it has something to ask.
+    fn dismiss_an_idle_one(&mut self, now: Now) {
+        if self.crowded == 0 || self.open < self.crowded {
+            return;
+        }
+        let idle = self.slots.iter().flatten().filter(|connection| connection.is_idle());
+        let longest = idle.min_by_key(|connection| connection.patience.idle_since_us());
+        if let Some(connection) = longest.filter(|c| now.mono_us > c.patience.idle_since_us() + IDLE_US) {
+            self.end_now(connection.id);
         }
     }
 
@@ -364,6 +386,7 @@ impl Connections {
         let over = |c: &&Connection| c.patience.is_over(now, c.standing());
         let ids: Vec<ConnId> = self.slots.iter().flatten().filter(over).map(|c| c.id).collect();
         ids.into_iter().for_each(|conn| self.end_now(conn));
+        self.dismiss_an_idle_one(now);
         let starved: Vec<ConnId> =
             self.slots.iter().flatten().filter(|c| c.input.wants.is_some()).map(|c| c.id).collect();
         for conn in starved {
@@ -433,6 +456,13 @@ impl Connection {
                 answer::encode(&mut self.output, meta, &answer, tag);
             }
         }
+    }
+
+    /// Nothing is under way, or owed, or listened for.
+    fn is_idle(&self) -> bool {
+        let owes = self.waiting > 0 || !self.held.is_empty() || !self.output.is_empty() || self.sending.is_some();
+        let asks = self.input.filled > 0 && !self.input.receiving;
+        self.session.is_open() && self.ending == Ending::No && self.subscriptions.is_empty() && !owes && !asks
     }
 
     fn standing(&self) -> Standing {

@@ -62,6 +62,8 @@ pub struct Capabilities {
     pub direct_io: bool,
     /// Started for development.
     pub dev: bool,
+    /// So many connections it has places for; 0: nobody counts them.
+    pub connections: u32,
 }
 
 #[derive(Debug)]
@@ -90,9 +92,9 @@ impl Worker {
         let streams = Streams::new(config.workers);
         Self {
             lineage_tag: config.lineage.tag(),
+            connections: Connections::new(config.capabilities.connections),
             config,
             map: None,
-            connections: Connections::default(),
             shards: Vec::new(),
             peers,
             streams,
@@ -199,7 +201,7 @@ impl Worker {
                 return self.connections.close_after_output(conn);
             }
         };
-        let Capabilities { driver, durable_primitive, direct_io, dev } = self.config.capabilities.clone();
+        let Capabilities { driver, durable_primitive, direct_io, dev, .. } = self.config.capabilities.clone();
         let hello = HelloReply {
             version,
             features: 0, // none is defined yet
