@@ -152,7 +152,7 @@ fn what_dev_refuses() {
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
     let (code, why) = run(&["dev", "--listen", "0.0.0.0:7411", "--data", "/nonexistent/x"]);
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(2));
     assert!(why.contains("credentials") && why.contains("127.0.0.1:7411"), "{why}");
     assert_eq!(run(&["dev", "--workers", "none"]).0, Some(2));
     assert_eq!(run(&["--version"]).0, Some(0));

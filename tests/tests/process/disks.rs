@@ -262,7 +262,15 @@ fn a_disk_that_stands_still_is_waited_for_and_loses_nothing() {
         println!("{:?}, its disk stood still for {ms} ms: {acknowledged} acknowledged", Role::Leader);
         cast.settle(&cluster);
     }
-    let ready = get(cluster.ports[1][1], "/readyz");
-    assert!(ready.contains("\"ready\": true"), "{ready}");
+    // It follows now, and is ready as soon as its leader has proven something to it.
+    let until = Instant::now() + Duration::from_secs(30);
+    loop {
+        let ready = get(cluster.ports[1][1], "/readyz");
+        if ready.contains("\"ready\": true") {
+            break;
+        }
+        assert!(Instant::now() < until, "{ready}");
+        thread::sleep(Duration::from_millis(50));
+    }
     drop(cluster);
 }
