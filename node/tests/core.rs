@@ -7,7 +7,8 @@ use seawall::refusal::{Code, Outcome};
 use seawall::session::ClientSession;
 use seawall::{Commit, Row, RowRef, row};
 use seawall_node::params::{
-    CONNECTION_INPUT, CONNECTION_REQUESTS, FENCE_IDLE_US, FRAME_US, IDLE_US, PREPARE_RETRY_US, STALL_US, STRANGERS,
+    CONNECTION_INPUT, CONNECTION_REQUESTS, FENCE_IDLE_US, FRAME_US, IDLE_US, PREPARE_RETRY_US, STALL_US,
+    STRANGERS,
 };
 use seawall_node::seam::{ConnId, Event, SocketError, WorkerId};
 use seawall_wal::{Io, IoStep};
@@ -322,12 +323,14 @@ fn in_a_crowd_whoever_asks_for_nothing_gives_way() {
     bench.replies();
     crowded(&mut bench);
     assert!(!bench.closed, "it has just asked for something");
-    bench.tick_after(IDLE_US + 1);
+    let mut bench = Bench::with_places(PLACES);
+    bench.tick_after(2 * IDLE_US);
+    crowded(&mut bench);
     assert!(bench.closed);
     let mut bench = Bench::with_places(PLACES);
     bench.commit(&put("held"));
+    bench.tick_after(2 * IDLE_US);
     crowded(&mut bench);
-    bench.tick_after(IDLE_US + 1);
     assert!(!bench.closed, "it waits for an answer");
 }
 
