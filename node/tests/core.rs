@@ -332,6 +332,11 @@ fn in_a_crowd_whoever_asks_for_nothing_gives_way() {
     bench.tick_after(2 * IDLE_US);
     crowded(&mut bench);
     assert!(!bench.closed, "it waits for an answer");
+    let mut bench = Bench::with_places(PLACES);
+    bench.tick_after(2 * IDLE_US);
+    bench.receive(b"SWL1");
+    crowded(&mut bench);
+    assert!(!bench.closed, "it has just begun with a request");
 }
 
 /// A frame that comes byte by byte would keep its place for ever, and its buffer, which is no larger than what came.

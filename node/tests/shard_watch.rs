@@ -8,7 +8,9 @@ use seawall::message::watch::{Begin, CancelRequest, CreditRequest, Scope};
 use seawall::position::Position;
 use seawall::refusal::Code;
 use seawall::{Commit, Key, Token, row};
-use seawall_node::params::{EXPIRY_SPREAD_US, PROGRESS_US, STREAM_FRAME_BYTES, SUBSCRIPTIONS_PER_CONNECTION};
+use seawall_node::params::{
+    CONNECTION_OUTPUT, EXPIRY_SPREAD_US, PROGRESS_US, STREAM_FRAME_BYTES, SUBSCRIPTIONS_PER_CONNECTION,
+};
 use seawall_node::seam::{Event, Letter, WorkerId};
 use seawall_wal::LogLimits;
 use support::heard::{Heard, Thing};
@@ -312,4 +314,25 @@ fn a_stream_of_all_that_is_kept_begins_behind_a_record_that_there_is() {
     bench.tick_after(1);
     let heard: Vec<_> = heard.into_iter().chain(bench.heard()).collect();
     assert_eq!((&heard[1].what, heard[1].at), (&Thing::EpochChanged(1, 2), Some((1, 2))));
+}
+
+/// Each of many subscriptions found that there was room, and all of them took it in the same turn.
+#[test]
+fn many_subscriptions_of_a_deaf_client_have_the_room_of_one() {
+    let mut bench = Bench::with_limits(LogLimits::default());
+    for _ in 0..SUBSCRIPTIONS_PER_CONNECTION {
+        bench.subscribe(all(), Begin::Now, 1 << 40);
+    }
+    bench.received.clear();
+    bench.reads_nothing = true;
+    let note = "x".repeat(30_000);
+    let put = |n: u64| Commit::new(PARTITION).put(&row("cabin", n), [("note", note.as_str())]);
+    bench.commit_many(&(0..30).map(put).collect::<Vec<_>>());
+    bench.settle();
+    bench.tick_after(1);
+    bench.step(Event::StatusAsked { ticket: 1 });
+    let waits = bench.status.pop().expect("an answer").output_bytes;
+    assert!(waits > CONNECTION_OUTPUT / 2, "nothing was told: {waits}");
+    // What waits and what is on its way, each with a frame more, in vectors that grow by doubling.
+    assert!(waits <= 2 * 2 * (CONNECTION_OUTPUT + STREAM_FRAME_BYTES), "{waits} bytes wait for one client");
 }

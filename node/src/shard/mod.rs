@@ -64,7 +64,7 @@ use scrub::Scrub;
 use state::State;
 pub use state::{Coming, TOGETHER};
 use watch::Watchers;
-pub use watch::{Told, unknown_subscription};
+pub use watch::{Listeners, Told, unknown_subscription};
 
 /// What one shard may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

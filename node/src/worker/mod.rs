@@ -10,6 +10,7 @@
 
 mod answer;
 mod connection;
+mod connections;
 mod foresight;
 mod here;
 pub mod links;
@@ -31,7 +32,7 @@ use crate::params::STOP_US;
 use crate::seam::{ConnId, Effect, Effects, Event, Letter, LogFound, Now, WorkerId, WorkerStatus};
 use crate::shard::release::{OnlyIf, Proof, Released};
 use crate::shard::{Budget, ReadProof, ReplyTo, Sent, Shard};
-use connection::Connections;
+use connections::Connections;
 use foresight::Foresight;
 use route::Peers;
 pub use route::home_of;
@@ -325,9 +326,12 @@ impl Worker {
     }
 
     fn status(&self) -> WorkerStatus {
+        let (output_bytes, deaf) = self.connections.output_status();
         WorkerStatus {
             worker: self.config.id,
             connections: self.connections.len(),
+            output_bytes,
+            deaf,
             shards: self.shards.iter().map(Shard::status).collect(),
             links: Vec::new(),
         }

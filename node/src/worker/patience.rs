@@ -41,8 +41,14 @@ impl Patience {
         self.took_us = now.mono_us;
     }
 
-    /// Of one that has nothing under way: when it last took an answer, or was opened.
+    /// Of one that has nothing under way: when it last took an answer, was opened, or began with a frame whose rest is
+    /// still to come.
     pub(super) fn idle_since_us(&self) -> u64 {
+        self.took_us.max(self.frame_us.unwrap_or(0))
+    }
+
+    /// When the client last took something, or a send to it began.
+    pub(super) fn took_us(&self) -> u64 {
         self.took_us
     }
 

@@ -12,6 +12,8 @@ mod behind;
 mod cast;
 mod clerk;
 mod cluster;
+mod crowd;
+mod deaf;
 mod disks;
 mod door;
 mod end;

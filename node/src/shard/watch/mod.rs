@@ -69,6 +69,15 @@ pub struct Told {
     pub last: bool,
 }
 
+/// Those who are told something, here or at another worker.
+pub trait Listeners {
+    /// Whether there is a place for one more frame to this connection now.
+    fn has_room(&mut self, worker: WorkerId, conn: ConnId) -> bool;
+
+    /// Takes a frame for which there was room.
+    fn tell(&mut self, told: Told);
+}
+
 impl Watchers {
     pub(super) fn len(&self) -> usize {
         self.list.len()
@@ -184,29 +193,21 @@ impl Shard {
         }
     }
 
-    /// Tells each subscription at most one frame. `room` says whether there is a place for one more to a connection,
-    /// and takes it.
-    pub fn tell(
-        &mut self,
-        now: Now,
-        meta: ReplyMeta,
-        mut room: impl FnMut(WorkerId, ConnId) -> bool,
-        mut out: impl FnMut(Told),
-    ) {
+    /// Tells each subscription at most one frame.
+    pub fn tell(&mut self, now: Now, meta: ReplyMeta, listeners: &mut dyn Listeners) {
         let mut list = std::mem::take(&mut self.watchers.list);
         let count = list.len();
         for n in 0..count {
             let watcher = &mut list[(self.watchers.first + n) % count];
-            if watcher.under_way || !self.has_news(now, watcher) || !room(watcher.to.worker, watcher.to.conn)
-            {
+            let (ReplyTo { worker, conn, .. }, subscription) = (watcher.to, watcher.to.request.correlation);
+            if watcher.under_way || !self.has_news(now, watcher) || !listeners.has_room(worker, conn) {
                 continue;
             }
             let meta = ReplyMeta { correlation: watcher.to.request.correlation, ..meta };
             let Some(frame) = self.frame(now, meta, watcher) else { continue };
             watcher.credit = watcher.credit.saturating_sub(frame.len() as u64);
             (watcher.under_way, watcher.told_us) = (true, now.mono_us);
-            let (ReplyTo { worker, conn, .. }, subscription) = (watcher.to, watcher.to.request.correlation);
-            out(Told { worker, conn, subscription, frame, last: watcher.ended });
+            listeners.tell(Told { worker, conn, subscription, frame, last: watcher.ended });
         }
         list.retain(|watcher| !watcher.ended);
         self.watchers.first = if list.is_empty() { 0 } else { (self.watchers.first + 1) % list.len() };
