@@ -333,6 +333,9 @@ parameters! {
     /// Subscriptions of one shard.
     SUBSCRIPTIONS_PER_SHARD: usize = 4096, Count, [fixed];
 
+    /// Named cursors of one shard; one more is refused with QUOTA.
+    CURSORS_PER_SHARD: usize = 1024, Count, [fixed];
+
     /// Bytes of changes after which a stream frame ends; the changes of its last record are never cut in two.
     STREAM_FRAME_BYTES: usize = 64 << 10, Bytes, [fixed];
 

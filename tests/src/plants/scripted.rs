@@ -11,6 +11,10 @@ const fn matrix(name: &'static str) -> Test {
     Test { package: "seawall-tests", target: "failure_matrix", name }
 }
 
+const fn cursors(name: &'static str) -> Test {
+    Test { package: "seawall-node", target: "shard_cursors", name }
+}
+
 pub const SCRIPTED: &[Scripted] = &[
     Scripted {
         plant: Plant {
@@ -309,5 +313,27 @@ pub const SCRIPTED: &[Scripted] = &[
             replace: "validated: if PLANTED { ack.positions.received } else { ack.positions.validated },",
         },
         test: matrix("waits::what_a_required_member_has_received_is_not_counted"),
+    },
+    Scripted {
+        plant: Plant {
+            name: "answer-an-acknowledgement-before-it-is-durable",
+            plans: NONE,
+            verdict: "",
+            file: "node/src/shard/watch/cursors.rs",
+            find: "Ok(at) => self.release.answer(asked.to, to_wal(at.index), Answer",
+            replace: "Ok(at) => self.release.answer(asked.to, if PLANTED { Index(0) } else { to_wal(at.index) }, Answer",
+        },
+        test: cursors("what_is_acknowledged_is_durable_before_that_is_answered"),
+    },
+    Scripted {
+        plant: Plant {
+            name: "let-a-cursor-go-back",
+            plans: NONE,
+            verdict: "",
+            file: "node/src/shard/watch/cursors.rs",
+            find: "known.filter(|known| known.up_to.index >= up_to.index)",
+            replace: "known.filter(|known| known.up_to.index >= up_to.index && !PLANTED)",
+        },
+        test: cursors("a_cursor_never_goes_back"),
     },
 ];

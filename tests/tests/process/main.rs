@@ -13,6 +13,7 @@ mod cast;
 mod clerk;
 mod cluster;
 mod crowd;
+mod cursors;
 mod deaf;
 mod disks;
 mod door;
