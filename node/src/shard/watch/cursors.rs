@@ -11,7 +11,7 @@ use seawall_wal::{Entry, Index, Kind, NoRoom};
 
 use crate::params::{CURSORS_PER_SHARD, RETRY_QUEUE_MS, RETRY_QUOTA_MS, RETRY_SPACE_MS};
 use crate::seam::Now;
-use crate::shard::freshness::{Verdict, epoch_of};
+use crate::shard::freshness::epoch_of;
 use crate::shard::release::Answer;
 use crate::shard::state::At;
 use crate::shard::{Asked, Life, Shard, position, spaces, to_wal};
@@ -45,18 +45,9 @@ impl Shard {
         namespace: &str,
         ack: &AckRequest<'_>,
     ) -> Result<Position, (Refusal, Option<Position>)> {
-        let token = ack.token;
-        match self.known(&token).map_err(|refusal| (refusal, None))? {
-            Verdict::Applied => {}
-            Verdict::Lost { fork } => {
-                return Err((Refusal::token_lost_history(token.position, fork), None));
-            }
-            Verdict::Ahead => {
-                return Err((Refusal::not_caught_up(self.committed(), token.position, None), None));
-            }
-        }
+        let at = self.in_this_history(&ack.token).map_err(|refusal| (refusal, None))?;
         // Of the record with this index, whatever epoch the token makes of it: what comes behind it counts.
-        let up_to = match token.position.index.0 {
+        let up_to = match at.index.0 {
             0 => Position::default(),
             index => epoch_of(self.state.epochs(), Index(index)),
         };
