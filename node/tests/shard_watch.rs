@@ -336,3 +336,49 @@ fn many_subscriptions_of_a_deaf_client_have_the_room_of_one() {
     // What waits and what is on its way, each with a frame more, in vectors that grow by doubling.
     assert!(waits <= 2 * 2 * (CONNECTION_OUTPUT + STREAM_FRAME_BYTES), "{waits} bytes wait for one client");
 }
+
+/// A deaf client of another worker could have a frame of each of its subscriptions under way there, and take all places.
+#[test]
+fn a_connection_at_another_worker_has_one_frame_under_way() {
+    let mut bench = Bench::start(0, 2);
+    let mut session = seawall::session::ClientSession::new();
+    for _ in 0..5 {
+        let request = seawall::message::watch::SubscribeRequest {
+            scope: all(),
+            from: Begin::Oldest,
+            rows: true,
+            events: false,
+            table: None,
+            topic: None,
+            credit: PLENTY,
+        };
+        let mut frame = Vec::new();
+        session.ask(&mut frame, Opcode::Subscribe, 0, |out| request.encode(out)).unwrap();
+        let letter = Letter::Request { conn: CONN, shard: ShardId(1), frame };
+        bench.step(Event::Mail { from: WorkerId(1), letter });
+    }
+    let partition = (0..).map(|n| format!("p{n}")).find(|partition| {
+        let hash = seawall::address::partition_hash("main", Key::from(partition).as_bytes());
+        hash < 1 << 63 // shard 1 has the lower half
+    });
+    bench.commit(&Commit::new(partition.unwrap().as_str()).put(&row("cabin", 1), [("state", "held")]));
+    bench.settle();
+    let mut told = Vec::new();
+    for _ in 0..5 {
+        bench.tick_after(1);
+        let mail = std::mem::take(&mut bench.mail);
+        let under_way: Vec<u64> = mail
+            .into_iter()
+            .filter_map(|(_, letter)| match letter {
+                Letter::Stream { subscription, .. } => Some(subscription),
+                _ => None,
+            })
+            .collect();
+        let [subscription] = under_way[..] else { panic!("{under_way:?} at once") };
+        told.push(subscription);
+        let letter = Letter::StreamTaken { conn: CONN, subscription };
+        bench.step(Event::Mail { from: WorkerId(1), letter });
+    }
+    told.sort_unstable();
+    assert_eq!(told, [1, 2, 3, 4, 5], "each has its turn");
+}
