@@ -97,7 +97,9 @@ impl Connections {
         };
         let mut deaf: Vec<_> = self.slots.iter().flatten().filter(deaf).collect();
         deaf.sort_by_key(|connection| connection.patience.took_us());
-        let mut left = self.room.used;
+        // Those that were hung up on give theirs back when the driver is done with it.
+        let closing = self.slots.iter().flatten().filter(|c| c.ending >= Ending::Now);
+        let mut left = self.room.used - closing.map(|connection| connection.large).sum::<usize>();
         let all = deaf.iter().map(|connection| (connection.id, connection.large));
         let enough = all.take_while(|(_, large)| {
             let goes_on = left >= self.room.limit / 2;
