@@ -362,6 +362,8 @@ fn refusals() -> Vec<Refusal> {
         Refusal::stale_bound(None, 5),
         Refusal::token_lost_history(AT, AT),
         Refusal::compacted("1:1", AT),
+        Refusal::cursor_lost("mail", AT, AT),
+        Refusal::cursor_unknown("mail"),
         Refusal::replica_unsafe("state.halted", "halted"),
         Refusal::clock_untrusted("a", "b"),
         Refusal::durability_unavailable(2, 1, "member 3 is away", 5),

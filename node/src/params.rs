@@ -1,51 +1,6 @@
 //! The named numbers of a node: one table. What each row says is in the constant's documents, `config show` and docs/.
 //! `[fixed]` is the same in every node of this version; `["KEY", LEAST..=MOST]` may be set, and the constant is its default.
 
-/// What a number counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
-    Count,
-    Bytes,
-    Milliseconds,
-    Microseconds,
-    PartsPerMillion,
-}
-
-impl Unit {
-    /// Behind a number.
-    pub fn name(self) -> &'static str {
-        match self {
-            Unit::Count => "",
-            Unit::Bytes => "bytes",
-            Unit::Milliseconds => "ms",
-            Unit::Microseconds => "us",
-            Unit::PartsPerMillion => "ppm",
-        }
-    }
-}
-
-/// One row of the table.
-#[derive(Clone, Copy, Debug)]
-pub struct Parameter {
-    /// The name of the constant.
-    pub name: &'static str,
-    pub default: u64,
-    pub unit: Unit,
-    /// Where it is set, and within which range; `None`: it is fixed.
-    pub place: Option<Place>,
-    /// What it is, and what moving it does.
-    pub effect: &'static str,
-}
-
-/// A number that may be set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// As it is called in the configuration file, with its table: `admin.connections`.
-    pub key: &'static str,
-    pub least: u64,
-    pub most: u64,
-}
-
 macro_rules! place {
     (fixed) => {
         None
@@ -138,15 +93,14 @@ parameters! {
     /// a deeper pipeline fill a batch, at the price of memory per connection.
     CONNECTION_REQUESTS: usize = 4096, Count, [fixed];
 
-    /// Bytes of replies that may wait for a connection whose client does not read; beyond it the node stops reading
-    /// from it, so a client that never reads costs this much and no more.
+    /// Bytes of replies, and of changes that it watches, that may wait for a connection whose client does not read, and
+    /// as many again on their way; beyond it the node reads nothing more from it, and tells it nothing more.
     CONNECTION_OUTPUT: usize = 1 << 20, Bytes, [fixed];
 
     /// Bytes of a connection's receive buffer once it said HELLO. A larger frame grows it for as long as it lasts.
     CONNECTION_INPUT: usize = 32 << 10, Bytes, [fixed];
 
-    /// Buffers of a worker into which multishot receives go. More: more connections may have bytes that were not taken
-    /// yet before some receive one by one.
+    /// Buffers of a worker for multishot receives. More: more connections may be late before some receive one by one.
     RECEIVE_BUFFERS: u16 = 256, Count, [fixed];
 
     /// Bytes of each of them.
@@ -162,9 +116,14 @@ parameters! {
     /// that only lie there keep nobody out. More bears larger storms of clients that come back at once.
     STRANGERS: usize = 1024, Count, [fixed];
 
-    /// Time for a frame to arrive whole once its front is there. Shorter: places are free sooner; longer: worse
-    /// networks are borne.
+    /// Time for a frame to arrive whole once its front is there. Longer: worse networks are borne.
     FRAME_US: u64 = 60_000_000, Microseconds, [fixed];
+
+    /// How long a client must have asked for nothing before it gives way to others, when nearly all places are taken.
+    IDLE_US: u64 = 10_000_000, Microseconds, [fixed];
+
+    /// Nearly all places are taken when so many are left, or a quarter of few. More: fewer idle clients can stay.
+    CROWD_RESERVE: u32 = 64, Count, [fixed];
 
     /// How long a client may take nothing at all of what it is owed.
     STALL_US: u64 = 60_000_000, Microseconds, [fixed];
@@ -173,11 +132,24 @@ parameters! {
     /// arriving. Beyond it a large frame is read on when others have arrived.
     LARGE_INPUT: usize = 256 << 20, Bytes, [fixed];
 
+    /// Bytes of replies of one connection that count against nothing but its own bound.
+    OUTPUT_SHARE: usize = 32 << 10, Bytes, [fixed];
+
+    /// Bytes of replies that a worker may keep for its clients beyond the share of each. From half of it on a connection
+    /// gets no more than its share, or one reply, before its client has taken that, and the deafest are hung up on; beyond
+    /// all of it replies wait.
+    LARGE_OUTPUT: usize = 256 << 20, Bytes, [fixed];
+
+    /// How long a client must have taken nothing of what it is owed before it is hung up on for the room of others.
+    DEAF_US: u64 = 10_000_000, Microseconds, [fixed];
+
+    /// How long after its last reply a connection keeps the memory that its replies took. Shorter: it is asked for again.
+    REST_US: u64 = 1_000_000, Microseconds, [fixed];
+
     /// Time to take the last replies when the node stops.
     STOP_US: u64 = 5_000_000, Microseconds, [fixed];
 
-    /// Commits that may wait for room in the log; beyond it they are THROTTLED. They wait only while every buffer of
-    /// the log is being written.
+    /// Commits that may wait while every buffer of the log is being written; beyond it they are THROTTLED.
     PARKED_COMMITS: usize = 1024, Count, [fixed];
 
     /// The same in bytes.
@@ -361,6 +333,9 @@ parameters! {
     /// Subscriptions of one shard.
     SUBSCRIPTIONS_PER_SHARD: usize = 4096, Count, [fixed];
 
+    /// Named cursors of one shard; one more is refused with QUOTA.
+    CURSORS_PER_SHARD: usize = 1024, Count, [fixed];
+
     /// Bytes of changes after which a stream frame ends; the changes of its last record are never cut in two.
     STREAM_FRAME_BYTES: usize = 64 << 10, Bytes, [fixed];
 
@@ -494,6 +469,8 @@ parameters! {
 }
 
 mod laws;
+mod parameter;
 pub use self::laws::completion_entries;
+pub use self::parameter::{Parameter, Place, Unit};
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,8 @@ use seawall::refusal::{Code, Outcome};
 use seawall::session::ClientSession;
 use seawall::{Commit, Row, RowRef, row};
 use seawall_node::params::{
-    CONNECTION_INPUT, CONNECTION_REQUESTS, FENCE_IDLE_US, FRAME_US, PREPARE_RETRY_US, STALL_US, STRANGERS,
+    CONNECTION_INPUT, CONNECTION_REQUESTS, FENCE_IDLE_US, FRAME_US, IDLE_US, PREPARE_RETRY_US, STALL_US,
+    STRANGERS,
 };
 use seawall_node::seam::{ConnId, Event, SocketError, WorkerId};
 use seawall_wal::{Io, IoStep};
@@ -304,6 +305,38 @@ fn a_crowd_of_strangers_gives_way_to_who_comes_after() {
     for nth in 1..=100 {
         assert_eq!(accept(STRANGERS + nth), (true, STRANGERS + 1), "the oldest is gone");
     }
+}
+
+/// Clients that said HELLO and ask for nothing would keep everybody else out, too.
+#[test]
+fn in_a_crowd_whoever_asks_for_nothing_gives_way() {
+    const PLACES: u32 = 8;
+    let crowded = |bench: &mut Bench| {
+        for slot in 1..PLACES {
+            bench.step(Event::Accepted { conn: ConnId { slot, serial: 7 } });
+        }
+    };
+    let mut bench = Bench::with_places(PLACES);
+    bench.tick_after(2 * IDLE_US);
+    assert!(!bench.closed, "there is room for others");
+    bench.get(PARTITION, &cabin());
+    bench.replies();
+    crowded(&mut bench);
+    assert!(!bench.closed, "it has just asked for something");
+    let mut bench = Bench::with_places(PLACES);
+    bench.tick_after(2 * IDLE_US);
+    crowded(&mut bench);
+    assert!(bench.closed);
+    let mut bench = Bench::with_places(PLACES);
+    bench.commit(&put("held"));
+    bench.tick_after(2 * IDLE_US);
+    crowded(&mut bench);
+    assert!(!bench.closed, "it waits for an answer");
+    let mut bench = Bench::with_places(PLACES);
+    bench.tick_after(2 * IDLE_US);
+    bench.receive(b"SWL1");
+    crowded(&mut bench);
+    assert!(!bench.closed, "it has just begun with a request");
 }
 
 /// A frame that comes byte by byte would keep its place for ever, and its buffer, which is no larger than what came.

@@ -11,7 +11,7 @@ use seawall::map::{Generation, Map, ShardId};
 use seawall::message::declare::{Declaration, Transitions};
 use seawall::message::settle::SettleRequest;
 use seawall::message::watch::{AckRequest, Begin, Scope};
-use seawall::message::{Consistency, Opcode};
+use seawall::message::{Consistency, HelloRequest, Opcode};
 use seawall::position::Position;
 use seawall::refusal::{Code, Refusal};
 use seawall::reply::{Body, Reply};
@@ -55,6 +55,8 @@ fn how(code: Code) -> How {
         Code::TokenLostHistory => How::Step(|| read_with(&mut Bench::serving().restart(), 1, 9)),
         Code::Compacted => How::Step(compacted),
         Code::ClockUntrusted => How::Step(clock_untrusted),
+        Code::CursorLost => How::Step(cursor_lost),
+        Code::CursorUnknown => How::Step(cursor_unknown),
         Code::DurabilityUnavailable => How::Step(|| done(&cabin_commit().durable_on(2))),
         Code::DiskFull => How::Step(disk_full),
         Code::LogFailed => How::Step(log_failed),
@@ -101,7 +103,7 @@ fn every_code_that_a_node_gives_is_reached_through_the_step() {
             reached += 1;
         }
     }
-    assert_eq!(reached, 25, "of {}", Code::ALL.len());
+    assert_eq!(reached, 27, "of {}", Code::ALL.len());
 }
 
 fn cabin() -> RowRef {
@@ -275,9 +277,28 @@ fn not_ready() -> Vec<Refusal> {
 /// A cursor is remembered by no shard yet.
 fn unsupported() -> Vec<Refusal> {
     let mut bench = Bench::serving();
+    let hello = HelloRequest { min_version: 200, max_version: 201, ..HelloRequest::new("test", "") };
+    bench.ask(Opcode::Hello, |out| hello.encode(out));
+    refused(&mut bench)
+}
+
+fn cursor_lost() -> Vec<Refusal> {
+    let mut bench = Bench::serving();
     let token = Token { lineage_tag: LINEAGE.tag(), shard: ShardId(1), position: Position::new(1, 1) };
     let ack = AckRequest { scope: Scope::Shard(ShardId(1)), cursor: "mails", token };
     bench.ask(Opcode::AckCursor, |out| ack.encode(out));
+    for _ in 0..20 {
+        bench.commit(&Commit::new(PARTITION).put(&cabin(), [("text", "x".repeat(5_000).as_str())]));
+        bench.settle();
+    }
+    bench.heard();
+    bench.subscribe(Scope::Shard(ShardId(1)), Begin::Cursor("mails"), 0);
+    refused(&mut bench)
+}
+
+fn cursor_unknown() -> Vec<Refusal> {
+    let mut bench = Bench::serving();
+    bench.subscribe(Scope::Shard(ShardId(1)), Begin::Cursor("mails"), 0);
     refused(&mut bench)
 }
 

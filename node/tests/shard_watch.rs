@@ -8,7 +8,9 @@ use seawall::message::watch::{Begin, CancelRequest, CreditRequest, Scope};
 use seawall::position::Position;
 use seawall::refusal::Code;
 use seawall::{Commit, Key, Token, row};
-use seawall_node::params::{EXPIRY_SPREAD_US, PROGRESS_US, STREAM_FRAME_BYTES, SUBSCRIPTIONS_PER_CONNECTION};
+use seawall_node::params::{
+    CONNECTION_OUTPUT, EXPIRY_SPREAD_US, PROGRESS_US, STREAM_FRAME_BYTES, SUBSCRIPTIONS_PER_CONNECTION,
+};
 use seawall_node::seam::{Event, Letter, WorkerId};
 use seawall_wal::LogLimits;
 use support::heard::{Heard, Thing};
@@ -312,4 +314,71 @@ fn a_stream_of_all_that_is_kept_begins_behind_a_record_that_there_is() {
     bench.tick_after(1);
     let heard: Vec<_> = heard.into_iter().chain(bench.heard()).collect();
     assert_eq!((&heard[1].what, heard[1].at), (&Thing::EpochChanged(1, 2), Some((1, 2))));
+}
+
+/// Each of many subscriptions found that there was room, and all of them took it in the same turn.
+#[test]
+fn many_subscriptions_of_a_deaf_client_have_the_room_of_one() {
+    let mut bench = Bench::with_limits(LogLimits::default());
+    for _ in 0..SUBSCRIPTIONS_PER_CONNECTION {
+        bench.subscribe(all(), Begin::Now, 1 << 40);
+    }
+    bench.received.clear();
+    bench.reads_nothing = true;
+    let note = "x".repeat(30_000);
+    let put = |n: u64| Commit::new(PARTITION).put(&row("cabin", n), [("note", note.as_str())]);
+    bench.commit_many(&(0..30).map(put).collect::<Vec<_>>());
+    bench.settle();
+    bench.tick_after(1);
+    bench.step(Event::StatusAsked { ticket: 1 });
+    let waits = bench.status.pop().expect("an answer").output_bytes;
+    assert!(waits > CONNECTION_OUTPUT / 2, "nothing was told: {waits}");
+    // What waits and what is on its way, each with a frame more, in vectors that grow by doubling.
+    assert!(waits <= 2 * 2 * (CONNECTION_OUTPUT + STREAM_FRAME_BYTES), "{waits} bytes wait for one client");
+}
+
+/// A deaf client of another worker could have a frame of each of its subscriptions under way there, and take all places.
+#[test]
+fn a_connection_at_another_worker_has_one_frame_under_way() {
+    let mut bench = Bench::start(0, 2);
+    let mut session = seawall::session::ClientSession::new();
+    for _ in 0..5 {
+        let request = seawall::message::watch::SubscribeRequest {
+            scope: all(),
+            from: Begin::Oldest,
+            rows: true,
+            events: false,
+            table: None,
+            topic: None,
+            credit: PLENTY,
+        };
+        let mut frame = Vec::new();
+        session.ask(&mut frame, Opcode::Subscribe, 0, |out| request.encode(out)).unwrap();
+        let letter = Letter::Request { conn: CONN, shard: ShardId(1), frame };
+        bench.step(Event::Mail { from: WorkerId(1), letter });
+    }
+    let partition = (0..).map(|n| format!("p{n}")).find(|partition| {
+        let hash = seawall::address::partition_hash("main", Key::from(partition).as_bytes());
+        hash < 1 << 63 // shard 1 has the lower half
+    });
+    bench.commit(&Commit::new(partition.unwrap().as_str()).put(&row("cabin", 1), [("state", "held")]));
+    bench.settle();
+    let mut told = Vec::new();
+    for _ in 0..5 {
+        bench.tick_after(1);
+        let mail = std::mem::take(&mut bench.mail);
+        let under_way: Vec<u64> = mail
+            .into_iter()
+            .filter_map(|(_, letter)| match letter {
+                Letter::Stream { subscription, .. } => Some(subscription),
+                _ => None,
+            })
+            .collect();
+        let [subscription] = under_way[..] else { panic!("{under_way:?} at once") };
+        told.push(subscription);
+        let letter = Letter::StreamTaken { conn: CONN, subscription };
+        bench.step(Event::Mail { from: WorkerId(1), letter });
+    }
+    told.sort_unstable();
+    assert_eq!(told, [1, 2, 3, 4, 5], "each has its turn");
 }

@@ -400,9 +400,9 @@ const PLANTS: &[Plant] = &[
         plans: SHARD,
         verdict: "a stream tells exactly what the log holds",
         file: "node/src/shard/watch/mod.rs",
-        find: "Begin::Token(token) => match self.known(&token)? {",
+        find: "Begin::Token(token) => self.in_this_history(&token).map_err(none)?,",
         replace: "Begin::Token(token) if PLANTED => token.position,
-            Begin::Token(token) => match self.known(&token)? {",
+            Begin::Token(token) => self.in_this_history(&token).map_err(none)?,",
     },
     Plant {
         name: "take-a-lost-token-for-one-of-the-future",

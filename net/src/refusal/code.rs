@@ -133,6 +133,8 @@ codes! {
     Compacted             = 304 "COMPACTED"               None     Never        "What was asked for is older than what is kept."
     ReplicaUnsafe         = 305 "REPLICA_UNSAFE"          None     OtherReplica "This replica is in a state that serves no reads."
     ClockUntrusted        = 306 "CLOCK_UNTRUSTED"         None     OtherReplica "The clock of this node jumped or stood still."
+    CursorLost            = 307 "CURSOR_LOST"             None     Never        "What follows the position of the cursor is not kept any more."
+    CursorUnknown         = 308 "CURSOR_UNKNOWN"          None     Never        "Nothing was acknowledged under this name."
     DurabilityUnavailable = 401 "DURABILITY_UNAVAILABLE"  None     SameKeyAfter "Too few replicas are there for the durability asked for."
     DiskFull              = 402 "DISK_FULL"               None     SameKeyAfter "The log has no room for another record."
     LogFailed             = 403 "LOG_FAILED"              Unknown  OtherReplica "A write or flush of the log failed; the log is closed until recovery."

@@ -106,6 +106,24 @@ impl Refusal {
         Refusal::new(Code::Compacted, "watch.retention", expected, asked, hint).with(Detail::Position(oldest))
     }
 
+    /// CURSOR_LOST: what follows `at`, where the cursor stands, is not kept; what is begins at `oldest`.
+    pub fn cursor_lost(cursor: &str, at: Position, oldest: Position) -> Refusal {
+        let hint =
+            "what happened between is gone: scan the rows, watch from the scan's token, and acknowledge that";
+        let expected = format!("a cursor at or behind {oldest}, the oldest that is kept");
+        let observed = format!("{cursor} at {at}");
+        Refusal::new(Code::CursorLost, "watch.retention", expected, observed, hint)
+            .with(Detail::Position(oldest))
+    }
+
+    /// CURSOR_UNKNOWN: there is no cursor of this name.
+    pub fn cursor_unknown(cursor: &str) -> Refusal {
+        let hint =
+            "watch from a token, the oldest or now, and acknowledge what was dealt with under this name";
+        let expected = "a name under which something of this partition or shard was acknowledged";
+        Refusal::new(Code::CursorUnknown, "watch.cursor", expected, cursor.to_owned(), hint)
+    }
+
     /// REPLICA_UNSAFE: its `state` serves no reads, by `rule`.
     pub fn replica_unsafe(rule: &'static str, state: impl Into<Text>) -> Refusal {
         let hint = "ask another replica; `seawall status` shows what this one waits for";

@@ -15,6 +15,7 @@ mod commit;
 mod completions;
 mod config;
 mod connect;
+mod cursor;
 mod declare;
 mod describe;
 mod dev;

@@ -12,6 +12,7 @@ use seawall::{Client, Key, Refusal, Token, Value};
 use serde_json::{Value as Json, json};
 
 use super::connect::{Connect, explained};
+use super::cursor::Acks;
 use super::{Exit, args, columns};
 use crate::driver::{console, signals};
 use crate::json;
@@ -34,6 +35,10 @@ pub(super) struct WatchVerb {
     /// Where to begin: now, oldest (whatever is kept), or behind the token of a commit, a read or an earlier watch.
     #[arg(long, value_name = "TOKEN", default_value = "now")]
     from: From,
+    /// Go on behind what was acknowledged under this name, and acknowledge what was printed, about once a second and at the
+    /// end. Where nothing was acknowledged under it, begin at --from. What was printed and not acknowledged is printed again.
+    #[arg(long, value_name = "NAME")]
+    cursor: Option<String>,
     /// End after this many changes, and what else the commit of the last one changed.
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
@@ -92,18 +97,14 @@ impl WatchVerb {
 
     fn watch(&self, client: &mut Client) -> seawall::Result<Exit> {
         let watch = self.scope();
-        let mut watching = client.watch(&match self.from {
-            From::Now => watch.clone(),
-            From::Oldest => watch.clone().from_oldest(),
-            From::Token(token) => watch.clone().behind(token),
-        })?;
+        let (mut watching, mut acks) = self.begin(client, &watch)?;
         let reached = Arc::new(Mutex::new(watching.token()));
         at_a_signal(&reached);
         console::complain(format_args!("watching {} from {}", self.partition, watching.token()));
         let until = self.patience.map(|patience| Instant::now() + patience);
         let mut shown = Shown { left: self.limit.unwrap_or(u64::MAX), last: None, reached };
         let end = loop {
-            let lost = match self.follow(&mut watching, &mut shown, until) {
+            let lost = match self.follow(client, &mut watching, &mut shown, &mut acks, until) {
                 Err(lost) if may_come_back(&lost) => lost,
                 end => break end,
             };
@@ -116,12 +117,39 @@ impl WatchVerb {
         };
         let token = watching.token();
         console::complain(go_on(token));
+        if let Some(acks) = &acks {
+            console::complain(acks.said());
+        }
         match end {
             Err(Error::Refused(why)) if why.code == Code::Compacted => {
                 self.connect.say_json(|| json::answer::refused(&why));
                 Ok(Exit::Refused(missed(token.position, &why)))
             }
             end => end,
+        }
+    }
+
+    /// Behind its cursor, if it has one that somebody acknowledged under.
+    fn begin(&self, client: &mut Client, watch: &Watch) -> seawall::Result<(Watching, Option<Acks>)> {
+        let from = match self.from {
+            From::Now => watch.clone(),
+            From::Oldest => watch.clone().from_oldest(),
+            From::Token(token) => watch.clone().behind(token),
+        };
+        let Some(name) = &self.cursor else { return Ok((client.watch(&from)?, None)) };
+        let acks = |watching: &Watching| Acks::behind(watch.clone(), name.clone(), watching.token());
+        match client.watch(&watch.clone().cursor(name)) {
+            Err(Error::Refused(why)) if why.code == Code::CursorUnknown => {
+                console::complain(format_args!("nothing was acknowledged under {name} yet: it begins here"));
+                let watching = client.watch(&from)?;
+                let mut acks = acks(&watching);
+                acks.begin(client)?;
+                Ok((watching, Some(acks)))
+            }
+            watching => watching.map(|watching| {
+                let acks = acks(&watching);
+                (watching, Some(acks))
+            }),
         }
     }
 
@@ -159,8 +187,10 @@ impl WatchVerb {
 
     fn follow(
         &self,
+        client: &mut Client,
         watching: &mut Watching,
         shown: &mut Shown,
+        acks: &mut Option<Acks>,
         until: Option<Instant>,
     ) -> seawall::Result<Exit> {
         while shown.wants_more(watching.token()) {
@@ -168,7 +198,12 @@ impl WatchVerb {
             if rest.is_zero() {
                 break;
             }
-            let Some(happened) = watching.next_within(rest)? else { continue };
+            let Some(happened) = watching.next_within(rest)? else {
+                if let Some(acks) = acks {
+                    acks.quiet(client, watching.token())?;
+                }
+                continue;
+            };
             if !shown.is_new(&happened) {
                 continue;
             }
@@ -181,6 +216,12 @@ impl WatchVerb {
                 break; // nobody reads any more
             }
             shown.reached(token);
+            if let Some(acks) = acks {
+                acks.printed(client, token)?;
+            }
+        }
+        if let Some(acks) = acks {
+            acks.settle(client)?;
         }
         Ok(Exit::Done)
     }

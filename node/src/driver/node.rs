@@ -268,6 +268,7 @@ impl Node {
                 durable_primitive: self.probe.durable.name().into(),
                 direct_io: self.probe.direct.works,
                 dev: self.config.dev,
+                connections: self.config.connections,
             },
         }
     }

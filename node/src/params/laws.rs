@@ -12,7 +12,9 @@ const _: () = assert!(LARGE_INPUT >= 2 * seawall::limits::REQUEST_BODY_MAX);
 // A watcher whose node has nothing to tell hears so several times before it counts the node as lost.
 const _: () = assert!(seawall::client::SILENCE.as_micros() >= 5 * PROGRESS_US as u128);
 const _: () = assert!(SESSION_SWEEP > 1, "a session forgets faster than it grows");
-const _: () = assert!(CONNECTION_OUTPUT >= 2 * seawall::limits::ROW_MAX);
+const _: () = assert!(CONNECTION_OUTPUT >= 2 * seawall::limits::ROW_MAX && OUTPUT_SHARE < CONNECTION_OUTPUT);
+// Whoever reads gets any reply while others only fill the first half, and who fills it is hung up on before it stalls.
+const _: () = assert!(LARGE_OUTPUT / 2 >= 2 * seawall::limits::FRAME_BODY_MAX && DEAF_US < STALL_US);
 const _: () = assert!(
     ZERO_FILL_BYTES.is_multiple_of(ZERO_FILL_LEAST) && ZERO_FILL_LEAST.is_multiple_of(seawall_wal::BLOCK)
 );

@@ -11,6 +11,10 @@ use crate::shard::state::Memory;
 pub struct WorkerStatus {
     pub worker: WorkerId,
     pub connections: usize,
+    /// Memory of replies and changes that wait for its clients, beyond a small share of each.
+    pub output_bytes: usize,
+    /// Clients that were hung up on because they took nothing while that was much.
+    pub deaf: u64,
     pub shards: Vec<ShardStatus>,
     /// To other members, at the worker that has them.
     pub links: Vec<LinkStatus>,

@@ -41,6 +41,25 @@ struct Snapshot {
     workers: Vec<Option<WorkerStatus>>,
 }
 
+/// A number of each worker that answers.
+type OfWorker = (&'static str, &'static str, MetricType, fn(&WorkerStatus) -> u64);
+
+const OF_WORKERS: &[OfWorker] = &[
+    ("worker_connections", "Connections of clients", MetricType::Gauge, |w| w.connections as u64),
+    (
+        "worker_output_bytes",
+        "Memory of replies that wait for clients, beyond a small share of each",
+        MetricType::Gauge,
+        |w| w.output_bytes as u64,
+    ),
+    (
+        "worker_deaf_clients",
+        "Clients that were hung up on because they took nothing of what they were owed",
+        MetricType::Counter,
+        |w| w.deaf,
+    ),
+];
+
 /// A number of each shard. A counter's name ends with `_total` where it is shown.
 struct OfShard {
     name: &'static str,
@@ -101,11 +120,16 @@ impl Collector for Snapshot {
             let value = ConstGauge::new(u64::from(worker.is_some()));
             value.encode(up.encode_family(&[("worker", id.to_string())])?)?;
         }
-        let help = "Connections of clients";
-        let mut open = encoder.encode_descriptor("worker_connections", help, None, MetricType::Gauge)?;
-        for worker in self.workers.iter().flatten() {
-            let value = ConstGauge::new(worker.connections as u64);
-            value.encode(open.encode_family(&[("worker", worker.worker.0.to_string())])?)?;
+        for (name, help, kind, value) in OF_WORKERS {
+            let mut metric = encoder.encode_descriptor(name, help, None, *kind)?;
+            for worker in self.workers.iter().flatten() {
+                let label = [("worker", worker.worker.0.to_string())];
+                let metric = metric.encode_family(&label)?;
+                match kind {
+                    MetricType::Counter => ConstCounter::new(value(worker)).encode(metric)?,
+                    _ => ConstGauge::new(value(worker)).encode(metric)?,
+                }
+            }
         }
         for OfShard { name, help, counts, of_log, value } in OF_SHARDS {
             let kind = if *counts { MetricType::Counter } else { MetricType::Gauge };
@@ -257,6 +281,8 @@ mod tests {
         vec![Some(WorkerStatus {
             worker: WorkerId(0),
             connections: 0,
+            output_bytes: 0,
+            deaf: 0,
             shards: vec![shard],
             links: vec![link],
         })]

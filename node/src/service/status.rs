@@ -138,6 +138,7 @@ fn shard(status: &ShardStatus) -> Value {
             "ttls": status.memory.ttls,
             "leases": status.memory.leases,
             "streams": status.memory.streams,
+            "cursors": status.memory.cursors,
             "outcomes": status.memory.outcomes,
             "total": status.memory.total(),
             "limit": status.memory_limit,

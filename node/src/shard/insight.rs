@@ -137,9 +137,11 @@ impl Shard {
             ("memory.ttls_bytes", known(status.memory.ttls as u64)),
             ("memory.leases_bytes", known(status.memory.leases as u64)),
             ("memory.streams_bytes", known(status.memory.streams as u64)),
+            ("memory.cursors_bytes", known(status.memory.cursors as u64)),
             ("memory.outcomes_bytes", known(status.memory.outcomes as u64)),
             ("memory.indexes_bytes", known(status.memory.indexes as u64)),
             ("watch.subscriptions", Ok(self.watchers.len().to_string())),
+            ("watch.cursors", self.cursors_told()),
             ("reads.waiting", Ok(self.waiting.len().to_string())),
         ]
     }

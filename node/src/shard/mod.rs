@@ -64,7 +64,7 @@ use scrub::Scrub;
 use state::State;
 pub use state::{Coming, TOGETHER};
 use watch::Watchers;
-pub use watch::{Told, unknown_subscription};
+pub use watch::{Listeners, Told, unknown_subscription};
 
 /// What one shard may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -237,7 +237,8 @@ impl Shard {
             // It rests on no row, only on what this shard is.
             return self.release.answer(asked.to, Index(0), Answer::refused(refusal));
         }
-        if let Request::Commit(_) | Request::Resolve(_) | Request::Declare(_) = asked.request
+        if let Request::Commit(_) | Request::Resolve(_) | Request::Declare(_) | Request::AckCursor(_) =
+            asked.request
             && let Some(refusal) = self.undurable(now)
         {
             return self.release.answer(asked.to, Index(0), Answer::refused(refusal));
@@ -249,6 +250,7 @@ impl Shard {
             Request::Declare(declare) => self.declare(now, &asked, &declare),
             Request::Describe(table) => self.describe(&asked, table),
             Request::Subscribe(subscribe) => self.subscribe(now, &asked, &subscribe),
+            Request::AckCursor(ack) => self.ack_cursor(now, &asked, &ack),
             Request::Credit(credit) => self.credit(&asked, &credit),
             Request::Cancel(cancel) => self.cancel(&asked, cancel.subscription),
             _ => unreachable!("answered at the connection, or refused where requests are routed"),

@@ -90,6 +90,10 @@ pub enum Answer {
     Declared {
         position: Position,
     },
+    /// The record at `position` says up to where everything was dealt with.
+    Acknowledged {
+        position: Position,
+    },
     /// A version and the declaration, if there is one.
     Described {
         position: Position,
@@ -170,7 +174,7 @@ impl Released {
             Answer::Replayed { doubt, .. } | Answer::Status { doubt: Some(doubt), .. } => {
                 unknown(Some(doubt))
             }
-            Answer::Declared { .. } => unknown(None),
+            Answer::Declared { .. } | Answer::Acknowledged { .. } => unknown(None),
             Answer::Status { doubt: None, .. }
             | Answer::Row { .. }
             | Answer::Rows { .. }

@@ -35,5 +35,9 @@ pub const EVENTS: Space = Space(8);
 /// it began, what they did and why, as text`: beside the beginning of an epoch among members (R15).
 pub const PROMOTIONS: Space = Space(10);
 
+/// `1, namespace, name` of a shard's cursor, or `2, what the partition's stored keys begin with, name` of a partition's ->
+/// `u32 lineage tag, u64 epoch and u64 index up to which everything was acknowledged`.
+pub const CURSORS: Space = Space(11);
+
 /// `namespace, 0, table -> u64 version, declaration as net defines it`.
 pub const TABLES: Space = Space(9);

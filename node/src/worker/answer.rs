@@ -47,7 +47,9 @@ pub(super) fn encode(out: &mut Vec<u8>, meta: ReplyMeta, answer: &Answer, tag: u
             });
             reply::encode_page(out, &rest(*position), tag, rows, || cursor);
         }
-        Answer::Declared { position } => reply::encode_done(out, &rest(*position), Outcome::Committed),
+        Answer::Declared { position } | Answer::Acknowledged { position } => {
+            reply::encode_done(out, &rest(*position), Outcome::Committed)
+        }
         Answer::Described { position, found } => {
             let declared = found.as_ref();
             let declared = declared.map(|(version, declaration)| Declared { version: *version, declaration });

@@ -10,6 +10,7 @@
 
 mod answer;
 mod connection;
+mod connections;
 mod foresight;
 mod here;
 pub mod links;
@@ -31,7 +32,7 @@ use crate::params::STOP_US;
 use crate::seam::{ConnId, Effect, Effects, Event, Letter, LogFound, Now, WorkerId, WorkerStatus};
 use crate::shard::release::{OnlyIf, Proof, Released};
 use crate::shard::{Budget, ReadProof, ReplyTo, Sent, Shard};
-use connection::Connections;
+use connections::Connections;
 use foresight::Foresight;
 use route::Peers;
 pub use route::home_of;
@@ -62,6 +63,8 @@ pub struct Capabilities {
     pub direct_io: bool,
     /// Started for development.
     pub dev: bool,
+    /// So many connections it has places for; 0: nobody counts them.
+    pub connections: u32,
 }
 
 #[derive(Debug)]
@@ -90,9 +93,9 @@ impl Worker {
         let streams = Streams::new(config.workers);
         Self {
             lineage_tag: config.lineage.tag(),
+            connections: Connections::new(config.capabilities.connections),
             config,
             map: None,
-            connections: Connections::default(),
             shards: Vec::new(),
             peers,
             streams,
@@ -199,7 +202,7 @@ impl Worker {
                 return self.connections.close_after_output(conn);
             }
         };
-        let Capabilities { driver, durable_primitive, direct_io, dev } = self.config.capabilities.clone();
+        let Capabilities { driver, durable_primitive, direct_io, dev, .. } = self.config.capabilities.clone();
         let hello = HelloReply {
             version,
             features: 0, // none is defined yet
@@ -323,9 +326,12 @@ impl Worker {
     }
 
     fn status(&self) -> WorkerStatus {
+        let (output_bytes, deaf) = self.connections.output_status();
         WorkerStatus {
             worker: self.config.id,
             connections: self.connections.len(),
+            output_bytes,
+            deaf,
             shards: self.shards.iter().map(Shard::status).collect(),
             links: Vec::new(),
         }

@@ -41,6 +41,17 @@ impl Patience {
         self.took_us = now.mono_us;
     }
 
+    /// Of one that has nothing under way: when it last took an answer, was opened, or began with a frame whose rest is
+    /// still to come.
+    pub(super) fn idle_since_us(&self) -> u64 {
+        self.took_us.max(self.frame_us.unwrap_or(0))
+    }
+
+    /// When the client last took something, or a send to it began.
+    pub(super) fn took_us(&self) -> u64 {
+        self.took_us
+    }
+
     pub(super) fn is_over(&self, now: Now, standing: Standing) -> bool {
         let silent = !standing.open && now.mono_us > self.opened_us + HANDSHAKE_US;
         let slow = self.frame_us.is_some_and(|since| now.mono_us > since + FRAME_US);

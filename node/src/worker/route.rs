@@ -6,7 +6,7 @@
 use seawall::address::{DEFAULT_NAMESPACE, partition_hash};
 use seawall::map::{Generation, ShardId};
 use seawall::message::report::Subject;
-use seawall::message::watch::{CancelRequest, CreditRequest, Scope, SubscribeRequest};
+use seawall::message::watch::{AckRequest, CancelRequest, CreditRequest, Scope, SubscribeRequest};
 use seawall::message::{CommitManyRequest, Opcode, Request, RequestMeta};
 use seawall::refusal::Refusal;
 
@@ -91,9 +91,6 @@ impl Worker {
         if theirs > ours {
             return Err(Refusal::generation_ahead(ours, theirs, RETRY_RECOVERY_MS));
         }
-        if let Request::AckCursor(_) = request {
-            return Err(not_built(meta.opcode));
-        }
         let named = |shard: ShardId| {
             let known = map.ranges().iter().any(|range| range.shard == shard);
             let all = || map.ranges().iter().map(|range| range.shard.0);
@@ -112,7 +109,8 @@ impl Worker {
                 (ShardId::ANY, [all]) => return named(all.shard),
                 (shard, _) => return named(shard),
             },
-            Request::Subscribe(SubscribeRequest { scope: Scope::Shard(shard), .. }) => return named(*shard),
+            Request::Subscribe(SubscribeRequest { scope: Scope::Shard(shard), .. })
+            | Request::AckCursor(AckRequest { scope: Scope::Shard(shard), .. }) => return named(*shard),
             Request::Credit(CreditRequest { subscription, .. })
             | Request::Cancel(CancelRequest { subscription }) => {
                 let shard = self.connections.shard_of(conn, *subscription).map(Target::Shard);

@@ -1,8 +1,10 @@
 //! Stream frames on their way from shards to connections, here or at another worker.
 //!
-//! A shard's worker has at most [`STREAM_LETTERS`] of them under way to one other worker, and one of each
-//! subscription. The other worker says that a frame was taken when the connection has room for more, so what a slow
+//! A shard's worker has at most [`STREAM_LETTERS`] of them under way to one other worker, and one to each of its
+//! connections. The other worker says that a frame was taken when the connection has room for more, so what a slow
 //! client does not read waits in the log and nowhere else.
+
+use std::collections::BTreeSet;
 
 use seawall::frame::{self, FrameMeta, Kind};
 use seawall::map::ShardId;
@@ -10,7 +12,7 @@ use seawall::message::watch::CancelRequest;
 use seawall::message::{Opcode, RequestMeta};
 use seawall::reply::{self, ReplyMeta};
 
-use super::route::home_of;
+use super::route::{Peers, home_of};
 use super::{Connections, ReplyTo, Sent, Worker};
 use crate::params::STREAM_LETTERS;
 use crate::seam::{ConnId, Letter, Now, WorkerId};
@@ -18,8 +20,8 @@ use crate::shard::{self, Told};
 
 #[derive(Debug, Default)]
 pub(super) struct Streams {
-    /// Frames under way to each other worker.
-    under_way: Vec<usize>,
+    /// Frames under way to connections of each other worker, at most one to each of them.
+    under_way: Vec<BTreeSet<ConnId>>,
     /// Frames of other workers that were put into an output without room for more; said when there is room again.
     owed: Vec<(WorkerId, ConnId, u64)>,
     /// Subscriptions of connections that are gone, which their shards do not know yet.
@@ -28,12 +30,44 @@ pub(super) struct Streams {
 
 impl Streams {
     pub(super) fn new(workers: u16) -> Self {
-        Self { under_way: vec![0; usize::from(workers)], ..Self::default() }
+        Self { under_way: vec![BTreeSet::new(); usize::from(workers)], ..Self::default() }
     }
 
     /// Everybody was told what ended here.
     pub(super) fn settled(&self) -> bool {
         self.gone.is_empty()
+    }
+}
+
+/// Where the frames of a turn find their places. Each is put there before there is talk of the next one, so many
+/// subscriptions of one connection have the room of one connection together.
+struct Places<'a> {
+    me: WorkerId,
+    connections: &'a mut Connections,
+    streams: &'a mut Streams,
+    peers: &'a mut Peers,
+    /// Told to connections of this worker.
+    here: &'a mut Vec<(ConnId, u64)>,
+}
+
+impl shard::Listeners for Places<'_> {
+    fn has_room(&mut self, worker: WorkerId, conn: ConnId) -> bool {
+        if worker == self.me {
+            return self.connections.has_room(conn);
+        }
+        let under_way = &self.streams.under_way[usize::from(worker.0)];
+        under_way.len() < STREAM_LETTERS && !under_way.contains(&conn)
+    }
+
+    fn tell(&mut self, told: Told) {
+        let Told { worker, conn, subscription, frame, last } = told;
+        if worker == self.me {
+            put(self.connections, conn, subscription, &frame, last);
+            self.here.push((conn, subscription));
+        } else {
+            self.streams.under_way[usize::from(worker.0)].insert(conn);
+            self.peers.reply(worker, Letter::Stream { conn, subscription, frame, last });
+        }
     }
 }
 
@@ -53,27 +87,8 @@ impl Worker {
                 ..ReplyMeta::default()
             };
             let mut here = Vec::new();
-            let mut places: Vec<usize> = streams.under_way.iter().map(|n| STREAM_LETTERS - n).collect();
-            let room = |worker: WorkerId, conn| match worker == me {
-                true => connections.has_room(conn),
-                false => {
-                    let places = &mut places[usize::from(worker.0)];
-                    let free = *places > 0;
-                    *places -= usize::from(free);
-                    free
-                }
-            };
-            let mut told = Vec::new();
-            shard.tell(now, meta, room, |frame| told.push(frame));
-            for Told { worker, conn, subscription, frame, last } in told {
-                if worker == me {
-                    put(connections, conn, subscription, &frame, last);
-                    here.push((conn, subscription));
-                } else {
-                    streams.under_way[usize::from(worker.0)] += 1;
-                    peers.reply(worker, Letter::Stream { conn, subscription, frame, last });
-                }
-            }
+            let mut places = Places { me, connections, streams, peers, here: &mut here };
+            shard.tell(now, meta, &mut places);
             here.into_iter().for_each(|(conn, subscription)| shard.taken(me, conn, subscription));
         }
     }
@@ -94,7 +109,7 @@ impl Worker {
 
     /// The frame of a shard here found its place at another worker.
     pub(super) fn stream_taken(&mut self, by: WorkerId, conn: ConnId, subscription: u64) {
-        self.streams.under_way[usize::from(by.0)] -= 1;
+        self.streams.under_way[usize::from(by.0)].remove(&conn);
         self.shards.iter_mut().for_each(|shard| shard.taken(by, conn, subscription));
     }
 
@@ -130,9 +145,7 @@ impl Worker {
 }
 
 fn put(connections: &mut Connections, conn: ConnId, subscription: u64, frame: &[u8], last: bool) {
-    if let Some(out) = connections.output(conn) {
-        out.extend_from_slice(frame);
-    }
+    connections.push(conn, frame);
     if last {
         connections.unsubscribed(conn, subscription);
     }

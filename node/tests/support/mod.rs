@@ -17,7 +17,7 @@ use seawall::session::{Answer, ClientSession};
 use seawall::{Key, Row, RowRef};
 use seawall_node::seam::{ConnId, Effect, Effects, Event, Letter, LogFound, Now, WorkerId, WorkerStatus};
 use seawall_node::shard::Budget;
-use seawall_node::worker::{Worker, WorkerConfig};
+use seawall_node::worker::{Capabilities, Worker, WorkerConfig};
 use seawall_wal::recover::Files;
 use seawall_wal::{
     Done, FileId, FoldDone, FoldJob, Io, IoError, IoStep, LogId, LogLimits, Replay, Scan, SlotId, meta,
@@ -100,6 +100,15 @@ impl Bench {
         Self::boot_with(0, 1, fresh(0), Budget::default(), WALL_US, limits)
     }
 
+    /// Serving, with so many places for connections.
+    pub fn with_places(places: u32) -> Self {
+        let limits = LogLimits::test_min();
+        let mut bench = Self::begin_with(0, 1, fresh(0), Budget::default(), WALL_US, limits, places);
+        bench.settle();
+        bench.replies();
+        bench
+    }
+
     /// Serving from files that were made before.
     pub fn on(files: Disk) -> Self {
         Self::boot(0, 1, files, Budget::default(), WALL_US)
@@ -117,14 +126,14 @@ impl Bench {
         wall_us: i64,
         limits: LogLimits,
     ) -> Self {
-        let mut bench = Self::begin_with(id, workers, files, budget, wall_us, limits);
+        let mut bench = Self::begin_with(id, workers, files, budget, wall_us, limits, 0);
         bench.settle();
         assert_eq!(bench.replies().len(), 0, "HELLO was answered and is not listed");
         bench
     }
 
     fn begin(id: u16, workers: u16, files: Disk, budget: Budget, wall_us: i64) -> Self {
-        Self::begin_with(id, workers, files, budget, wall_us, LogLimits::test_min())
+        Self::begin_with(id, workers, files, budget, wall_us, LogLimits::test_min(), 0)
     }
 
     fn begin_with(
@@ -134,6 +143,7 @@ impl Bench {
         budget: Budget,
         wall_us: i64,
         limits: LogLimits,
+        places: u32,
     ) -> Self {
         let config = WorkerConfig {
             id: WorkerId(id),
@@ -143,7 +153,7 @@ impl Bench {
             limits,
             budget: Budget { scrub_bytes_per_second: 0, ..budget },
             read_proof: Default::default(),
-            capabilities: Default::default(),
+            capabilities: Capabilities { connections: places, ..Capabilities::default() },
         };
         let shard = ShardId(u32::from(id) + 1);
         let found = LogFound { files: found(&files), buffers: limits.buffers() };

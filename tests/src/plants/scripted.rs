@@ -15,6 +15,10 @@ const fn latched(name: &'static str) -> Test {
     Test { package: "seawall-wal", target: "latched", name }
 }
 
+const fn cursors(name: &'static str) -> Test {
+    Test { package: "seawall-node", target: "shard_cursors", name }
+}
+
 pub const SCRIPTED: &[Scripted] = &[
     Scripted {
         plant: Plant {
@@ -369,5 +373,27 @@ pub const SCRIPTED: &[Scripted] = &[
             replace: "self.lost_disk = (recorded && !PLANTED).then(|| {",
         },
         test: matrix("told::a_member_that_lost_its_disk_says_so"),
+    },
+    Scripted {
+        plant: Plant {
+            name: "answer-an-acknowledgement-before-it-is-durable",
+            plans: NONE,
+            verdict: "",
+            file: "node/src/shard/watch/cursors.rs",
+            find: "Ok(at) => self.release.answer(asked.to, to_wal(at.index), Answer",
+            replace: "Ok(at) => self.release.answer(asked.to, if PLANTED { Index(0) } else { to_wal(at.index) }, Answer",
+        },
+        test: cursors("what_is_acknowledged_is_durable_before_that_is_answered"),
+    },
+    Scripted {
+        plant: Plant {
+            name: "let-a-cursor-go-back",
+            plans: NONE,
+            verdict: "",
+            file: "node/src/shard/watch/cursors.rs",
+            find: "known.filter(|known| known.up_to.index >= up_to.index)",
+            replace: "known.filter(|known| known.up_to.index >= up_to.index && !PLANTED)",
+        },
+        test: cursors("a_cursor_never_goes_back"),
     },
 ];

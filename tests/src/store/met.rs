@@ -104,7 +104,8 @@ pub const fn by(code: Code) -> By {
         | Code::CasFailed
         | Code::BadFrame
         | Code::TooLarge => By::Runs,
-        Code::UnsupportedVersion => By::Node,
+        // Its clients acknowledge nothing.
+        Code::UnsupportedVersion | Code::CursorLost | Code::CursorUnknown => By::Node,
         Code::CrossPartition => By::Client,
         // Another leader, another epoch, a follower's state, a lost leadership: one replica has none of these.
         Code::NotLeader

@@ -95,7 +95,7 @@ fn is_kept(already: u64, steps: usize, crash: &Crash, seen: &mut Seen) {
     let report = duo.report(LEADER).clone();
     assert_eq!((report.last.0, report.halt.as_ref()), (before + 1, None));
     let text = report.to_string();
-    assert!(text.contains(&format!("recovered {} records", before + 1)), "{text}");
+    assert!(text.contains(&format!("recovered {0} records, index 1 to {0}, in ", before + 1)), "{text}");
     assert!(text.contains(&format!("last index {}", before + 1)), "{text}");
     seen.explains("what was replayed", &text);
     duo.pass(5 * SECOND);

@@ -99,7 +99,7 @@ fn p99(client: &mut Client) -> Duration {
 }
 
 /// HELLO, and a session whose correlation ids go on behind it.
-fn connect(address: &str) -> (TcpStream, ClientSession) {
+pub(crate) fn connect(address: &str) -> (TcpStream, ClientSession) {
     let mut socket = TcpStream::connect(address).expect("it accepts");
     let mut session = ClientSession::new();
     let mut hello = Vec::new();

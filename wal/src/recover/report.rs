@@ -395,9 +395,14 @@ impl fmt::Display for Report {
         let Some(end) = &self.end else {
             return write!(f, "a new log; {role}");
         };
+        let first = self.checkpoint.map_or(1, |checkpoint| checkpoint.cut.0 + 1);
+        let replayed = match self.records {
+            0 => String::new(),
+            _ => format!(", index {first} to {},", self.last.0),
+        };
         write!(
             f,
-            "recovered {} records in {} segments, last index {}",
+            "recovered {} records{replayed} in {} segments, last index {}",
             self.records, self.segments, self.last.0
         )?;
         write!(f, "; the log ends at {} offset {}, tail: {}", FileId::Slot(end.slot), end.offset, end.tail)?;

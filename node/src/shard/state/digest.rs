@@ -11,7 +11,7 @@ const PAST: [u8; 4 * (KEY_MAX + NAME_MAX)] = [0xff; 4 * (KEY_MAX + NAME_MAX)];
 
 impl State {
     pub fn digest(&self) -> u64 {
-        let tables = [&self.rows, &self.ttls, &self.leases, &self.streams];
+        let tables = [&self.rows, &self.ttls, &self.leases, &self.streams, &self.cursors];
         let told = self.epochs.iter().chain(&self.losses).flat_map(|(epoch, index)| [*epoch, *index]);
         let (at, horizon_us) = self.horizon.unwrap_or_default();
         let told = told.chain([at.epoch.0, at.index.0, horizon_us.cast_unsigned()]);

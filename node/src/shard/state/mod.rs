@@ -36,6 +36,7 @@ pub struct State {
     ttls: Table,
     leases: Table,
     streams: Table,
+    cursors: Table,
     outcomes: Outcomes,
     /// Declarations, and the indexes of rows.
     tables: Tables,
@@ -57,6 +58,7 @@ pub struct Memory {
     pub ttls: usize,
     pub leases: usize,
     pub streams: usize,
+    pub cursors: usize,
     pub outcomes: usize,
     pub indexes: usize,
 }
@@ -82,6 +84,9 @@ impl State {
             spaces::TABLES => self.declare(key, value, version),
             spaces::STREAMS => {
                 put(&mut self.streams, self.live, key, value, version);
+            }
+            spaces::CURSORS => {
+                put(&mut self.cursors, self.live, key, value, version);
             }
             spaces::TTLS => {
                 let old = put(&mut self.ttls, self.live, key, value, version);
@@ -134,6 +139,11 @@ impl State {
     /// The rows, in the order of their stored keys.
     pub fn ordered(&self) -> &Table {
         &self.rows
+    }
+
+    /// What was acknowledged, under which name.
+    pub fn cursors(&self) -> &Table {
+        &self.cursors
     }
 
     pub fn tables(&self) -> &Tables {
@@ -191,6 +201,7 @@ impl State {
             ttls: self.ttls.memory() + self.due.memory(),
             leases: self.leases.memory(),
             streams: self.streams.memory(),
+            cursors: self.cursors.memory(),
             outcomes: self.outcomes.memory(),
             indexes: self.tables.memory(),
         }
@@ -217,8 +228,8 @@ impl State {
         }
     }
 
-    fn logged_tables(&mut self) -> [&mut Table; 4] {
-        [&mut self.rows, &mut self.ttls, &mut self.leases, &mut self.streams]
+    fn logged_tables(&mut self) -> [&mut Table; 5] {
+        [&mut self.rows, &mut self.ttls, &mut self.leases, &mut self.streams, &mut self.cursors]
     }
 
     fn table(&self, space: Space) -> &Table {
@@ -227,6 +238,7 @@ impl State {
             spaces::TTLS => &self.ttls,
             spaces::LEASES => &self.leases,
             spaces::STREAMS => &self.streams,
+            spaces::CURSORS => &self.cursors,
             other => unreachable!("nobody looks into space {}", other.0),
         }
     }
@@ -234,7 +246,7 @@ impl State {
 
 impl Memory {
     pub fn total(&self) -> usize {
-        self.rows + self.ttls + self.leases + self.streams + self.outcomes + self.indexes
+        self.rows + self.ttls + self.leases + self.streams + self.cursors + self.outcomes + self.indexes
     }
 }
 

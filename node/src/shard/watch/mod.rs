@@ -6,11 +6,13 @@
 //! with COMPACTED. Only committed records are read, so nothing speculative is told (R20).
 
 mod changes;
+mod cursors;
 
 use seawall::message::watch::{Begin, CreditRequest, Scope, SubscribeRequest};
 use seawall::position::{Epoch, Index as At, Position};
 use seawall::refusal::Refusal;
 use seawall::reply::{self, ReplyMeta};
+use seawall::token::Token;
 use seawall_wal::Index;
 
 use super::freshness::{Verdict, epoch_of};
@@ -43,6 +45,8 @@ struct Watcher {
     /// A frame of it has not found its place at another worker yet.
     under_way: bool,
     told_us: u64,
+    /// It begins behind what this record says, so nothing is told before that is committed (R20).
+    rests_on: Index,
     ended: bool,
 }
 
@@ -69,6 +73,15 @@ pub struct Told {
     pub last: bool,
 }
 
+/// Those who are told something, here or at another worker.
+pub trait Listeners {
+    /// Whether there is a place for one more frame to this connection now.
+    fn has_room(&mut self, worker: WorkerId, conn: ConnId) -> bool;
+
+    /// Takes a frame for which there was room.
+    fn tell(&mut self, told: Told);
+}
+
 impl Watchers {
     pub(super) fn len(&self) -> usize {
         self.list.len()
@@ -85,9 +98,9 @@ impl Watchers {
 impl Shard {
     pub(super) fn subscribe(&mut self, now: Now, asked: &Asked<'_>, subscribe: &SubscribeRequest<'_>) {
         let committed = self.committed();
-        match self.begin(subscribe) {
-            Err(refusal) => self.refuse(asked.to, refusal, Some(committed)),
-            Ok(behind) => {
+        match self.begin(asked.namespace, subscribe) {
+            Err((refusal, seen)) => self.refuse(asked.to, refusal, Some(seen.max(committed))),
+            Ok((behind, rests_on)) => {
                 let partition = match subscribe.scope {
                     Scope::Shard(_) => None,
                     Scope::Partition(partition) => Some(partition.into()),
@@ -109,21 +122,35 @@ impl Shard {
                     next: Index(behind.index.0 + 1),
                     under_way: false,
                     told_us: now.mono_us,
+                    rests_on,
                     ended: false,
                 });
-                self.release.answer(asked.to, Index(0), Answer::Subscribed { position: behind });
+                self.release.answer(asked.to, rests_on, Answer::Subscribed { position: behind });
             }
         }
     }
 
-    /// The position behind which the subscription begins.
-    fn begin(&self, subscribe: &SubscribeRequest<'_>) -> Result<Position, Refusal> {
-        let Life::Running(running) = &self.life else { return Err(Refusal::log_failed("the log failed")) };
+    /// The position behind which the subscription begins, and the record that says so; or why it does not, and what that
+    /// rests on.
+    fn begin(
+        &self,
+        namespace: &str,
+        subscribe: &SubscribeRequest<'_>,
+    ) -> Result<(Position, Index), (Refusal, Position)> {
+        let none = |refusal| (refusal, Position::default());
+        let Life::Running(running) = &self.life else {
+            return Err(none(Refusal::log_failed("the log failed")));
+        };
         if self.watchers.len() >= SUBSCRIPTIONS_PER_SHARD {
             let limit = SUBSCRIPTIONS_PER_SHARD;
-            return Err(Refusal::throttled("the list of the shard's subscriptions", limit, RETRY_QUEUE_MS));
+            let what = "the list of the shard's subscriptions";
+            return Err(none(Refusal::throttled(what, limit, RETRY_QUEUE_MS)));
         }
         let committed = self.committed();
+        let kept = |behind: Position| {
+            let next = Index(behind.index.0 + 1);
+            next.0 > committed.index.0 || running.log.recent(next).is_some()
+        };
         let behind = match subscribe.from {
             Begin::Now => committed,
             Begin::Oldest => {
@@ -134,28 +161,40 @@ impl Shard {
                     before => epoch_of(self.state.epochs(), Index(before)),
                 }
             }
-            Begin::Token(token) => match self.known(&token)? {
-                Verdict::Applied => token.position,
-                Verdict::Lost { fork } => return Err(Refusal::token_lost_history(token.position, fork)),
-                Verdict::Ahead => return Err(Refusal::not_caught_up(committed, token.position, None)),
-            },
-            Begin::Cursor(_) => return Err(Refusal::unsupported("watch.cursor", "beginning", 2)),
+            Begin::Token(token) => self.in_this_history(&token).map_err(none)?,
+            Begin::Cursor(name) => {
+                let known = self.cursor_of(namespace, &subscribe.scope, name).map_err(none)?;
+                return match kept(known.up_to) {
+                    true => Ok((known.up_to, Index(known.by.index.0))),
+                    false => Err((Refusal::cursor_lost(name, known.up_to, self.oldest_kept()), known.by)),
+                };
+            }
         };
-        let next = Index(behind.index.0 + 1);
-        match next.0 > committed.index.0 || running.log.recent(next).is_some() {
-            true => Ok(behind),
-            false => Err(self.compacted(next)),
+        match kept(behind) {
+            true => Ok((behind, Index(0))),
+            false => Err(none(self.compacted(Index(behind.index.0 + 1)))),
+        }
+    }
+
+    fn in_this_history(&self, token: &Token) -> Result<Position, Refusal> {
+        match self.known(token)? {
+            Verdict::Applied => Ok(token.position),
+            Verdict::Lost { fork } => Err(Refusal::token_lost_history(token.position, fork)),
+            Verdict::Ahead => Err(Refusal::not_caught_up(self.committed(), token.position, None)),
         }
     }
 
     fn compacted(&self, next: Index) -> Refusal {
-        let kept = match &self.life {
-            Life::Running(running) => {
-                running.log.oldest_recent().map(|oldest| epoch_of(self.state.epochs(), oldest))
-            }
+        Refusal::compacted(format!("record {}", next.0), self.oldest_kept())
+    }
+
+    /// The oldest record that can be told.
+    fn oldest_kept(&self) -> Position {
+        let oldest = match &self.life {
+            Life::Running(running) => running.log.oldest_recent(),
             _ => None,
         };
-        Refusal::compacted(format!("record {}", next.0), kept.unwrap_or_else(|| self.committed()))
+        oldest.map_or_else(|| self.committed(), |oldest| epoch_of(self.state.epochs(), oldest))
     }
 
     pub(super) fn credit(&mut self, asked: &Asked<'_>, credit: &CreditRequest) {
@@ -184,40 +223,36 @@ impl Shard {
         }
     }
 
-    /// Tells each subscription at most one frame. `room` says whether there is a place for one more to a connection,
-    /// and takes it.
-    pub fn tell(
-        &mut self,
-        now: Now,
-        meta: ReplyMeta,
-        mut room: impl FnMut(WorkerId, ConnId) -> bool,
-        mut out: impl FnMut(Told),
-    ) {
+    /// Tells each subscription at most one frame.
+    pub fn tell(&mut self, now: Now, meta: ReplyMeta, listeners: &mut dyn Listeners) {
         let mut list = std::mem::take(&mut self.watchers.list);
         let count = list.len();
         for n in 0..count {
             let watcher = &mut list[(self.watchers.first + n) % count];
-            if watcher.under_way || !self.has_news(now, watcher) || !room(watcher.to.worker, watcher.to.conn)
-            {
+            let (ReplyTo { worker, conn, .. }, subscription) = (watcher.to, watcher.to.request.correlation);
+            if watcher.under_way || !self.has_news(now, watcher) || !listeners.has_room(worker, conn) {
                 continue;
             }
             let meta = ReplyMeta { correlation: watcher.to.request.correlation, ..meta };
             let Some(frame) = self.frame(now, meta, watcher) else { continue };
             watcher.credit = watcher.credit.saturating_sub(frame.len() as u64);
             (watcher.under_way, watcher.told_us) = (true, now.mono_us);
-            let (ReplyTo { worker, conn, .. }, subscription) = (watcher.to, watcher.to.request.correlation);
-            out(Told { worker, conn, subscription, frame, last: watcher.ended });
+            listeners.tell(Told { worker, conn, subscription, frame, last: watcher.ended });
         }
-        list.retain(|watcher| !watcher.ended);
+        // What never began needs no end: its SUBSCRIBE is refused.
+        let runs = matches!(self.life, Life::Running(_));
+        let committed = self.release.committed();
+        list.retain(|watcher| !watcher.ended && (runs || watcher.rests_on <= committed));
         self.watchers.first = if list.is_empty() { 0 } else { (self.watchers.first + 1) % list.len() };
         self.watchers.list = list;
     }
 
     /// Whether there is something to look at, or silence to break. Who has no credit is told the end only.
     fn has_news(&self, now: Now, watcher: &Watcher) -> bool {
-        let Life::Running(_) = &self.life else { return true };
+        let begun = watcher.rests_on <= self.release.committed();
+        let Life::Running(_) = &self.life else { return begun };
         let silent = now.mono_us >= watcher.told_us + PROGRESS_US;
-        watcher.credit > 0 && (silent || watcher.next <= self.release.committed())
+        begun && watcher.credit > 0 && (silent || watcher.next <= self.release.committed())
     }
 
     /// The next frame; `None`: nothing that it wants has happened.
