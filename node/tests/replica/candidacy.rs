@@ -276,7 +276,7 @@ fn a_member_that_began_empty_leads_only_where_a_loss_is_accepted() {
         "it has acknowledged something since, and lost it"
     );
     let off = BTreeSet::from([A, B]);
-    assert_eq!(stand(Kind::Recorded, 20).err(), Some(NotElectable::Reseeding));
+    assert_eq!(stand(Kind::Recorded, 20).err(), Some(NotElectable::NotRecorded));
     assert_eq!(stand(Kind::AcceptLoss, 0).err(), Some(NotElectable::Reseeding));
     let claim = stand(Kind::AcceptSplit { off }, 20).expect("electable").claim().expect("both are off");
     assert_eq!(claim.loss, Loss::Unknown);
