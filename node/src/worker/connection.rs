@@ -49,7 +49,7 @@ pub(super) struct Connection {
 #[derive(Debug, Default)]
 pub(super) struct Input {
     pub bytes: Vec<u8>,
-    /// What of [`Connections::large`] is this one's.
+    /// What of [`super::Connections`]'s `large` is this one's.
     pub large: usize,
     pub filled: usize,
     pub receiving: bool,
