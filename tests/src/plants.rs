@@ -198,14 +198,6 @@ const PLANTS: &[Plant] = &[
         }",
     },
     Plant {
-        name: "forget-a-recorded-cut",
-        plans: LOG,
-        verdict: "",
-        file: "wal/src/recover/segments.rs",
-        find: "(None, Some(cut)) if cut.incarnation == incarnation => cut.offset,",
-        replace: "(None, Some(cut)) if cut.incarnation == incarnation && !PLANTED => cut.offset,",
-    },
-    Plant {
         name: "reuse-an-incarnation",
         plans: LOG,
         verdict: "",

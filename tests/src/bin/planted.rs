@@ -79,7 +79,7 @@ fn hunt_with_plans(copy: &Copy, wanted: &Arguments) -> Result<usize, String> {
     let is_wanted = |plan: Plan| wanted.plan.as_ref().is_none_or(|name| name == plan.name());
     let seeds = |plan| wanted.seeds.unwrap_or(seeds(plan));
     for plan in Plan::ALL.iter().filter(|plan| is_wanted(**plan)) {
-        let (held, said) = hunt(&sim, *plan, "", seeds(*plan))?;
+        let (held, said) = hunt(&sim, *plan, "", 1, seeds(*plan))?;
         if !held {
             return Err(format!("without any bug switched on, the copy does not hold:\n{said}"));
         }
@@ -90,7 +90,7 @@ fn hunt_with_plans(copy: &Copy, wanted: &Arguments) -> Result<usize, String> {
     let hunts: Vec<_> =
         hunts.filter(|(bug, plan)| is_wanted(*plan) && bug.name.contains(&wanted.bug)).collect();
     for (Plant { name: bug, verdict, .. }, plan) in hunts.iter().copied() {
-        let (held, said) = hunt(&sim, plan, bug, seeds(plan))?;
+        let (held, said) = hunt_for(&sim, plan, bug, verdict, seeds(plan))?;
         if held {
             survivors.push(format!("{bug} by plan {}", plan.name()));
             println!("{bug}, plan {}: NOT FOUND in {} seeds", plan.name(), seeds(plan));
@@ -236,10 +236,41 @@ impl Copy {
     }
 }
 
-/// Whether all seeds held with this bug switched on, and what was said.
-fn hunt(sim: &Path, plan: Plan, bug: &str, seeds: u64) -> Result<(bool, String), String> {
+/// The same, until the verdict is the wanted one: a bug breaks many promises, and which of them a seed meets first is luck.
+/// What was said last, if it never is.
+fn hunt_for(sim: &Path, plan: Plan, bug: &str, verdict: &str, last: u64) -> Result<(bool, String), String> {
+    let mut first = 1;
+    let mut before = None;
+    loop {
+        let (held, said) = hunt(sim, plan, bug, first, last + 1 - first)?;
+        match before.take().filter(|_| held) {
+            Some(other) => return Ok((false, other)),
+            None if held || finding(&said).contains(verdict) => return Ok((held, said)),
+            None => {}
+        }
+        let failed = failed_seed(&said).ok_or_else(|| format!("no seed is named: {said}"))?;
+        if failed >= last {
+            return Ok((false, said));
+        }
+        (first, before) = (failed + 1, Some(said));
+    }
+}
+
+/// `seed 7 FAILED`, or `the world of seed 7 panicked`.
+fn failed_seed(said: &str) -> Option<u64> {
+    let ends = |line: &&str| line.contains(" FAILED") || line.contains(" panicked");
+    let numbers = said.lines().filter(ends).filter_map(|line| {
+        let (_, rest) = line.split_once("seed ")?;
+        rest.split(' ').next()?.parse().ok()
+    });
+    numbers.last()
+}
+
+/// Whether all these seeds held with this bug switched on, and what was said.
+fn hunt(sim: &Path, plan: Plan, bug: &str, first: u64, seeds: u64) -> Result<(bool, String), String> {
+    let (first, seeds) = (first.to_string(), seeds.to_string());
     let output = Command::new(sim)
-        .args(["--plan", plan.name(), "--seed", "1", "--runs", &seeds.to_string(), "--doublecheck", "false"])
+        .args(["--plan", plan.name(), "--seed", &first, "--runs", &seeds, "--doublecheck", "false"])
         .env("SEAWALL_PLANT", bug)
         .output()
         .map_err(|e| format!("starting sim: {e}"))?;

@@ -320,6 +320,21 @@ pub const SCRIPTED: &[Scripted] = &[
     },
     Scripted {
         plant: Plant {
+            name: "forget-a-recorded-cut",
+            plans: NONE,
+            verdict: "",
+            file: "wal/src/recover/segments.rs",
+            find: "(None, Some(cut)) if cut.incarnation == incarnation => cut.offset,",
+            replace: "(None, Some(cut)) if cut.incarnation == incarnation && !PLANTED => cut.offset,",
+        },
+        test: Test {
+            package: "seawall-wal",
+            target: "recovery",
+            name: "a_cut_is_recorded_first_and_what_it_removed_stays_removed",
+        },
+    },
+    Scripted {
+        plant: Plant {
             name: "count-a-wish-that-one-copy-holds",
             plans: NONE,
             verdict: "",
