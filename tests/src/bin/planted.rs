@@ -259,11 +259,11 @@ fn hunt_for(sim: &Path, plan: Plan, bug: &str, verdict: &str, last: u64) -> Resu
 /// `seed 7 FAILED`, or `the world of seed 7 panicked`.
 fn failed_seed(said: &str) -> Option<u64> {
     let ends = |line: &&str| line.contains(" FAILED") || line.contains(" panicked");
-    let numbers = said.lines().filter(ends).filter_map(|line| {
+    let mut numbers = said.lines().filter(ends).filter_map(|line| {
         let (_, rest) = line.split_once("seed ")?;
         rest.split(' ').next()?.parse().ok()
     });
-    numbers.last()
+    numbers.next_back()
 }
 
 /// Whether all these seeds held with this bug switched on, and what was said.
