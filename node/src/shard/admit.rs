@@ -12,7 +12,7 @@ use seawall::message::request_key::Fingerprint;
 use seawall::message::{CommitRequest, Request, RequestMeta};
 use seawall::position::Position;
 use seawall::refusal::Refusal;
-use seawall_wal::{Index, Kind, NoRoom};
+use seawall_wal::{Entry, Index, Kind, NoRoom, Space};
 
 use super::evaluate::Evaluation;
 use super::freshness::epoch_of;
@@ -288,6 +288,32 @@ impl Shard {
             any = true;
         }
         any
+    }
+}
+
+impl Shard {
+    /// A record of one entry that is no commit: a declaration, an acknowledgement. It does not wait for room.
+    pub(super) fn append_one(
+        &mut self,
+        now: Now,
+        space: Space,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<Position, Refusal> {
+        let Life::Running(running) = &mut self.life else {
+            return Err(Refusal::log_failed("the log failed"));
+        };
+        let entry = Entry { space, key, value: Some(value) };
+        let time = running.time.at(now);
+        let appended = running.log.append(Kind::Data, time, std::iter::once(entry));
+        let index = appended.map_err(|why| match why {
+            NoRoom::Busy | NoRoom::TooLarge => Refusal::throttled("the shard's log", 1, RETRY_QUEUE_MS),
+            why => no_room(&why),
+        })?;
+        running.appended_us = now.mono_us;
+        let at = position(running.log.epoch(), index);
+        self.state.apply(space, key, Some(value), at);
+        Ok(at)
     }
 }
 

@@ -5,15 +5,15 @@ use seawall::address::{Address, RowRef};
 use seawall::message::declare::{Declaration, DeclareRequest};
 use seawall::position::Position;
 use seawall::refusal::{Detail, Refusal};
-use seawall_wal::{Entry, Index, Kind, NoRoom};
+use seawall_wal::Index;
 
 use super::check::{Broken, fits, in_known_state};
 use super::{index, table_key, table_value};
-use crate::params::{DECLARE_ROWS, RETRY_QUEUE_MS, RETRY_SPACE_MS};
+use crate::params::DECLARE_ROWS;
 use crate::seam::Now;
 use crate::shard::release::Answer;
 use crate::shard::state::State;
-use crate::shard::{Asked, Life, Shard, position, spaces, to_wal};
+use crate::shard::{Asked, Shard, spaces, to_wal};
 
 impl Shard {
     pub(in crate::shard) fn declare(&mut self, now: Now, asked: &Asked<'_>, declare: &DeclareRequest<'_>) {
@@ -49,25 +49,9 @@ impl Shard {
         // That it comes to the rows at all rests on the version before it.
         judge(&self.state, namespace, declare.table, &promises)
             .map_err(|(refusal, seen)| (refusal, seen.max(at)))?;
-        let Life::Running(running) = &mut self.life else {
-            return Err((Refusal::log_failed("the log failed"), None));
-        };
         let key = table_key(namespace, declare.table);
         let value = table_value(declare.version, declare.declaration);
-        let entry = Entry { space: spaces::TABLES, key: &key, value: Some(&value) };
-        running.appended_us = now.mono_us;
-        let time = running.time.at(now);
-        let index =
-            running.log.append(Kind::Data, time, std::iter::once(entry)).map_err(|why| match why {
-                NoRoom::DiskFull(error) => (Refusal::disk_full(error.to_string(), RETRY_SPACE_MS), None),
-                NoRoom::Failed => (Refusal::log_failed("the log failed"), None),
-                NoRoom::Busy | NoRoom::TooLarge => {
-                    (Refusal::throttled("the shard's log", 1, RETRY_QUEUE_MS), None)
-                }
-            })?;
-        let at = position(running.log.epoch(), index);
-        self.state.apply(spaces::TABLES, &key, Some(&value), at);
-        Ok(at)
+        self.append_one(now, spaces::TABLES, &key, &value).map_err(|refusal| (refusal, None))
     }
 
     pub(in crate::shard) fn describe(&mut self, asked: &Asked<'_>, table: &str) {

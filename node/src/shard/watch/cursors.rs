@@ -7,14 +7,14 @@ use seawall::message::watch::{AckRequest, Scope};
 use seawall::position::Position;
 use seawall::refusal::Refusal;
 use seawall::{address, key};
-use seawall_wal::{Entry, Index, Kind, NoRoom};
+use seawall_wal::Index;
 
-use crate::params::{CURSORS_PER_SHARD, RETRY_QUEUE_MS, RETRY_QUOTA_MS, RETRY_SPACE_MS};
+use crate::params::{CURSORS_PER_SHARD, RETRY_QUOTA_MS};
 use crate::seam::Now;
 use crate::shard::freshness::epoch_of;
 use crate::shard::release::Answer;
 use crate::shard::state::At;
-use crate::shard::{Asked, Life, Shard, position, spaces, to_wal};
+use crate::shard::{Asked, Life, Shard, spaces, to_wal};
 
 /// What the stored key of a cursor begins with.
 const OF_SHARD: u8 = 1;
@@ -63,23 +63,7 @@ impl Shard {
             return Err((Refusal::quota("cursors of the shard", limit, used, RETRY_QUOTA_MS), seen));
         }
         let value = value(self.lineage.tag(), up_to);
-        let Life::Running(running) = &mut self.life else {
-            return Err((Refusal::log_failed("the log failed"), None));
-        };
-        let entry = Entry { space: spaces::CURSORS, key: &stored, value: Some(&value) };
-        let time = running.time.at(now);
-        let index =
-            running.log.append(Kind::Data, time, std::iter::once(entry)).map_err(|why| match why {
-                NoRoom::DiskFull(error) => (Refusal::disk_full(error.to_string(), RETRY_SPACE_MS), None),
-                NoRoom::Failed => (Refusal::log_failed("the log failed"), None),
-                NoRoom::Busy | NoRoom::TooLarge => {
-                    (Refusal::throttled("the shard's log", 1, RETRY_QUEUE_MS), None)
-                }
-            })?;
-        running.appended_us = now.mono_us;
-        let at = position(running.log.epoch(), index);
-        self.state.apply(spaces::CURSORS, &stored, Some(&value), at);
-        Ok(at)
+        self.append_one(now, spaces::CURSORS, &stored, &value).map_err(|refusal| (refusal, None))
     }
 
     /// What was acknowledged last under a name, committed or not.
