@@ -73,7 +73,7 @@ impl Ring {
         let stream = TcpStream::from(fd);
         // A socket that refuses it is about to end; its first receive will say so.
         let _ends_soon = stream.set_nodelay(true);
-        let conn = self.connections.insert(Connection::new(stream));
+        let conn = self.connections.insert(Connection::of_a_client(stream));
         events.push(Event::Accepted { conn });
         if self.connections.full() {
             self.accepting.admission.full(self.connections.limit(), self.ticks);
@@ -81,11 +81,11 @@ impl Ring {
         }
     }
 
-    /// A connection that somebody else made.
+    /// A connection to another member, which somebody else made.
     pub fn adopt(&mut self, stream: TcpStream) -> ConnId {
         // A socket that refuses it is about to end; its first receive will say so.
         let _ends_soon = stream.set_nodelay(true);
-        self.connections.insert(Connection::new(stream))
+        self.connections.insert(Connection::to_a_member(stream))
     }
 
     fn accept_failed(&mut self, errno: i32, multishot: bool) {

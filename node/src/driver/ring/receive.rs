@@ -67,10 +67,10 @@ impl Receiving {
 impl Ring {
     pub(super) fn receive(&mut self, conn: ConnId, buf: Vec<u8>, from: usize) {
         assert!(from < buf.len(), "a receive without room looks like the end of the stream");
-        if self.provided.is_none() {
+        let connection = self.connections.get_mut(conn);
+        if self.provided.is_none() || connection.receives_once() {
             return self.receive_once(conn, buf, from);
         }
-        let connection = self.connections.get_mut(conn);
         assert!(!connection.closing, "{conn:?} was closed");
         let before = connection.receiving.asked.replace((buf, from));
         assert!(before.is_none(), "{conn:?} receives already");

@@ -20,11 +20,21 @@ pub(super) struct Connection {
     pub under_way: u8,
     pub closing: bool,
     pub receiving: Receiving,
+    /// To another member: few, and what comes over them is large, so each receive goes straight into its own buffer.
+    to_member: bool,
 }
 
 impl Connection {
-    pub fn new(stream: TcpStream) -> Self {
-        Self { stream, under_way: 0, closing: false, receiving: Receiving::default() }
+    pub fn of_a_client(stream: TcpStream) -> Self {
+        Self { stream, under_way: 0, closing: false, receiving: Receiving::default(), to_member: false }
+    }
+
+    pub fn to_a_member(stream: TcpStream) -> Self {
+        Self { to_member: true, ..Self::of_a_client(stream) }
+    }
+
+    pub fn receives_once(&self) -> bool {
+        self.to_member
     }
 }
 
