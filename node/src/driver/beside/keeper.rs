@@ -5,31 +5,30 @@ use std::io::{self, Write};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use seawall_wal::recover::aside;
-use seawall_wal::{Buffer, Done, FileId, Io, IoError, IoId, IoStep, SlotId};
+use seawall_wal::{BLOCK, Done, FileId, Io, IoError, IoStep, SlotId};
 
-use super::{Logs, Order, advise, no_read_ahead};
+use super::{Logs, Order};
 use crate::driver::directory::{ShardDirectory, put_file};
-use crate::driver::pace::Traffic;
 use crate::seam::{Event, WorkerId};
 
 pub(super) struct Keeper {
     pub logs: Logs,
-    pub traffic: Arc<Traffic>,
+    /// Whether files can be read past the page cache.
+    pub direct: bool,
 }
 
 impl Keeper {
     pub fn execute(&mut self, order: Order) -> (WorkerId, Event) {
         let Order { worker, shard, io } = order;
-        (worker, Event::Disk { shard, done: execute(self.logs.of(shard), io, &self.traffic) })
+        (worker, Event::Disk { shard, done: execute(self.logs.of(shard), io, self.direct) })
     }
 }
 
-fn execute(log: &ShardDirectory, io: Io, traffic: &Traffic) -> Done {
+fn execute(log: &ShardDirectory, io: Io, direct: bool) -> Done {
     let ended = |id, step, result: io::Result<usize>| {
         let result = result.map_err(|e| IoError { step, errno: errno(&e) });
         Done { id, result, buf: None }
@@ -45,10 +44,12 @@ fn execute(log: &ShardDirectory, io: Io, traffic: &Traffic) -> Done {
         }
         Io::Audit { id, line } => ended(id, IoStep::Audit, append_line(&log.audit(), &line).map(|()| 0)),
         Io::PutAside { id, number } => ended(id, IoStep::PutAside, put_aside(log, number).map(|()| 0)),
-        Io::ReadBack { id, file, offset, buf, len, pause_us } => {
+        Io::ReadBack { id, file, offset, mut buf, len, pause_us } => {
             // The core paces what it reads back, so that commits keep their time.
             thread::sleep(Duration::from_micros(pause_us));
-            read_back(log, id, file, offset, buf, len, traffic)
+            let result = read_back(log, file, offset, &mut buf.bytes_mut()[..len], direct);
+            let result = result.map(|()| len).map_err(|e| IoError { step: IoStep::Read, errno: errno(&e) });
+            Done { id, result, buf: Some(buf) }
         }
         other => unreachable!("a driver executes {other:?}"),
     }
@@ -62,29 +63,18 @@ fn write_offered(log: &ShardDirectory, offset: u64, bytes: &[u8]) -> io::Result<
     file.sync_data()
 }
 
-/// Through the page cache, and by a call that reports a bad sector: of a mapping that would be a signal, and a slot may
-/// be written to meanwhile. A file that is gone or shorter by now is an error like any other: whoever asked judges.
+/// Past the page cache, which has nothing of a log that was written past it: a copy less, and no read-ahead that commits
+/// wait for. By a call that reports a bad sector: of a mapping that would be a signal, and a slot may be written to
+/// meanwhile. A file that is gone or shorter by now is an error like any other: whoever asked judges.
 fn read_back(
     log: &ShardDirectory,
-    id: IoId,
     file: FileId,
     offset: u64,
-    mut buf: Buffer,
-    len: usize,
-    traffic: &Traffic,
-) -> Done {
-    let bytes = &mut buf.bytes_mut()[..len];
-    let read = File::open(log.path(file)).and_then(|opened| {
-        if !traffic.is_quiet() {
-            no_read_ahead(&opened);
-        }
-        opened.read_exact_at(bytes, offset)?;
-        // The disk fetches what will be asked for next, while the core looks at what was read and sends it.
-        advise(&opened, offset + len as u64, len, libc::POSIX_FADV_WILLNEED);
-        Ok(())
-    });
-    let result = read.map(|()| len).map_err(|e| IoError { step: IoStep::Read, errno: errno(&e) });
-    Done { id, result, buf: Some(buf) }
+    bytes: &mut [u8],
+    direct: bool,
+) -> io::Result<()> {
+    let whole = bytes.len().is_multiple_of(BLOCK); // the end of a checkpoint may be less
+    log.open_to_read(file, direct && whole)?.read_exact_at(bytes, offset)
 }
 
 fn remove(log: &ShardDirectory, file: FileId) -> io::Result<()> {

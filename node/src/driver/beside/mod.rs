@@ -73,7 +73,7 @@ impl Beside {
         let shards = || (1..=directory.shards()).map(ShardId);
         let logs = || shards().map(|shard| directory.shard(shard)).collect::<Result<_, _>>().map(Logs);
         let (folds, scrubs) = (Stop::default(), Stop::default());
-        let mut keeper = Keeper { logs: logs()?, traffic: traffic.clone() };
+        let mut keeper = Keeper { logs: logs()?, direct };
         let mut folder = Folder { logs: logs()?, direct, traffic: traffic.clone(), stop: folds.clone() };
         let mut scrubber = Scrubber { logs: logs()?, direct, stop: scrubs.clone() };
         let keeper = Hand::start("seawall-keeper", cpus.clone(), post.clone(), Stop::default(), move |o| {
@@ -114,14 +114,8 @@ impl Orders {
 
 /// Left to itself the kernel fetches megabytes at once, and a commit that comes just then waits for them.
 fn no_read_ahead(file: &File) {
-    advise(file, 0, 0, libc::POSIX_FADV_RANDOM);
-}
-
-/// Tells the kernel how a part of a file will be read.
-fn advise(file: &File, offset: u64, len: usize, how: i32) {
-    let (offset, len) = (offset.cast_signed(), len.cast_signed() as i64);
     // SAFETY: it takes numbers only. What it answers is about a hint.
-    let _hint = unsafe { libc::posix_fadvise(file.as_raw_fd(), offset, len, how) };
+    let _hint = unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_RANDOM) };
 }
 
 /// The logs of this node.
