@@ -248,11 +248,15 @@ parameters! {
     /// come meanwhile wait longer for their turn.
     CATCH_UP_PORTION: usize = 256 << 10, Bytes, [fixed];
 
+    /// Bytes of one such read while nobody commits, with no pause between two of them.
+    CATCH_UP_QUIET_PORTION: usize = 1 << 20, Bytes, [fixed];
+
     /// Time between two looks at what commits take, after each of which the reading for followers becomes faster by an
     /// eighth, or half as fast.
     CATCH_UP_STEP_US: u64 = 20_000, Microseconds, [fixed];
 
-    /// How long it stays half as fast, unless a hundred commits prove sooner that they are not disturbed.
+    /// How long it stays half as fast, unless a hundred commits prove sooner that they are not disturbed; and after how
+    /// long without a commit it goes as fast as it can.
     CATCH_UP_SETTLE_US: u64 = 1_000_000, Microseconds, [fixed];
 
     /// Slots that a leader keeps for followers that are behind, and for nobody else, in bytes. Beyond it, or when the

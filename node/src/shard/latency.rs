@@ -30,19 +30,31 @@ impl Histogram {
     }
 }
 
-/// What commits take: nearly all of them in times when nothing disturbs them, and how many took much longer since.
+/// What commits take in times when nothing disturbs them, nearly all of them and on the average; and what they took since.
 #[derive(Debug, Default)]
 pub(super) struct Usual {
     us: u64,
+    mean_ns: u64,
     /// Something may disturb them: nothing is learned.
     disturbed: bool,
-    commits: u64,
-    slow: u64,
+    seen: Seen,
+}
+
+/// Commits since the last look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub commits: u64,
+    /// More than one in a hundred took twice as long as nearly all do, or all together half as long again as they do.
+    pub slow: bool,
+    late: u64,
+    sum_us: u64,
 }
 
 impl Usual {
     /// So many samples below for one above: what 98 of 100 commits do not exceed.
     const BELOW: u64 = 49;
+    /// The average follows each sample by so much.
+    const MEAN: u64 = 256;
 
     #[cfg(test)]
     pub fn us(&self) -> u64 {
@@ -52,9 +64,17 @@ impl Usual {
     /// Commits that were made together took so long.
     pub fn took(&mut self, us: u64, commits: u64) {
         if self.disturbed {
-            self.commits += commits;
-            self.slow += if us > 2 * self.us { commits } else { 0 };
-        } else if us > self.us {
+            self.seen.commits += commits;
+            self.seen.late += if us > 2 * self.us { commits } else { 0 };
+            self.seen.sum_us = self.seen.sum_us.saturating_add(us.saturating_mul(commits));
+            return;
+        }
+        let ns = us.saturating_mul(1000);
+        self.mean_ns = match self.mean_ns {
+            0 => ns,
+            mean => (mean.saturating_mul(Self::MEAN - 1).saturating_add(ns)) / Self::MEAN,
+        };
+        if us > self.us {
             // The steps are relative, so they suit every disk.
             self.us = if self.us == 0 { us } else { self.us + (self.us / 8).max(1) };
         } else {
@@ -62,10 +82,14 @@ impl Usual {
         }
     }
 
-    /// How many commits there were since the last look, and how many of them were slow.
-    pub fn look(&mut self, disturbed: bool) -> (u64, u64) {
+    /// What there was since the last look.
+    pub fn look(&mut self, disturbed: bool) -> Seen {
         self.disturbed = disturbed && self.us > 0;
-        (std::mem::take(&mut self.commits), std::mem::take(&mut self.slow))
+        let mut seen = std::mem::take(&mut self.seen);
+        let Seen { commits, late, sum_us, .. } = seen;
+        let average_ns = sum_us.saturating_mul(1000).checked_div(commits).unwrap_or(0);
+        seen.slow = late * 100 > commits || average_ns > self.mean_ns + self.mean_ns / 2;
+        seen
     }
 }
 
@@ -74,6 +98,7 @@ pub(super) struct Latency {
     seen: Histogram,
     /// Commits that are not committed yet, oldest first: one entry for all of the same moment.
     waiting: VecDeque<Waiting>,
+    newest_us: u64,
     usual: Usual,
 }
 
@@ -86,6 +111,7 @@ struct Waiting {
 
 impl Latency {
     pub(super) fn appended(&mut self, index: Index, now_us: u64) {
+        self.newest_us = now_us;
         match self.waiting.back_mut() {
             Some(same) if same.at_us == now_us => {
                 same.last = index;
@@ -102,6 +128,11 @@ impl Latency {
             self.seen.add(took_us, commits);
             self.usual.took(took_us, commits);
         }
+    }
+
+    /// Nothing waits, and nobody has committed for so long.
+    pub(super) fn is_quiet(&self, now_us: u64, quiet_us: u64) -> bool {
+        self.waiting.is_empty() && now_us.saturating_sub(self.newest_us) >= quiet_us
     }
 
     /// What waits is never committed by this process.
@@ -139,6 +170,16 @@ mod tests {
         latency.fail();
         latency.committed(Index(11), 9_000_000);
         assert_eq!(latency.seen().count(), 3);
+    }
+
+    #[test]
+    fn it_is_quiet_a_while_after_the_last_commit_and_never_while_one_waits() {
+        let mut latency = Latency::default();
+        assert!(latency.is_quiet(100, 100), "nobody has committed yet");
+        latency.appended(Index(1), 1_000);
+        assert!(!latency.is_quiet(9_000, 100), "it waits");
+        latency.committed(Index(1), 9_000);
+        assert!(latency.is_quiet(9_000, 100) && !latency.is_quiet(1_099, 100));
     }
 
     #[test]

@@ -19,7 +19,9 @@ use super::bootstrap::held;
 use super::lead::{Lead, Sent, Stage};
 use super::pace::Pace;
 use super::ship::{Shipping, opened_by};
-use crate::params::{CATCH_UP_LOG_BYTES, CATCH_UP_PATIENCE_US, REPLICA_RETRY_US, REPLICA_WINDOW};
+use crate::params::{
+    CATCH_UP_LOG_BYTES, CATCH_UP_PATIENCE_US, CATCH_UP_SETTLE_US, REPLICA_RETRY_US, REPLICA_WINDOW,
+};
 use crate::seam::Now;
 use crate::shard::{Life, Shard, to_net, to_wal};
 
@@ -195,7 +197,8 @@ impl Shard {
         }
         let pace = &mut lead.pace;
         let behind = |sent: &Sent| matches!(sent.stage, Stage::CatchingUp | Stage::Bootstrapping);
-        pace.turn(now, lead.members.values().any(behind), self.latency.usual());
+        let quiet = self.latency.is_quiet(now.mono_us, CATCH_UP_SETTLE_US);
+        pace.turn(now, lead.members.values().any(behind), quiet, self.latency.usual());
         for sent in lead.members.values_mut() {
             match sent.stage {
                 Stage::CatchingUp => sent.read_on(now, log, self.limits.buffer_bytes, pace, ios),

@@ -1,14 +1,17 @@
 //! How fast a leader reads back for members that are behind: as fast as the commits that are made meanwhile allow.
 //!
-//! While nobody is behind, the leader learns how long all but a few of its commits take. Later one in a hundred may take
-//! twice as long: while they keep to that the pace grows, and as soon as they do not it is halved. It never falls
+//! While nobody is behind, the leader learns how long its commits take, on the average and all but a few of them. Later
+//! one in a hundred may take twice as long, and all together half as long again: while they keep to that the pace grows,
+//! and as soon as they do not it is halved. It never falls
 //! below a floor, so whoever is behind is level some day; at the floor the leader learns again, since what commits take
-//! then is none of the reader's doing.
+//! then is none of the reader's doing. While nobody commits there is no pace at all, and the first commit finds it where
+//! the commits before had left it.
 
 use seawall_wal::{BLOCK, Portion};
 
 use crate::params::{
-    CATCH_UP_BYTES, CATCH_UP_LEAST_BYTES, CATCH_UP_PORTION, CATCH_UP_SETTLE_US, CATCH_UP_STEP_US,
+    CATCH_UP_BYTES, CATCH_UP_LEAST_BYTES, CATCH_UP_PORTION, CATCH_UP_QUIET_PORTION, CATCH_UP_SETTLE_US,
+    CATCH_UP_STEP_US,
 };
 use crate::seam::Now;
 use crate::shard::latency::Usual;
@@ -24,6 +27,8 @@ pub(super) struct Pace {
     settle_commits: u64,
     /// What was asked for keeps the reader busy until this time.
     busy_until_us: u64,
+    /// Nobody commits.
+    quiet: bool,
 }
 
 /// So many commits tell whether one in a hundred is slow.
@@ -33,25 +38,26 @@ const PORTIONS_A_SECOND: u64 = 512;
 impl Default for Pace {
     fn default() -> Self {
         let rate = CATCH_UP_LEAST_BYTES;
-        Self { rate, next_us: 0, settle_us: 0, settle_commits: 0, busy_until_us: 0 }
+        Self { rate, next_us: 0, settle_us: 0, settle_commits: 0, busy_until_us: 0, quiet: false }
     }
 }
 
 impl Pace {
-    /// Looks at what commits took since the last step; `behind`: somebody is read back for.
-    pub fn turn(&mut self, now: Now, behind: bool, usual: &mut Usual) {
+    /// Looks at what commits took since the last step; `behind`: somebody is read back for; `quiet`: nobody commits.
+    pub fn turn(&mut self, now: Now, behind: bool, quiet: bool, usual: &mut Usual) {
         if !behind {
             *self = Self::default();
             usual.look(false);
             return;
         }
-        if now.mono_us < self.next_us {
+        self.quiet = quiet;
+        if quiet || now.mono_us < self.next_us {
             return;
         }
         self.next_us = now.mono_us + CATCH_UP_STEP_US;
-        let (commits, slow) = usual.look(self.rate > CATCH_UP_LEAST_BYTES);
-        self.settle_commits = self.settle_commits.saturating_sub(commits);
-        if slow * 100 > commits {
+        let seen = usual.look(self.rate > CATCH_UP_LEAST_BYTES);
+        self.settle_commits = self.settle_commits.saturating_sub(seen.commits);
+        if seen.slow {
             self.rate = (self.rate / 2).max(CATCH_UP_LEAST_BYTES);
             (self.settle_us, self.settle_commits) = (now.mono_us + CATCH_UP_SETTLE_US, ENOUGH);
         } else if self.settle_commits == 0 || now.mono_us >= self.settle_us {
@@ -62,6 +68,10 @@ impl Pace {
     /// What is read next, and when: little at once, and less where it goes slowly, so that no commit waits behind much.
     /// Never less than `least`.
     pub fn portion(&mut self, now: Now, least: usize, most: usize) -> Portion {
+        if self.quiet {
+            self.busy_until_us = now.mono_us;
+            return Portion { bytes: CATCH_UP_QUIET_PORTION.max(least).min(most), pause_us: 0 };
+        }
         let wanted =
             usize::try_from(self.rate / PORTIONS_A_SECOND).unwrap_or(usize::MAX).min(CATCH_UP_PORTION);
         let bytes = (wanted / BLOCK * BLOCK).max(least).min(most);
@@ -89,7 +99,7 @@ mod tests {
             for _ in 0..CATCH_UP_STEP_US / took_us {
                 usual.took(took_us, 1);
             }
-            pace.turn(now, true, usual);
+            pace.turn(now, true, false, usual);
         }
         pace.rate
     }
@@ -120,12 +130,21 @@ mod tests {
     }
 
     #[test]
-    fn where_nobody_commits_it_goes_as_fast_as_it_may() {
-        let (mut pace, mut usual) = (Pace::default(), Usual::default());
-        for step in 0..100 {
-            pace.turn(at(step * CATCH_UP_STEP_US + 1), true, &mut usual);
+    fn while_nobody_commits_there_is_no_pace_and_the_first_commit_finds_the_one_before() {
+        let (mut pace, mut usual) = (Pace::default(), learned());
+        let rate = steps(&mut pace, &mut usual, 1, 5, 200);
+        assert!((CATCH_UP_LEAST_BYTES + 1..CATCH_UP_BYTES).contains(&rate), "{rate}");
+        let mut now_us = 1000 * MS;
+        for _ in 0..100 {
+            pace.turn(at(now_us), true, true, &mut usual);
+            let Portion { bytes, pause_us } = pace.portion(at(now_us), 0, MOST);
+            assert_eq!((bytes, pause_us), (CATCH_UP_QUIET_PORTION, 0));
+            now_us += MS;
         }
-        assert_eq!(pace.rate, CATCH_UP_BYTES);
+        pace.turn(at(now_us), true, false, &mut usual);
+        assert!(pace.rate <= rate + rate / 8, "{} after {rate}", pace.rate);
+        assert!(pace.portion(at(now_us), 0, MOST).bytes <= CATCH_UP_PORTION);
+        assert!(pace.portion(at(now_us), 0, MOST).pause_us > 0, "the portion before keeps the reader busy");
     }
 
     #[test]
@@ -139,6 +158,17 @@ mod tests {
         assert_eq!(steps(&mut pace, &mut usual, 10_100 * MS, 1, 15 * MS / 2), fast / 4, "still slow");
         let floor = steps(&mut pace, &mut usual, 11_000 * MS, 50, slow_us);
         assert_eq!(floor, CATCH_UP_LEAST_BYTES);
+    }
+
+    /// No commit takes twice as long as nearly all do, and yet who waits for one after the other makes half as many.
+    #[test]
+    fn it_is_halved_when_commits_are_slower_on_the_average() {
+        let (mut pace, mut usual) = (Pace::default(), learned());
+        let fast = steps(&mut pace, &mut usual, 1, 20, 200);
+        assert!(steps(&mut pace, &mut usual, 10_000 * MS, 5, 260) >= fast, "a little is no matter");
+        let before = pace.rate;
+        assert!(usual.us() * 2 > 500);
+        assert_eq!(steps(&mut pace, &mut usual, 20_000 * MS, 1, 500), before / 2);
     }
 
     #[test]
