@@ -197,7 +197,7 @@ impl Links {
             }
             Ok(moved) => line.filled += moved,
         }
-        let bytes = std::mem::take(&mut line.input);
+        let mut bytes = std::mem::take(&mut line.input);
         let (mut used, filled) = (0, line.filled);
         let need = loop {
             let Some(line) = self.line(conn).filter(|line| !line.closing && !line.last_words) else { return };
@@ -210,34 +210,42 @@ impl Links {
                 }
                 Ok(Step::Frame(frame, taken)) => {
                     line.decoder = decoder;
-                    self.take(now, conn, &frame, rest.get(..taken).unwrap_or_default(), effects)
-                        .map(|()| taken)
+                    self.take(now, conn, &frame, effects).map(|heard| (taken, heard))
                 }
                 Err(refusal) => Err(refusal.to_string()),
             };
-            match taken {
-                Ok(taken) => used += taken,
+            let (taken, heard) = match taken {
+                Ok(taken) => taken,
                 Err(why) => return self.end(now, conn, &why, effects),
+            };
+            if let Some((from, shard)) = heard {
+                let whole = taken == bytes.len(); // a large one, in memory of its own
+                let frame =
+                    if whole { std::mem::take(&mut bytes) } else { bytes[used..used + taken].to_vec() };
+                effects.push(LinkEffect::Heard { from, shard, frame });
             }
+            used += taken;
         };
         if let Some(line) = self.line(conn) {
             line.give_back(bytes, used, need);
         }
     }
 
-    /// One whole frame; `Err` ends the link.
+    /// One whole frame: whose it is, if it is a shard's; `Err` ends the link.
     fn take(
         &mut self,
         now: Now,
         conn: ConnId,
         frame: &Frame<'_>,
-        bytes: &[u8],
         effects: &mut Vec<LinkEffect>,
-    ) -> Result<(), String> {
+    ) -> Result<Option<(MemberId, ShardId)>, String> {
         let envelope = Envelope::decode(frame).map_err(|refusal| refusal.to_string())?;
         let line = self.line(conn).expect("its bytes are being read");
         match (line.member, line.up, envelope.message) {
-            (_, false, Message::Link(link)) => self.greeted(now, conn, link, effects),
+            (_, false, Message::Link(link)) => {
+                self.greeted(now, conn, link, effects);
+                Ok(None)
+            }
             (_, false, Message::Refused(refused)) => Err(format!("it refused: {}", refused.text)),
             (_, false, other) => Err(format!("it began with {}, and not with R_LINK", other.opcode().name())),
             (_, true, Message::Link(_)) => Err("it said R_LINK twice".to_owned()),
@@ -247,27 +255,18 @@ impl Links {
             (Some(from), true, _) => {
                 self.peers.entry(from).or_default().heard += 1;
                 let known = |map: &Arc<Map>| map.replicas(envelope.shard).is_some();
-                if !self.map.as_ref().is_some_and(known) {
-                    return Ok(()); // of a map that is newer than this one
-                }
-                effects.push(LinkEffect::Heard { from, shard: envelope.shard, frame: bytes.to_vec() });
-                Ok(())
+                // A shard that is not known here is of a map that is newer than this one.
+                Ok(self.map.as_ref().is_some_and(known).then_some((from, envelope.shard)))
             }
             (None, true, _) => unreachable!("whoever greeted has a number"),
         }
     }
 
-    fn greeted(
-        &mut self,
-        now: Now,
-        conn: ConnId,
-        link: Link,
-        effects: &mut Vec<LinkEffect>,
-    ) -> Result<(), String> {
+    fn greeted(&mut self, now: Now, conn: ConnId, link: Link, effects: &mut Vec<LinkEffect>) {
         if let Err((why, text)) = self.judge(conn, &link) {
             self.refuse(conn, why, &text);
             self.note(now, conn, &text, effects);
-            return Ok(());
+            return;
         }
         let member = link.member;
         let older = self.lines.iter().find(|line| line.member == Some(member) && line.conn != conn);
@@ -284,7 +283,6 @@ impl Links {
         let peer = self.peers.entry(member).or_default();
         (peer.times, peer.reason, peer.vain_since_us, peer.told) = (peer.times + 1, None, None, false);
         effects.push(LinkEffect::Told { said: format!("member {member} is linked"), lost: false });
-        Ok(())
     }
 
     /// Whether whoever says this may be at the other end.

@@ -23,7 +23,10 @@ pub struct Line {
     pub last_words: bool,
     pub since_us: u64,
     pub decoder: Decoder,
+    /// Where the next bytes go: for frames as they come, or for one large frame alone, which is handed on as it is.
     pub input: Vec<u8>,
+    /// The other one, while a large frame comes.
+    usual: Vec<u8>,
     pub filled: usize,
     pub receiving: bool,
     /// Frames, many small ones in one piece. The first piece was sent up to `sent_to`.
@@ -43,6 +46,7 @@ impl Line {
             since_us: now.mono_us,
             decoder: Decoder::new(HANDSHAKE_BODY_MAX),
             input: vec![0; HANDSHAKE_BODY_MAX],
+            usual: Vec::new(),
             filled: 0,
             receiving: false,
             output: VecDeque::new(),
@@ -83,14 +87,27 @@ impl Line {
         self.push(frame);
     }
 
-    /// `bytes[used..]` is the beginning of a frame that needs so many bytes. A stranger's is short.
+    /// `bytes[used..]` is the beginning of a frame that needs so many bytes. A stranger's is short. No bytes: they were a
+    /// large frame, and went with it.
     pub fn give_back(&mut self, mut bytes: Vec<u8>, used: usize, need: usize) {
-        bytes.copy_within(used..self.filled, 0);
-        self.filled -= used;
-        let size = if self.up { CONNECTION_INPUT.max(need) } else { HANDSHAKE_BODY_MAX.max(need) };
-        if bytes.len() != size {
-            bytes.resize(size.max(self.filled), 0);
+        let rest = used..self.filled;
+        self.filled = rest.len();
+        let usual = if self.up { CONNECTION_INPUT } else { HANDSHAKE_BODY_MAX };
+        if need > usual {
+            if bytes.len() != need {
+                let mut alone = vec![0; need];
+                alone[..rest.len()].copy_from_slice(&bytes[rest]);
+                self.usual = std::mem::replace(&mut bytes, alone);
+            }
+            self.input = bytes;
+            return;
         }
+        if bytes.is_empty() {
+            bytes = std::mem::take(&mut self.usual);
+        } else {
+            bytes.copy_within(rest, 0);
+        }
+        bytes.resize(usual, 0);
         self.input = bytes;
     }
 
