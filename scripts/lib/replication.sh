@@ -145,7 +145,7 @@ found_catch_up() {
 cell_catchup() {
   fresh_pair 1
   fill
-  local gap_bytes read_rate rate quiet busy target windows=() watcher
+  local gap_bytes read_rate rate quiet level busy target windows=() watcher
   fall_behind
   target=$(snapshot | jq .records)
   before
@@ -169,12 +169,16 @@ cell_catchup() {
   # What commits notice within the time that it takes, and hardly longer.
   while kill -0 "$watcher" 2>/dev/null; do windows+=("$(loaded conditional 16 1 1 --rate "$rate")"); done
   wait "$watcher" || die "the follower was not level"
+  # The follower takes part of the CPUs also when it streams.
+  wait_until_level
+  level=$(loaded conditional 16 1 $((seconds + 3)) --rate "$rate")
   after
   busy=$(printf '%s\n' "${windows[@]}" | jq -s 'sort_by(.p99_us) | {worst: .[-1].p99_us, median: .[length / 2 | floor].p99_us}')
   found_catch_up "beside commits"
   finding value "these commits, a second" "$rate"
   finding ratio "p99 of these commits, us, worst second" "$(jq .worst <<<"$busy")" "$(jq .p99_us <<<"$quiet")" "without" most 2
   finding ratio "the same, median second" "$(jq .median <<<"$busy")" "$(jq .p99_us <<<"$quiet")" "without"
+  finding ratio "the same, against a follower that is level" "$(jq .median <<<"$busy")" "$(jq .p99_us <<<"$level")" "with one"
 }
 
 # Ticks of the follower by the records that it took.
