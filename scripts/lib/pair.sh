@@ -63,7 +63,8 @@ wait_until_level() {
 
 end_pair() {
   local n
+  # Unless it is of a node alone, which is not ended here.
+  case " ${member_pid[*]} " in *" ${pid:-none} "*) pid= ;; esac
   # The follower last, which loses its leader without a complaint of the leader.
   for n in 1 2; do end_member "$n"; done
-  pid=
 }
