@@ -382,6 +382,10 @@ parameters! {
     /// The same of a slot that is larger than those before it, behind which few bytes are left.
     ZERO_FILL_LARGER_FACTOR: u64 = 16, Count, [fixed];
 
+    /// Without a write of a log for so long a slot is filled without pauses. Longer: a log that is out of slots waits as
+    /// much longer for the next one.
+    ZERO_FILL_QUIET_US: u64 = 2_000, Microseconds, [fixed];
+
     /// A second, of a fold or a slot beside few commits. More: it ends sooner, and those who commit wait longer.
     PACE_BYTES_PER_SECOND: u64 = 16 << 20, Bytes, [fixed];
 
@@ -391,7 +395,7 @@ parameters! {
     /// How long it pauses when it is ahead of its pace. Shorter: more wake-ups.
     PACE_PAUSE_US: u64 = 1_000, Microseconds, [fixed];
 
-    /// Without a write of a log for so long nobody commits, and neither a fold nor a slot pauses.
+    /// Without a write of a log for so long nobody commits, and a fold does not pause.
     PACE_QUIET_US: u64 = 20_000, Microseconds, [fixed];
 
     /// Bytes of one read while a start, with io_uring, reads what it will look at next. Larger: fewer reads, and more memory

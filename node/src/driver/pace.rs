@@ -1,6 +1,7 @@
 //! What nobody waits for keeps out of the way of what commits wait for: a slot is filled, and a checkpoint made, in small
 //! portions with pauses between them, as fast as the logs grow and a little faster. It goes at full speed when no log is
-//! written, since then it disturbs nobody, and whoever waits for it waits for nothing else.
+//! written, since then it disturbs nobody, and whoever waits for it waits for nothing else: a log that is out of slots
+//! writes nothing, so for a slot that is quiet enough after a moment.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +10,7 @@ use std::time::Duration;
 use super::clock;
 use crate::params::{
     FOLD_BUFFER_BYTES, FOLD_FACTOR, PACE_BYTES_PER_SECOND, PACE_CREDIT_BYTES, PACE_PAUSE_US, PACE_QUIET_US,
-    ZERO_FILL_BYTES, ZERO_FILL_FACTOR, ZERO_FILL_LARGER_FACTOR, ZERO_FILL_LEAST,
+    ZERO_FILL_BYTES, ZERO_FILL_FACTOR, ZERO_FILL_LARGER_FACTOR, ZERO_FILL_LEAST, ZERO_FILL_QUIET_US,
 };
 
 /// What the logs of a node write: told by the workers, read by whoever keeps out of their way.
@@ -33,7 +34,7 @@ impl Traffic {
 
     /// Nobody commits.
     pub fn is_quiet(&self) -> bool {
-        Moment::of(self).is_quiet()
+        Moment::of(self).is_quiet_for(PACE_QUIET_US)
     }
 }
 
@@ -53,10 +54,23 @@ pub struct Manner {
     /// The smallest portion. Each is a multiple of it.
     pub least: usize,
     pub most: usize,
+    /// Without a write of a log for so long it goes at full speed.
+    pub quiet_us: u64,
 }
 
-const ZERO_FILL: Manner = Manner { factor: ZERO_FILL_FACTOR, least: ZERO_FILL_LEAST, most: ZERO_FILL_BYTES };
-pub const FOLD: Manner = Manner { factor: FOLD_FACTOR, least: FOLD_BUFFER_BYTES, most: FOLD_BUFFER_BYTES };
+/// A log that waits for its slot writes nothing: that is no time for pauses.
+const ZERO_FILL: Manner = Manner {
+    factor: ZERO_FILL_FACTOR,
+    least: ZERO_FILL_LEAST,
+    most: ZERO_FILL_BYTES,
+    quiet_us: ZERO_FILL_QUIET_US,
+};
+pub const FOLD: Manner = Manner {
+    factor: FOLD_FACTOR,
+    least: FOLD_BUFFER_BYTES,
+    most: FOLD_BUFFER_BYTES,
+    quiet_us: PACE_QUIET_US,
+};
 
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,8 +125,8 @@ impl Pace {
     }
 
     fn step_at(&mut self, now: Moment) -> Step {
-        let Manner { factor, least, most } = self.manner;
-        if now.is_quiet() {
+        let Manner { factor, least, most, quiet_us } = self.manner;
+        if now.is_quiet_for(quiet_us) {
             return Step::Take(most);
         }
         let by_itself = now.us.saturating_sub(self.begun.us) * PACE_BYTES_PER_SECOND / 1_000_000;
@@ -135,8 +149,8 @@ impl Moment {
         Self { us, log_bytes, quiet_since_us }
     }
 
-    fn is_quiet(&self) -> bool {
-        self.us.saturating_sub(self.quiet_since_us) >= PACE_QUIET_US
+    fn is_quiet_for(&self, us: u64) -> bool {
+        self.us.saturating_sub(self.quiet_since_us) >= us
     }
 }
 
@@ -146,7 +160,7 @@ mod tests {
 
     const KIB: u64 = 1 << 10;
     const MIB: u64 = 1 << 20;
-    const MANNER: Manner = Manner { factor: 2, least: 64 << 10, most: 1 << 20 };
+    const MANNER: Manner = Manner { factor: 2, least: 64 << 10, most: 1 << 20, quiet_us: PACE_QUIET_US };
 
     /// A log that is written to all the time, at a moment of the pace's own time.
     fn busy(us: u64, log_bytes: u64) -> Moment {
@@ -169,6 +183,21 @@ mod tests {
             pace.step_at(busy(PACE_QUIET_US + 100, 0)),
             Step::Pause(Duration::from_micros(PACE_PAUSE_US))
         );
+    }
+
+    /// It wrote nothing for a moment, and is to get its slot before a fold may believe that nobody commits.
+    #[test]
+    fn a_log_that_waits_for_its_slot_does_not_wait_for_pauses() {
+        let waits = |us| Moment { us, log_bytes: 64 * MIB, quiet_since_us: 0 };
+        let (mut slot, mut checkpoint) = (pace(ZERO_FILL), pace(FOLD));
+        for pace in [&mut slot, &mut checkpoint] {
+            while let Step::Take(bytes) = pace.step_at(waits(ZERO_FILL_QUIET_US - 1)) {
+                pace.took(bytes);
+            }
+        }
+        let us = ZERO_FILL_QUIET_US + 1;
+        assert_eq!(slot.step_at(waits(us)), Step::Take(ZERO_FILL_BYTES));
+        assert!(matches!(checkpoint.step_at(waits(us)), Step::Pause(_)));
     }
 
     #[test]
