@@ -87,8 +87,9 @@ fn deaf_watchers_with_many_subscriptions_cost_what_one_connection_may_cost() {
     let (grown, longest) = beside(&node, &mut client, before, Duration::from_secs(4));
     println!("{} deaf watchers took {} MiB, others waited {longest:?}", watchers.len(), grown / MIB);
     assert!(grown > 10 * MIB, "nobody was deaf: {grown}");
-    // Of each: what is being sent and what comes next, in memory that grows by doubling; and what allocators keep.
-    assert!(grown < 40 * 4 * MIB + 24 * MIB, "{grown} bytes more");
+    // Of each: what is being sent and what comes next, in memory that grows by doubling; and the smaller pieces that it
+    // grew out of, which the allocator may keep, and does in one of three runs. Without a bound it was 618 MiB.
+    assert!(grown < 40 * (4 + 2) * MIB + 24 * MIB, "{grown} bytes more");
     drop(watchers);
     assert!(node.terminate().success());
 }
