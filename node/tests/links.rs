@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use seawall::frame::{Decoder, Step};
-use seawall::limits::PEER_BODY_MAX;
+use seawall::limits::{LOG_BLOCK, PEER_BODY_MAX};
 use seawall::map::{Generation, Map, Member, MemberId, Parts, ShardId};
-use seawall::position::{Epoch, Lineage};
-use seawall::replication::{Envelope, Fence, Link, Message, Stamp, Start, VERSION};
-use seawall_node::params::{LINK_GREETING_US, LINK_OUTPUT, LINK_RETRY_US, LINK_STRANGERS};
+use seawall::position::{Epoch, Index, Lineage};
+use seawall::replication::{Append, Envelope, Fence, Link, Message, Session, Stamp, Start, VERSION};
+use seawall_node::params::{CONNECTION_INPUT, LINK_GREETING_US, LINK_OUTPUT, LINK_RETRY_US, LINK_STRANGERS};
 use seawall_node::seam::{ConnId, LinkEffect, LinkEvent, Now};
 use seawall_node::worker::links::Links;
 
@@ -189,6 +189,42 @@ fn frames_come_whole_however_they_are_cut() {
             [one.clone(), one.clone(), one],
             "and none of a shard that is not in the map"
         );
+    }
+}
+
+/// A run of the log has memory of its own, of its size, and leaves none behind.
+#[test]
+fn large_frames_come_whole_between_small_ones() {
+    let blocks = |count: usize| -> Vec<u8> { (0..count * LOG_BLOCK).map(|at| (at / 7) as u8).collect() };
+    let run = |shard, count: usize| {
+        let stamp = Stamp { lineage: CLUSTER, epoch: Epoch(4), start: Start(1) };
+        let (session, blocks) = (Session(3), blocks(count));
+        encoded(
+            shard,
+            Message::Append(Append { stamp, session, sent_us: 5, committed: Index(1), blocks: &blocks }),
+        )
+    };
+    let frames = [
+        fence(SHARD),
+        run(SHARD, 1),
+        run(SHARD, 30),
+        run(SHARD, 512),
+        run(SHARD, 512),
+        fence(SHARD),
+        run(ShardId(9), 40), // of a shard that is not in the map
+        run(SHARD, 8),
+        fence(SHARD),
+    ];
+    let all = [&link(VERSION, CLUSTER, 1)[..], &frames.concat()].concat();
+    for piece in [1_000, 4_096, 40_000, all.len()] {
+        let mut world = World::new();
+        world.accepted(0);
+        world.hears(0, &all, piece);
+        let expected: Vec<&Vec<u8>> =
+            frames.iter().enumerate().filter(|(nth, _)| *nth != 6).map(|(_, f)| f).collect();
+        assert_eq!(world.heard.iter().map(|(_, _, frame)| frame).collect::<Vec<_>>(), expected, "{piece}");
+        assert!(world.heard.iter().all(|(_, _, frame)| frame.capacity() <= frame.len() + 64), "{piece}");
+        assert_eq!(world.receiving[&0].0.len(), CONNECTION_INPUT, "{piece}");
     }
 }
 
